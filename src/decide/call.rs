@@ -1,0 +1,61 @@
+//! The vocabulary of what is run on nodes: a closed set of scripts, and a script with its arguments. Plain data; the
+//! scripts' texts are in the `remote` room.
+
+use serde::{Deserialize, Serialize};
+
+/// A script by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Script {
+    /// Quick: everything a plan needs to know of a machine; see `facts::probe`.
+    Probe,
+    /// Quick: what the API says, through a control plane's own API server; see `facts::api`.
+    Api,
+    /// Quick: what a unit is doing.
+    UnitStatus,
+    /// Quick: waits for a unit to end, a bounded time; prints its state and the new lines of its log.
+    UnitWait,
+    /// Manages: checks and stores the token under a lock, then starts a job script as a transient unit.
+    UnitStart,
+    /// Manages: takes the lock file on this node.
+    LockTake,
+    /// Manages: gives the lock file back.
+    LockRelease,
+    /// Manages: writes stdin to a file below Windlass's folder, 0600, after checking the token and a SHA-256.
+    PutFile,
+    /// Quick: prints etcd's client certificate, key and CA as PEM.
+    EtcdIdentity,
+    /// Job: downloads packages into apt's cache.
+    FetchPackages,
+    /// Job: pulls images as the target's own kubeadm lists them.
+    PullImages,
+    /// Job: installs packages at a version and puts their holds back.
+    InstallPackages,
+    /// Job: moves etcd's leadership off this member.
+    MoveLeader,
+    /// Job: `kubeadm upgrade plan`.
+    KubeadmPlan,
+    /// Job: `kubeadm upgrade apply`.
+    KubeadmApply,
+    /// Job: `kubeadm upgrade node`.
+    KubeadmNode,
+    /// Job: cordons a node as ours, in one conditional patch.
+    Cordon,
+    /// Job: evicts what runs on a node.
+    Drain,
+    /// Job: uncordons a node that is cordoned as ours, in one conditional patch.
+    Uncordon,
+    /// Job: restarts the kubelet.
+    KubeletRestart,
+    /// Job: a command of the operator's.
+    Run,
+}
+
+/// A script with its arguments, ready to be run on some node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Which script.
+    pub script: Script,
+    /// Its positional arguments, passed as they are.
+    pub args: Vec<String>,
+}

@@ -1,0 +1,374 @@
+//! What was seen: the types. What could not be seen is [`Seen::Unknown`] with its reason, never a default.
+//!
+//! Pure. The parsers of what commands print are beside the types; nothing here asks a machine. Facts are saved as JSON
+//! (`--save-facts`) and read again (`--facts`), so that planning works offline.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::NodeName;
+
+/// The format number of saved facts that this Windlass writes.
+pub const FORMAT: u32 = 1;
+
+/// The annotation on a Node object that says which run of Windlass cordoned it.
+pub const CORDON_ANNOTATION: &str = "windlass.dev/cordoned-by";
+
+/// Something that was looked for: seen, or not seen and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen<T> {
+    /// It was seen.
+    Known(T),
+    /// It was not, because…
+    Unknown(String),
+}
+
+impl<T> Seen<T> {
+    /// The value, when it was seen.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// A reference to what was seen.
+    pub fn as_ref(&self) -> Seen<&T> {
+        match self {
+            Self::Known(value) => Seen::Known(value),
+            Self::Unknown(why) => Seen::Unknown(why.clone()),
+        }
+    }
+}
+
+/// Everything seen of one cluster at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// Format number, [`FORMAT`].
+    pub format: u32,
+    /// The operator's clock when looking ended.
+    pub taken_at: Timestamp,
+    /// The inventory's cluster name.
+    pub cluster: String,
+    /// Each machine of the inventory, in its order.
+    pub nodes: Vec<NodeFacts>,
+    /// What the Kubernetes API says, asked on the first control plane whose own API server is ready.
+    pub api: Seen<ApiFacts>,
+    /// What etcd's members say of themselves.
+    pub etcd: Seen<EtcdFacts>,
+}
+
+impl Facts {
+    /// The machine called `name`, when it answered.
+    pub fn machine(&self, name: &NodeName) -> Option<&MachineFacts> {
+        self.nodes.iter().find(|node| &node.name == name).and_then(|node| node.machine.known())
+    }
+}
+
+/// One machine of the inventory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeFacts {
+    /// Its name in the inventory.
+    pub name: NodeName,
+    /// What its probe told; unknown when it could not be reached, with ssh's reason.
+    pub machine: Seen<MachineFacts>,
+}
+
+/// What one probe of a machine tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineFacts {
+    /// What the machine calls itself.
+    pub hostname: String,
+    /// `/etc/machine-id`.
+    pub machine_id: Seen<String>,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: Seen<String>,
+    /// The operating system.
+    pub os: Seen<Os>,
+    /// How packages are managed here.
+    pub package_manager: Seen<PackageManager>,
+    /// Packages that an upgrade may touch, by name; only names that were asked for.
+    pub packages: BTreeMap<String, PackageFacts>,
+    /// Node's clock minus operator's clock at the middle of the probe, in milliseconds; known to half the round trip.
+    pub clock_skew_ms: Seen<i64>,
+    /// Free space, by path (`/`, `/var/lib`, `/var/lib/etcd`, `/var/cache/apt/archives`, …); only paths that exist.
+    pub disks: BTreeMap<String, Disk>,
+    /// Version of the kubelet process that is running; `None` when none runs.
+    pub kubelet_running: Seen<Option<Version>>,
+    /// Image of each static pod's first container by component (`kube-apiserver`, …), from the manifests.
+    pub static_pods: Seen<BTreeMap<String, String>>,
+    /// Containers running, from the container runtime.
+    pub containers: Seen<Vec<Container>>,
+    /// What this machine's own API server answers at `/version`; `None` when the machine runs none.
+    pub api_server: Seen<Option<Version>>,
+    /// Certificates below /etc/kubernetes/pki, of kubelet and of etcd.
+    pub certificates: Seen<Vec<Certificate>>,
+    /// The etcd service of this machine; `None` when it runs none.
+    pub etcd: Seen<Option<EtcdProcess>>,
+    /// The highest lock token this machine has stored; 0 when none.
+    pub token: u64,
+    /// The lock file on this machine, as its JSON text, when there is one.
+    pub lock: Option<String>,
+}
+
+/// An operating system, from `/etc/os-release`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Os {
+    /// `debian`, `ubuntu`, `rocky`, …
+    pub id: String,
+    /// `12`, `22.04`, … empty when rolling.
+    pub version: String,
+    /// For people.
+    pub pretty: String,
+}
+
+/// How packages are managed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageManager {
+    /// apt and dpkg.
+    Apt,
+    /// dnf, yum and rpm.
+    Dnf,
+    /// zypper and rpm.
+    Zypper,
+}
+
+/// One package on one machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageFacts {
+    /// Version installed, as the package manager writes it; `None` when it is not installed.
+    pub installed: Option<String>,
+    /// Whether it is held at its version.
+    pub held: bool,
+    /// Versions to be had from the repositories, newest first as the package manager lists them, looked up afresh.
+    pub candidates: Seen<Vec<String>>,
+}
+
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    /// Bytes that root may still write.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
+/// A container that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// Its name in the pod.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+}
+
+/// A certificate's end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// Where it is.
+    pub path: String,
+    /// When it ends.
+    pub not_after: Timestamp,
+}
+
+/// The etcd server process of a machine: its settings as it runs, and its own HTTP answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EtcdProcess {
+    /// Whether the service or static pod runs.
+    pub running: bool,
+    /// Member name.
+    pub name: Seen<String>,
+    /// Data directory.
+    pub data_dir: Seen<String>,
+    /// Heartbeat interval in milliseconds.
+    pub heartbeat_ms: Seen<u64>,
+    /// Election timeout in milliseconds.
+    pub election_ms: Seen<u64>,
+    /// Backend quota in bytes (etcd's default when it is not set).
+    pub quota_bytes: Seen<u64>,
+    /// Whether the v2 API is switched on.
+    pub enable_v2: Seen<bool>,
+    /// Whether keys of the v2 API exist.
+    pub v2_keys: Seen<bool>,
+    /// `etcdserver` of `GET /version`.
+    pub server_version: Seen<Version>,
+    /// `etcdcluster` of `GET /version`.
+    pub cluster_version: Seen<Version>,
+    /// SHA-256 of the environment file or manifest, hex.
+    pub config_digest: Seen<String>,
+}
+
+/// What the Kubernetes API says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiFacts {
+    /// The node whose API server was asked.
+    pub asked: NodeName,
+    /// Node objects, in the API's order.
+    pub nodes: Vec<KubeNode>,
+    /// What kubeadm-config says.
+    pub kubeadm: Seen<KubeadmConfig>,
+    /// Image of the kube-proxy DaemonSet; `None` when there is none.
+    pub kube_proxy: Seen<Option<String>>,
+    /// Image of the CoreDNS Deployment; `None` when there is none.
+    pub coredns: Seen<Option<String>>,
+    /// Names of the kubelet-config ConfigMaps in kube-system.
+    pub kubelet_configs: Seen<Vec<String>>,
+    /// Replicas of each StatefulSet.
+    pub stateful_sets: Seen<Vec<Replicas>>,
+}
+
+/// A workload's replicas.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replicas {
+    /// `namespace/name`.
+    pub name: String,
+    /// Wanted.
+    pub wanted: u64,
+    /// Ready.
+    pub ready: u64,
+}
+
+/// A Node object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubeNode {
+    /// Its name.
+    pub name: String,
+    /// Roles from its `node-role.kubernetes.io/` labels.
+    pub roles: Vec<String>,
+    /// Its conditions.
+    pub conditions: Vec<NodeCondition>,
+    /// `spec.unschedulable`.
+    pub unschedulable: bool,
+    /// The run that cordoned it, when it was a run of Windlass ([`CORDON_ANNOTATION`]).
+    pub cordoned_by: Option<String>,
+    /// Why it is cordoned, as far as annotations or taints say.
+    pub cordon_reason: Option<String>,
+    /// Version of its kubelet, as the kubelet last reported it.
+    pub kubelet: Seen<Version>,
+    /// Container runtime and version, as `containerd://1.6.20`.
+    pub runtime: String,
+}
+
+impl KubeNode {
+    /// The `Ready` condition is `True`.
+    pub fn ready(&self) -> bool {
+        self.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True")
+    }
+}
+
+/// A condition of a Node object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeCondition {
+    /// `Ready`, `MemoryPressure`, …
+    pub kind: String,
+    /// `True`, `False`, `Unknown`.
+    pub status: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in words.
+    pub message: String,
+    /// When the kubelet last said so.
+    pub heartbeat: Option<Timestamp>,
+}
+
+/// What kubeadm-config says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubeadmConfig {
+    /// `kubernetesVersion`.
+    pub version: Version,
+    /// `controlPlaneEndpoint`; empty when none was given.
+    pub endpoint: String,
+    /// Whether `etcd.external` is there.
+    pub external_etcd: bool,
+    /// `etcd.local.imageTag`: makes kubeadm leave etcd alone (kubernetes/kubeadm#3247).
+    pub etcd_image_tag: Option<String>,
+}
+
+/// What etcd says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EtcdFacts {
+    /// The cluster's id.
+    pub cluster_id: u64,
+    /// Members, in order of their names.
+    pub members: Vec<EtcdMember>,
+    /// Alarms raised.
+    pub alarms: Vec<Alarm>,
+}
+
+/// A member of etcd.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EtcdMember {
+    /// Its id.
+    pub id: u64,
+    /// Its name; empty when it was added and never started.
+    pub name: String,
+    /// Its peer URLs.
+    pub peer_urls: Vec<String>,
+    /// Its client URLs.
+    pub client_urls: Vec<String>,
+    /// Whether it does not vote yet.
+    pub learner: bool,
+    /// The machine of the inventory it runs on: the one that answers with this member's id.
+    pub node: Option<NodeName>,
+    /// What it says of itself.
+    pub status: Seen<MemberStatus>,
+}
+
+/// What a member says of itself, and whether it could commit a read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberStatus {
+    /// Its own id.
+    pub member_id: u64,
+    /// Its server version.
+    pub version: Version,
+    /// Database size in bytes, and what of it is in use.
+    pub db_size: u64,
+    /// Bytes in use.
+    pub db_in_use: u64,
+    /// The leader it knows, 0 when none.
+    pub leader: u64,
+    /// Its term.
+    pub raft_term: u64,
+    /// Its log's index.
+    pub raft_index: u64,
+    /// The index it has applied.
+    pub raft_applied: u64,
+    /// The key-value revision it is at.
+    pub revision: u64,
+    /// What it complains of.
+    pub errors: Vec<String>,
+    /// Whether a linearizable read through it succeeded; the reason when not.
+    pub healthy: Seen<()>,
+}
+
+/// An alarm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alarm {
+    /// The member that raised it.
+    pub member_id: u64,
+    /// `NOSPACE`, `CORRUPT`, …
+    pub kind: String,
+}

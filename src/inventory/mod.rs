@@ -1,0 +1,151 @@
+//! An inventory: the machines of one cluster and how to reach them. TOML in, [`Inventory`] out.
+//!
+//! Pure: it is given text and returns a value or every complaint about the text at once. It reads no file and asks no node.
+
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+pub use names::{Address, NameError, NodeName, UserName};
+
+/// One cluster: its machines, their roles, and how to reach them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// The cluster's name, used in messages, files and the journal's folder.
+    pub name: String,
+    /// How machines are reached.
+    pub ssh: Ssh,
+    /// `host:port` that clients of the cluster use (usually a load balancer), when it is given.
+    pub api_endpoint: Option<String>,
+    /// Where etcd lives and how its clients prove who they are.
+    pub etcd: Etcd,
+    /// What kubeadm has to be told about this cluster.
+    pub kubeadm: Kubeadm,
+    /// The machines, in the order in which they are worked on.
+    pub nodes: Vec<Node>,
+}
+
+/// How machines are reached over SSH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ssh {
+    /// User to log in as.
+    pub user: Option<UserName>,
+    /// Port of sshd, 22 unless said otherwise.
+    pub port: u16,
+    /// Private key file; absolute, or relative to the inventory's folder.
+    pub identity: Option<Utf8PathBuf>,
+    /// An ssh_config of the operator's that is included; absolute, or relative to the inventory's folder.
+    pub config: Option<Utf8PathBuf>,
+    /// Known hosts file; absolute, or relative to the inventory's folder. The user's own when absent.
+    pub known_hosts: Option<Utf8PathBuf>,
+    /// A machine to jump through: `[user@]host[:port]`.
+    pub jump: Option<String>,
+    /// How long a connection may take to come up.
+    pub connect_timeout: Duration,
+    /// How often a silent connection is asked whether it still lives; three unanswered end it.
+    pub keepalive: Duration,
+    /// Whether root's rights are taken with `sudo -n` (`false`: the user is root already).
+    pub sudo: bool,
+    /// Whether an unknown or changed host key ends the connection. Off only by the inventory's own word, with a warning.
+    pub strict_host_keys: bool,
+}
+
+/// Where etcd lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topology {
+    /// On machines of its own, as a systemd service.
+    External,
+    /// On the control-plane nodes, as static pods made by kubeadm.
+    Stacked,
+}
+
+/// Etcd: topology, packages, certificate paths on the nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Etcd {
+    /// External or stacked.
+    pub topology: Topology,
+    /// The systemd unit (external only).
+    pub service: String,
+    /// The package that carries the server (external only).
+    pub package: String,
+    /// The package that carries `etcdctl`, when it is another one.
+    pub client_package: Option<String>,
+    /// CA certificate of the server, a path on the etcd node.
+    pub ca: Utf8PathBuf,
+    /// Client certificate, a path on the etcd node.
+    pub cert: Utf8PathBuf,
+    /// Client key, a path on the etcd node. Read into memory only.
+    pub key: Utf8PathBuf,
+    /// The service's environment file, a path on the etcd node (external only).
+    pub env_file: Utf8PathBuf,
+    /// TCP port of etcd's client listener.
+    pub client_port: u16,
+}
+
+/// What kubeadm has to be told about this cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kubeadm {
+    /// Names for `--ignore-preflight-errors`; `all` is refused.
+    pub ignore_preflight_errors: Vec<String>,
+}
+
+/// One machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name, also its name as a Kubernetes node.
+    pub name: NodeName,
+    /// Host name or IP address that SSH connects to.
+    pub address: Address,
+    /// What it does; never empty.
+    pub roles: BTreeSet<Role>,
+    /// Labels for a playbook's `select`.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a machine does in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// An external etcd member.
+    Etcd,
+    /// Runs an API server.
+    ControlPlane,
+    /// Runs workloads.
+    Worker,
+}
+
+impl Role {
+    /// The word used in files and text.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ControlPlane => "control-plane",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+impl Inventory {
+    /// The nodes with `role`, in inventory order.
+    pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(move |node| node.roles.contains(&role))
+    }
+
+    /// The node called `name`.
+    pub fn node(&self, name: &NodeName) -> Option<&Node> {
+        self.nodes.iter().find(|node| &node.name == name)
+    }
+
+    /// The nodes that run an etcd member: those of role etcd when external, the control planes when stacked.
+    pub fn etcd_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.with_role(match self.etcd.topology {
+            Topology::External => Role::Etcd,
+            Topology::Stacked => Role::ControlPlane,
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! Windlass raises a kubeadm cluster, and the etcd under it, by one version: one reviewed plan, node by node, over SSH.
+//!
+//! Data flows one way through the rooms of this house:
+//!
+//! ```text
+//! files ─→ inventory, playbook ─┐
+//! machines ─→ observe ─→ facts ─┴→ decide ─→ plan ─→ engine ─→ remote ─→ machines
+//!                                                      └─→ journal, report
+//! ```
+//!
+//! - [`inventory`], [`playbook`], [`facts`], [`decide`] are pure: no clock, file, network or tracing. A test holds them to it.
+//! - [`observe`] looks, through [`remote`], and changes nothing.
+//! - [`engine`] is the only room that changes a cluster, and only through [`remote`].
+//! - [`remote`] is the seam: the only room that knows SSH, etcd's client, the clock and the disk of the journal.
+//! - [`report`] turns values and events into text and JSON; [`cli`] parses arguments and decides nothing.
+
+pub mod cli;
+pub mod decide;
+pub mod engine;
+pub mod error;
+pub mod facts;
+pub mod inventory;
+pub mod journal;
+pub mod observe;
+pub mod playbook;
+pub mod remote;
+pub mod report;
+pub mod text;

