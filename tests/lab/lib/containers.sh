@@ -12,7 +12,7 @@ node_options() {
   for capability in "${NODE_CAPABILITIES[@]}"; do echo "--cap-add=$capability"; done
   printf '%s\n' --security-opt=seccomp=unconfined --security-opt=apparmor=unconfined --security-opt=systempaths=unconfined \
     "--device-cgroup-rule=a *:* rwm" --tmpfs=/run --tmpfs=/run/lock --cgroupns=private --env=container=docker --sysctl=net.ipv4.ip_forward=1 \
-    --dns=127.0.0.1 --label="$LAB_LABEL" --network="$LAB_NETWORK"
+    --volume="$LAB_DIR/resolv.conf:/etc/resolv.conf:ro" --label="$LAB_LABEL" --network="$LAB_NETWORK"
   for other in "${LAB_NODES[@]}"; do echo "--add-host=$other:${LAB_ADDRESS[$other]}"; done
 }
 
