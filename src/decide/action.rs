@@ -93,8 +93,8 @@ pub(crate) trait Act {
     fn fingerprint(&self, _sight: &Sight) -> String {
         String::new()
     }
-    /// Whether its effect may be gone by the time the next step starts, so that it is looked at again on resume.
-    fn perishable(&self) -> bool {
+    /// Whether a later step leans on the effect of this one, which does not last by itself.
+    fn serves(&self, _later: &Action) -> bool {
         false
     }
 }
@@ -206,9 +206,9 @@ impl Action {
         self.act().fingerprint(sight)
     }
 
-    /// Looked at again on resume, although it was finished.
-    pub fn perishable(&self) -> bool {
-        self.act().perishable()
+    /// Whether `later` leans on the effect of this one, which does not last by itself: on resume it is looked at again.
+    pub fn serves(&self, later: &Self) -> bool {
+        self.act().serves(later)
     }
 
     /// Changes something of the cluster (downloads, snapshots and waits do not).

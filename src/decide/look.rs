@@ -1,5 +1,6 @@
 //! Looking: what an action asks before and after it acts, what it gets to see, and what it concludes.
 
+use crate::facts::ask::{ApiSection, Section};
 use crate::facts::{ApiFacts, EtcdFacts, MachineFacts, Seen};
 use crate::inventory::NodeName;
 
@@ -21,8 +22,8 @@ pub struct Question {
 pub struct Every {
     /// Which group.
     pub who: Who,
-    /// Section names of `probe.sh`.
-    pub sections: &'static [&'static str],
+    /// Sections of the probe.
+    pub sections: &'static [Section],
 }
 
 /// A group of machines.
@@ -37,8 +38,8 @@ pub enum Who {
 /// Which sections of the probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineQuestion {
-    /// Section names of `probe.sh`.
-    pub sections: &'static [&'static str],
+    /// Sections of the probe.
+    pub sections: &'static [Section],
     /// Packages to look up.
     pub packages: Vec<String>,
 }
@@ -48,8 +49,8 @@ pub struct MachineQuestion {
 pub struct ApiQuestion {
     /// Through which control plane.
     pub via: Via,
-    /// Section names of `api.sh`.
-    pub sections: &'static [&'static str],
+    /// Sections of the API.
+    pub sections: &'static [ApiSection],
     /// Only this Node object.
     pub node: Option<NodeName>,
 }

@@ -7,6 +7,7 @@ use crate::decide::action::{Act, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{ApiQuestion, Look, Question, Sight, Via, seen};
 use crate::facts::Seen;
+use crate::facts::ask::ApiSection;
 
 /// Waits for a condition of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ impl Act for Gate {
     }
 
     fn question(&self, _: Site<'_>) -> Question {
-        let api = ApiQuestion { via: Via::AnotherControlPlane, sections: &["stateful-sets"], node: None };
+        let api = ApiQuestion { via: Via::AnotherControlPlane, sections: &[ApiSection::StatefulSets], node: None };
         Question { api: Some(api), ..Question::default() }
     }
 

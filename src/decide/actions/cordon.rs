@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::packages::trusted;
-use crate::decide::action::{Act, Effect, Moment, On, Site, job};
+use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{ApiQuestion, Look, Question, Sight, Via, seen};
 use crate::facts::KubeNode;
+use crate::facts::ask::ApiSection;
 
 /// Cordons the node as ours: `unschedulable` and the owner's annotation in one conditional patch. A node that somebody
 /// else cordoned is left as it is, and stays cordoned.
@@ -43,8 +44,8 @@ impl Act for Cordon {
         1
     }
 
-    fn perishable(&self) -> bool {
-        true
+    fn serves(&self, later: &Action) -> bool {
+        matches!(later, Action::Drain(_)) || raises_kubelet(later)
     }
 }
 
@@ -108,6 +109,10 @@ impl Act for Drain {
     fn estimate(&self) -> u64 {
         20
     }
+
+    fn serves(&self, later: &Action) -> bool {
+        raises_kubelet(later)
+    }
 }
 
 /// Uncordons the node if the cordon is ours.
@@ -147,9 +152,18 @@ impl Act for Uncordon {
     }
 }
 
+/// Whether an action brings or starts a new kubelet.
+fn raises_kubelet(action: &Action) -> bool {
+    match action {
+        Action::RestartKubelet(_) => true,
+        Action::InstallPackages(install) => install.packages.iter().any(|package| package.name == "kubelet"),
+        _ => false,
+    }
+}
+
 /// The lane's Node object, through another control plane.
 pub(super) fn node_question(site: Site<'_>) -> Question {
-    let api = ApiQuestion { via: Via::AnotherControlPlane, sections: &["nodes"], node: site.node.cloned() };
+    let api = ApiQuestion { via: Via::AnotherControlPlane, sections: &[ApiSection::Nodes], node: site.node.cloned() };
     Question { api: Some(api), ..Question::default() }
 }
 

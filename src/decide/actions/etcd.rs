@@ -7,9 +7,10 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::packages::{Pinned, install_args, installed_look, packages_question, trusted};
-use crate::decide::action::{Act, Effect, Moment, On, Site, job};
+use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{Every, Look, Question, Sight, Who, seen};
+use crate::facts::ask::Section;
 use crate::facts::{EtcdFacts, EtcdMember, MemberStatus, Seen};
 
 /// A verified snapshot, before anything is touched.
@@ -116,8 +117,8 @@ impl Act for MoveLeader {
         1
     }
 
-    fn perishable(&self) -> bool {
-        true
+    fn serves(&self, later: &Action) -> bool {
+        matches!(later, Action::SwapEtcd(_))
     }
 }
 
@@ -145,7 +146,7 @@ impl Act for SwapEtcd {
     }
 
     fn question(&self, _: Site<'_>) -> Question {
-        packages_question(&self.packages, &["packages", "etcd"])
+        packages_question(&self.packages, &[Section::Packages, Section::Etcd])
     }
 
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
@@ -267,7 +268,7 @@ impl Act for AwaitClusterVersion {
     }
 
     fn question(&self, _: Site<'_>) -> Question {
-        Question { every: Some(Every { who: Who::EtcdNodes, sections: &["etcd"] }), ..Question::default() }
+        Question { every: Some(Every { who: Who::EtcdNodes, sections: &[Section::Etcd] }), ..Question::default() }
     }
 
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {

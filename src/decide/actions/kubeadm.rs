@@ -7,6 +7,7 @@ use super::packages::trusted;
 use crate::decide::action::{Act, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{ApiQuestion, Every, Look, MachineQuestion, Question, Sight, Via, Who, seen};
+use crate::facts::ask::{ApiSection, Section};
 use crate::facts::{ApiFacts, MachineFacts, Seen};
 
 /// The static pods that kubeadm raises, besides a stacked etcd.
@@ -67,7 +68,7 @@ impl Act for KubeadmApply {
     fn question(&self, _: Site<'_>) -> Question {
         Question {
             machine: Some(control_plane_probe()),
-            api: Some(ApiQuestion { via: Via::Lane, sections: &["kubeadm", "addons", "kubelet-configs"], node: None }),
+            api: Some(ApiQuestion { via: Via::Lane, sections: &[ApiSection::Kubeadm, ApiSection::Addons, ApiSection::KubeletConfigs], node: None }),
             ..Question::default()
         }
     }
@@ -158,7 +159,7 @@ impl Act for AwaitApiServers {
     }
 
     fn question(&self, _: Site<'_>) -> Question {
-        Question { every: Some(Every { who: Who::ControlPlanes, sections: &["api-server"] }), ..Question::default() }
+        Question { every: Some(Every { who: Who::ControlPlanes, sections: &[Section::ApiServer] }), ..Question::default() }
     }
 
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
@@ -234,7 +235,7 @@ fn config_behind(api: &ApiFacts, to: &Version) -> Vec<String> {
 }
 
 fn control_plane_probe() -> MachineQuestion {
-    MachineQuestion { sections: &["static-pods", "api-server"], packages: Vec::new() }
+    MachineQuestion { sections: &[Section::StaticPods, Section::ApiServer], packages: Vec::new() }
 }
 
 fn ignored(names: &[String]) -> String {

@@ -11,6 +11,7 @@ use crate::decide::action::{Act, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{Look, MachineQuestion, Question, Sight, seen};
 use crate::facts::Seen;
+use crate::facts::ask::Section;
 
 /// Restarts the kubelet on the binary that its package brought.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ impl Act for RestartKubelet {
     }
 
     fn question(&self, _: Site<'_>) -> Question {
-        let machine = MachineQuestion { sections: &["kubelet"], packages: Vec::new() };
+        let machine = MachineQuestion { sections: &[Section::Kubelet], packages: Vec::new() };
         Question { machine: Some(machine), ..Question::default() }
     }
 
@@ -72,7 +73,7 @@ impl Act for AwaitReady {
     }
 
     fn question(&self, site: Site<'_>) -> Question {
-        let sections: &[&str] = &["static-pods", "api-server"];
+        let sections = &[Section::StaticPods, Section::ApiServer];
         let machine = self.control_plane.then_some(MachineQuestion { sections, packages: Vec::new() });
         Question { machine, ..node_question(site) }
     }

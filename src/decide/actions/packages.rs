@@ -9,6 +9,7 @@ use crate::decide::action::{Act, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{Look, MachineQuestion, Question, Sight, seen};
 use crate::facts::PackageFacts;
+use crate::facts::ask::Section;
 
 /// A package at a version, as the package manager writes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -125,7 +126,7 @@ impl Act for InstallPackages {
     }
 
     fn question(&self, _: Site<'_>) -> Question {
-        packages_question(&self.packages, &["packages"])
+        packages_question(&self.packages, &[Section::Packages])
     }
 
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
@@ -154,7 +155,7 @@ pub(super) fn install_args(guard: &str, hold: &[String], packages: &[Pinned]) ->
 }
 
 /// A probe of these packages and `sections`.
-pub(super) fn packages_question(packages: &[Pinned], sections: &'static [&'static str]) -> Question {
+pub(super) fn packages_question(packages: &[Pinned], sections: &'static [Section]) -> Question {
     let packages = packages.iter().map(|package| package.name.clone()).collect();
     Question { machine: Some(MachineQuestion { sections, packages }), ..Question::default() }
 }
