@@ -21,6 +21,11 @@ use crate::inventory::{NodeName, Ssh};
 /// Channels open at one time: sshd's MaxSessions is 10, and two are left for whoever jumps or looks beside us.
 const CHANNELS: usize = 8;
 
+/// sshd counts a channel for a moment longer than we do: what it refuses then, it takes after a pause. Two seconds in all;
+/// after that somebody else fills the connection, or `MaxSessions` is lower than usual.
+const REFUSALS_TAKEN: usize = 40;
+const REFUSAL_PAUSE: Duration = Duration::from_millis(50);
+
 /// A master without use ends after this long. Windlass asks more often while it works; what a `kill -9` of it leaves behind
 /// is gone soon after.
 const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::new(120).expect("120 is not zero");
@@ -174,14 +179,23 @@ impl Link {
                 "the connection was closed",
             )));
         };
-        let (session, fresh) = self.session().await.map_err(Failure::NotStarted)?;
-        match self.try_once(&session, command, input, limit).await {
-            // A connection from before that turned out to be dead, and nothing was started: once more, over a new one.
-            Err(Failure::NotStarted(trouble)) if trouble.reason == Reason::Lost && !fresh => {
-                let (session, _) = self.session().await.map_err(Failure::NotStarted)?;
-                self.try_once(&session, command, input, limit).await
+        let (mut session, mut fresh) = self.session().await.map_err(Failure::NotStarted)?;
+        let mut refusals = 0;
+        loop {
+            match self.try_once(&session, command, input, limit).await {
+                // A connection from before that turned out to be dead, and nothing was started: once more, over a new one.
+                Err(Failure::NotStarted(trouble)) if trouble.reason == Reason::Lost && !fresh => {
+                    session = self.session().await.map_err(Failure::NotStarted)?.0;
+                    fresh = true;
+                }
+                Err(Failure::NotStarted(trouble))
+                    if trouble.reason == Reason::TooManySessions && refusals < REFUSALS_TAKEN =>
+                {
+                    refusals += 1;
+                    tokio::time::sleep(REFUSAL_PAUSE).await;
+                }
+                other => return other,
             }
-            other => other,
         }
     }
 
