@@ -3,6 +3,8 @@
 //! Pure. The parsers of what commands print are beside the types; nothing here asks a machine. Facts are saved as JSON
 //! (`--save-facts`) and read again (`--facts`), so that planning works offline.
 
+pub mod unit;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
