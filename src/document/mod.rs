@@ -162,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn another_text_is_no_reason_to_panic() {
+        let complaints = said("format = 1\nname = 1 # \u{e9}");
+        for other in [
+            "",
+            "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}",
+            "\n\n",
+        ] {
+            assert!(
+                complaints
+                    .render("a.toml", other, false)
+                    .starts_with("error: `name` cannot be a number")
+            );
+        }
+    }
+
+    #[test]
     fn colour_only_when_asked_for() {
         let text = "format = 1";
         assert!(said(text).render("a.toml", text, true).contains('\u{1b}'));
