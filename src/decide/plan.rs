@@ -254,7 +254,7 @@ pub fn digest(bytes: &[u8]) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// Not JSON, or not a plan's.
-    #[error("line {}, column {}: {0}", .0.line(), .0.column())]
+    #[error("it is not a plan: {0}")]
     Json(serde_json::Error),
     /// Another format.
     #[error("it has plan format {0}; this Windlass reads format {FORMAT}")]

@@ -144,7 +144,7 @@ impl Engine<'_> {
     async fn operators_command(&self, placed: Placed<'_>, argv: &[String]) -> Result<(), Failure> {
         let _busy = self.meter.waiting(self.clock);
         let limit = Duration::from_secs(placed.step.timeout_seconds);
-        let output = self.remote.operator(argv, limit).await;
+        let output = self.remote.run_here(argv, limit).await;
         let (why, log) = match output {
             Ok(output) if output.status == 0 => return Ok(()),
             Ok(output) => (format!("it ended with status {}", output.status), output.stderr),

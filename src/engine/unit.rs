@@ -9,7 +9,7 @@ use crate::decide::action::On;
 use crate::decide::call::{Call, Script};
 use crate::decide::plan::Placed;
 use crate::error::{Exit, Failure, chain};
-use crate::facts::unit::{UnitReport, UnitState};
+use crate::facts::unit::{UnitReport, UnitState, report};
 use crate::inventory::NodeName;
 use crate::journal;
 use crate::remote::{Output, RemoteError};
@@ -114,7 +114,7 @@ impl Engine<'_> {
         let mut heard = self.clock.elapsed();
         loop {
             let why = match self.remote.call(&unit.on, call).await {
-                Ok(output) => match UnitReport::parse(&output.stdout) {
+                Ok(output) => match report(&output.stdout) {
                     Ok(report) if output.status == 0 => return Ok(report),
                     Ok(_) => format!("status {}: {}", output.status, output.stderr.trim()),
                     Err(error) => format!("{error}: {}", output.stderr.trim()),

@@ -59,7 +59,7 @@ pub(super) async fn save(
         // Straight to the page cache: 32 KiB do not stall the runtime.
         file.write_all(message.blob()).map_err(local(format!("write {into}")))?;
     }
-    let digest = hash.finish().map_err(|why| bad(why.0))?;
+    let digest = hash.finish().map_err(|why| bad(why.0))?.database;
     let into = into.to_owned();
     let finishing = tokio::task::spawn_blocking(move || finish(file, &digest, &into, &folder));
     match finishing.await {
@@ -108,20 +108,21 @@ fn verify_open(file: &std::fs::File) -> Result<SnapshotContents, Bad> {
         .metadata()
         .map_err(|error| Bad(format!("its size cannot be read: {error}")))?
         .len();
-    let sha256 = check_hash(file, bytes)?;
+    let hashes = check_hash(file, bytes)?;
     let database = bolt::Database::open(file, bytes - HASH_BYTES as u64)?;
     let found = contents::read(&database)?;
     Ok(SnapshotContents {
         bytes,
-        sha256,
+        sha256: hashes.database,
+        file_sha256: hashes.file,
         revision: found.revision,
         registry_keys: found.registry_keys,
         members: found.members,
     })
 }
 
-/// Reads the file once and compares its hash; the hash, hex.
-fn check_hash(file: &std::fs::File, bytes: u64) -> Result<String, Bad> {
+/// Reads the file once and compares its hash.
+fn check_hash(file: &std::fs::File, bytes: u64) -> Result<Hashes, Bad> {
     use std::os::unix::fs::FileExt;
     let mut hash = TrailingHash::default();
     let mut buffer = vec![0; 1 << 20];
@@ -137,6 +138,14 @@ fn check_hash(file: &std::fs::File, bytes: u64) -> Result<String, Bad> {
         at += count as u64;
     }
     hash.finish()
+}
+
+/// SHA-256 of a snapshot, hex.
+struct Hashes {
+    /// Of the database, which is what etcd appended.
+    database: String,
+    /// Of the file with that.
+    file: String,
 }
 
 /// SHA-256 of all but the last 32 bytes, which should be that hash.
@@ -162,8 +171,8 @@ impl TrailingHash {
         self.last = last;
     }
 
-    /// The hash, hex, when the bytes end with it.
-    fn finish(self) -> Result<String, Bad> {
+    /// The hashes, when the bytes end with the database's.
+    fn finish(self) -> Result<Hashes, Bad> {
         // A database is whole pages, and those are multiples of 512 bytes: what is left over must be the hash.
         if self.bytes % 512 != HASH_BYTES as u64 || self.bytes < 512 {
             return Err(Bad(format!(
@@ -171,9 +180,10 @@ impl TrailingHash {
                 self.bytes
             )));
         }
+        let file = self.hash.clone().chain_update(&self.last).finalize();
         let computed = self.hash.finalize();
         if computed[..] == self.last[..] {
-            Ok(hex(&computed))
+            Ok(Hashes { database: hex(&computed), file: hex(&file) })
         } else {
             Err(Bad(format!(
                 "its SHA-256 is {}, and {} was appended",

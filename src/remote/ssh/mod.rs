@@ -4,6 +4,7 @@
 //! started.
 
 mod config;
+mod here;
 mod link;
 mod timings;
 mod trouble;
@@ -176,6 +177,10 @@ impl Remote for Fleet {
             result.as_ref().map(|answer| answer.status),
         );
         outcome(node, result)
+    }
+
+    async fn run_here(&self, argv: &[String], limit: Duration) -> Result<Output, RemoteError> {
+        here::run(argv, limit).await
     }
 
     async fn etcd_members(&self, node: &NodeName) -> Result<MemberList, RemoteError> {
