@@ -89,7 +89,9 @@ fn check_node_name(word: &str) -> Result<(), NameError> {
         c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.'
     })?;
     let fits = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let labels_fit = word.split('.').all(|label| fits(label.chars().next()) && fits(label.chars().last()));
+    let labels_fit = word
+        .split('.')
+        .all(|label| fits(label.chars().next()) && fits(label.chars().last()));
     if labels_fit { Ok(()) } else { Err(NameError::Ends) }
 }
 

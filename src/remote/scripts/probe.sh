@@ -213,7 +213,8 @@ see_static_pods() {
   done
 }
 
-# containerd keeps the specification of what runs in /run: read there it costs no call and names the image as it was asked for.
+# containerd keeps the specification of what runs in /run: read there, it costs no call. Of several names of one image it
+# keeps one, so a name here may differ from the manifest's while the image is the same.
 see_containers() {
   tasks=/run/containerd/io.containerd.runtime.v2.task/k8s.io
   if [ -d "$tasks" ]; then
@@ -223,12 +224,15 @@ see_containers() {
       grep -q '"io.kubernetes.cri.container-type":"container"' "$task/config.json" || continue
       printf 'container %s %s\n' "$(annotation container-name "$task")" "$(annotation image-name "$task")"
     done
-  elif has crictl; then
-    text=$(crictl --timeout 5s ps -o json 2>&1) || unseen "crictl: $text" || return
-    printf 'crictl %s\n' "$(printf %s "$text" | tr '\n' ' ')"
-  elif systemctl is-active -q containerd; then
-    : # it runs, and has run nothing since it was started
-  else unseen 'neither containerd nor crictl is here'; fi
+    return 0
+  fi
+  text='there is none'
+  ! has crictl || text=$(one_line crictl --timeout 5s ps -o json)
+  case $text in
+    '{'*) printf 'crictl %s\n' "$text" ;;
+    # A containerd that has run nothing since the machine started has no folder yet.
+    *) [ -S /run/containerd/containerd.sock ] || unseen "no containerd is here, and of crictl: $text" ;;
+  esac
 }
 
 annotation() { grep -o "\"io.kubernetes.cri.$1\":\"[^\"]*\"" "$2/config.json" | head -n 1 | cut -d '"' -f 4; }
@@ -262,15 +266,19 @@ see_certificates() {
     [ "$ETCD_SERVICE" = - ] || printf '%s\n' "$ETCD_CA" "$ETCD_CERT"
     [ ! -r "$ETCD_ENV_FILE" ] || sed -n -E "s/^ETCD_(PEER_)?(CERT|TRUSTED_CA)_FILE=[\"']?([^\"']*).*/\3/p" "$ETCD_ENV_FILE"
   } | sort -u | while read -r path; do
-    [ ! -f "$path" ] || openssl x509 -noout -enddate -in "$path" | certificate "$path"
+    [ ! -f "$path" ] || certificate "$path" -in "$path"
   done
   for path in admin super-admin controller-manager scheduler; do
     path=/etc/kubernetes/$path.conf
-    [ ! -f "$path" ] || sed -n 's/^ *client-certificate-data: *//p' "$path" | base64 -d | openssl x509 -noout -enddate | certificate "$path"
+    [ ! -f "$path" ] || sed -n 's/^ *client-certificate-data: *//p' "$path" | base64 -d | certificate "$path"
   done
 }
 
-certificate() { printf 'certificate %s %s\n' "$1" "$(sed 's/^notAfter=//')"; }
+certificate() {
+  printf 'certificate %s ' "$1"
+  shift
+  openssl x509 -noout -enddate "$@" || echo unreadable
+}
 
 # ---- etcd ----
 
