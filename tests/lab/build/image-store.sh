@@ -13,7 +13,8 @@ NAME=windlass-store-build
 "${ENGINE[@]}" rm -f "$NAME" >/dev/null 2>&1 || true
 "${ENGINE[@]}" volume rm -f "$VOLUME" >/dev/null
 "${ENGINE[@]}" volume create --label windlass.cache=1 "$VOLUME" >/dev/null
-# --unpack is the default; the daemon is stopped cleanly so that its databases are closed.
+# The daemon is stopped cleanly so that its databases are closed.
+# shellcheck disable=SC2016  # expanded inside the container
 "${ENGINE[@]}" run --rm --name "$NAME" --cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
   -v "$VOLUME":/var/lib/containerd -v "$ARCHIVE":/images.tar:ro --entrypoint /bin/sh "$IMAGE" -ec '
     containerd >/tmp/containerd.log 2>&1 &

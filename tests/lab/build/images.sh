@@ -3,6 +3,7 @@
 # `ctr images import` reads, without an engine and without pulling anything.
 # usage: images.sh BINARIES OUTPUT.tar STAMP...
 set -Eeuo pipefail
+umask 022
 
 BINARIES=$1
 OUTPUT=$2

@@ -5,6 +5,9 @@
 # There is one source, 1.20.2; the version is a link-time string. Upgrades between
 # stamps exercise kubeadm's own code, not what the later releases changed.
 set -Eeuo pipefail
+umask 022
+# shellcheck source=apt.sh
+. "$(dirname "${BASH_SOURCE[0]}")/apt.sh"
 
 OUTPUT=$1
 shift
@@ -15,24 +18,18 @@ COMMANDS=(kubeadm kubelet kubectl kube-apiserver kube-controller-manager kube-sc
 
 stage() { printf '[%4ds]   kubernetes: %s\n' "$SECONDS" "$*" >&2; }
 
-# Debian's source index is read into a private folder: the machine's own apt sources stay as they are.
 fetch_source() {
   local mirror apt=$WORK/apt
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
-  [ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
-  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+  mirror=$(debian_mirror)
+  mkdir -p "$apt"
   cat >"$apt/sources.list" <<SOURCES
 deb $mirror bookworm main
 deb-src $mirror bookworm main
 SOURCES
-  local options=(
-    -oDir::State::Lists="$apt/lists" -oDir::Etc::SourceList="$apt/sources.list"
-    -oDir::Etc::SourceParts=/dev/null -oDir::Cache="$apt/cache" -oAPT::Sandbox::User=root
-  )
-  apt-get "${options[@]}" update
+  private_apt "$apt"
   cd "$WORK"
-  apt-get "${options[@]}" source --download-only kubernetes
-  apt-get "${options[@]}" download golang-github-modern-go-reflect2-dev
+  apt-get "${PRIVATE_APT[@]}" source --download-only kubernetes
+  apt-get "${PRIVATE_APT[@]}" download golang-github-modern-go-reflect2-dev
   rm -rf gopath reflect2
   mkdir -p gopath/src/k8s.io
   dpkg-source --no-check -x kubernetes_*.dsc gopath/src/k8s.io/kubernetes

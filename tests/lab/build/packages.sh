@@ -3,6 +3,7 @@
 # built binaries as VERSION-00, and Debian's own etcd packages of four suites.
 # usage: packages.sh BINARIES OUTPUT STAMP...
 set -Eeuo pipefail
+umask 022
 
 BINARIES=$1
 OUTPUT=$2
@@ -10,6 +11,8 @@ shift 2
 STAMPS=("$@")
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 WORK=$OUTPUT.work
+# shellcheck source=apt.sh
+. "$HERE/apt.sh"
 POOL=$OUTPUT.part/pool
 # suite:upstream version of etcd in it
 ETCD=(bullseye:3.3.25 bookworm:3.4.23 trixie:3.5.16 forky:3.5.30)
@@ -46,28 +49,21 @@ package() {
   dpkg-deb --root-owner-group -Zgzip -z1 --build "$root" "$POOL/${name}_$version-00_amd64.deb"
 }
 
-# The suites' indexes go to a private folder: the machine's own apt sources stay as they are.
 fetch_etcd() {
   local mirror entry suite upstream version name apt=$WORK/apt
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
-  [ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
-  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+  mirror=$(debian_mirror)
+  mkdir -p "$apt"
   for entry in "${ETCD[@]}"; do
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror ${entry%:*} main"
   done >"$apt/sources.list"
-  local options=(
-    -oDir::State::Lists="$apt/lists" -oDir::Etc::SourceList="$apt/sources.list"
-    -oDir::Etc::SourceParts=/dev/null -oDir::Cache="$apt/cache" -oAPT::Sandbox::User=root
-    -oAcquire::Languages=none -oAPT::Architecture=amd64
-  )
-  apt-get "${options[@]}" update
+  private_apt "$apt"
   cd "$POOL"
   for entry in "${ETCD[@]}"; do
     suite=${entry%:*} upstream=${entry#*:}
     for name in etcd-server etcd-client; do
-      version=$(apt-cache "${options[@]}" madison "$name" | awk -F' *[|] *' -v up="$upstream" 'index($2, up) == 1 { print $2; exit }')
+      version=$(apt-cache "${PRIVATE_APT[@]}" madison "$name" | awk -F' *[|] *' -v up="$upstream" 'index($2, up) == 1 { print $2; exit }')
       [ -n "$version" ] || { echo "$suite no longer carries $name $upstream" >&2; return 1; }
-      apt-get "${options[@]}" download "$name=$version"
+      apt-get "${PRIVATE_APT[@]}" download "$name=$version"
     done
   done
 }
@@ -102,8 +98,10 @@ main() {
     package kubectl "$version" "libc6"
     package kubeadm "$version" "kubelet (>= 1.19.0), kubectl (>= 1.19.0)"
   done >>"$LOG" 2>&1
-  fetch_etcd >>"$LOG" 2>&1
-  index_repository >>"$LOG" 2>&1
+  {
+    fetch_etcd
+    index_repository
+  } >>"$LOG" 2>&1
   chmod -R a+rX "$OUTPUT.part"
   mv "$OUTPUT.part" "$OUTPUT"
   rm -rf "$WORK"

@@ -7,10 +7,10 @@ BUILD_DIR=$LAB_DIR/build
 
 # Each artefact's digest holds the digests of what it is made from.
 artefact_names() {
-  KUBERNETES_DIGEST=$(digest_of "$BUILD_DIR/kubernetes.sh" "${LAB_STAMPS[@]}")
-  PACKAGES_DIGEST=$(digest_of "$KUBERNETES_DIGEST" "$BUILD_DIR/packages.sh" "$BUILD_DIR"/packages/*/*)
+  KUBERNETES_DIGEST=$(digest_of "$BUILD_DIR/kubernetes.sh" "$BUILD_DIR/apt.sh" "${LAB_STAMPS[@]}")
+  PACKAGES_DIGEST=$(digest_of "$KUBERNETES_DIGEST" "$BUILD_DIR/packages.sh" "$BUILD_DIR/apt.sh" "$BUILD_DIR"/packages/*/*)
   IMAGES_DIGEST=$(digest_of "$KUBERNETES_DIGEST" "$BUILD_DIR/images.sh" "$BUILD_DIR"/images/*)
-  BASE_DIGEST=$(digest_of "$BUILD_DIR/base-image.sh")
+  BASE_DIGEST=$(digest_of "$BUILD_DIR/base-image.sh" "$BUILD_DIR/apt.sh")
   NODE_TAG=$(digest_of "$BASE_DIGEST" "$PACKAGES_DIGEST" "$BUILD_DIR/node-images.sh" "$BUILD_DIR"/node/* "$LAB_START_VERSION" "$LAB_ETCD_START")
   STORE_DIGEST=$(digest_of "$IMAGES_DIGEST" "$BUILD_DIR/image-store.sh" "$BUILD_DIR/node/containerd.toml")
 
@@ -80,7 +80,6 @@ lab_build() {
   lab_setup
   everything_is_built && return
   mkdir -p "$LAB_CACHE/logs"
-  engine info >/dev/null
   build_base
   build_kubernetes
   build_packages

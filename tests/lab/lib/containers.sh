@@ -92,20 +92,21 @@ on() {
   engine exec -i "$(container "$node")" "$@"
 }
 
+# lab_ssh NODE [COMMAND]: as the user Windlass would be; gives up on a node that hangs.
 lab_ssh() {
   local node=$1
   shift
   ssh -F none -i "$LAB_STATE/id_ed25519" -o UserKnownHostsFile="$LAB_STATE/known_hosts" -o GlobalKnownHostsFile=/dev/null \
-    -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=5 -o LogLevel=ERROR \
-    "$LAB_USER@${LAB_ADDRESS[$node]}" "$@"
+    -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o BatchMode=yes -o LogLevel=ERROR \
+    -o ConnectTimeout=3 -o ServerAliveInterval=3 -o ServerAliveCountMax=3 "$LAB_USER@${LAB_ADDRESS[$node]}" "$@"
 }
+
+answers_ssh() { lab_ssh "$1" true </dev/null >/dev/null 2>&1; }
 
 wait_for_ssh() {
   local node=$1 attempt
   for attempt in {1..120}; do
-    timeout 10 ssh -F none -i "$LAB_STATE/id_ed25519" -o UserKnownHostsFile="$LAB_STATE/known_hosts" -o StrictHostKeyChecking=yes \
-      -o GlobalKnownHostsFile=/dev/null -o BatchMode=yes -o ConnectTimeout=2 -o LogLevel=QUIET \
-      "$LAB_USER@${LAB_ADDRESS[$node]}" true </dev/null 2>/dev/null && return
+    answers_ssh "$node" && return
     sleep 0.5
   done
   die "$node does not answer ssh after $attempt attempts"

@@ -55,7 +55,7 @@ defaults
   timeout connect 2s
   timeout client 1h
   timeout server 1h
-  timeout check 2s
+  timeout check 4s
 
 frontend api
   bind ${LAB_ADDRESS[lb1]}:6443

@@ -32,7 +32,6 @@ install_packages() {
   agree_to_install
   local log=$LAB_CACHE/logs/setup-apt.log
   quiet "$log" as_root apt-get update
-  # A policy that refuses service starts keeps a container or chroot without an init from failing here.
   quiet "$log" as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
 }
 
@@ -45,7 +44,16 @@ raise_inotify_limits() {
   done
 }
 
-engine_answers() { timeout 20 docker info >/dev/null 2>&1 || { [ "$(id -u)" -ne 0 ] && sudo -n docker info >/dev/null 2>&1; }; }
+engine_answers() {
+  timeout 20 docker info >/dev/null 2>&1 || as_root timeout 20 docker info >/dev/null 2>&1
+}
+
+# forget_stale FILE NAME: removes a pid file whose process is gone, or is another one by now.
+forget_stale() {
+  local pid
+  pid=$(cat "$1" 2>/dev/null) || return 0
+  [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] || as_root rm -f "$1"
+}
 
 # Where PID 1 is not systemd nobody starts the engine; a killed one leaves its pid files behind.
 start_engine() {
@@ -53,9 +61,8 @@ start_engine() {
   stage "starting the container engine"
   local log=$LAB_CACHE/logs/dockerd.log attempt
   mkdir -p "$(dirname "$log")"
-  if ! pgrep -x dockerd >/dev/null; then
-    as_root rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid
-  fi
+  forget_stale /var/run/docker.pid dockerd
+  forget_stale /var/run/docker/containerd/containerd.pid containerd
   as_root service docker start >>"$log" 2>&1 || true
   for attempt in {1..60}; do
     engine_answers && return
@@ -72,4 +79,5 @@ lab_setup() {
   install_packages
   raise_inotify_limits
   start_engine
+  engine version >/dev/null
 }

@@ -10,8 +10,7 @@ node_is_at_start() {
     *) return 0 ;;
   esac
   # shellcheck disable=SC2016  # dpkg-query's own format, then the remote shell
-  timeout 15 ssh -F none -i "$LAB_STATE/id_ed25519" -o UserKnownHostsFile="$LAB_STATE/known_hosts" -o BatchMode=yes \
-    -o GlobalKnownHostsFile=/dev/null -o ConnectTimeout=3 -o LogLevel=ERROR "$LAB_USER@${LAB_ADDRESS[$node]}" \
+  lab_ssh "$node" \
     "dpkg-query -W -f '\${Version}\n' ${packages[*]}; apt-mark showhold" </dev/null 2>/dev/null \
     | awk -v wanted="$wanted" -v count="${#packages[@]}" '
         NR <= count && index($0, wanted) != 1 { bad = 1 }
@@ -83,6 +82,7 @@ lab_down() {
   rm -f "$LAB_STATE/up"
 }
 
+# shellcheck disable=SC2016  # dpkg-query's own format
 node_version() {
   case $(role_of "$1") in
     etcd) on "$1" dpkg-query -W -f '${Version}' etcd-server ;;
@@ -95,10 +95,9 @@ status_line() {
   local node=$1 state answers=no version='?'
   state=$(container_state "$node")
   if [ "$state" = running ]; then
-    [ -n "$(engine inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$(container "$node")")" ] || state=cut
+    is_connected "$node" || state="cut"
     version=$(node_version "$node")
-    timeout 6 ssh -F none -i "$LAB_STATE/id_ed25519" -o UserKnownHostsFile="$LAB_STATE/known_hosts" -o BatchMode=yes \
-      -o GlobalKnownHostsFile=/dev/null -o ConnectTimeout=3 "$LAB_USER@${LAB_ADDRESS[$node]}" true </dev/null 2>/dev/null && answers=yes
+    if answers_ssh "$node"; then answers=yes; fi
   fi
   printf '%-7s %-13s %-10s %-4s %-14s %s\n' "$node" "${LAB_ADDRESS[$node]}" "$state" "$answers" "$(role_of "$node")" "$version" \
     >"$STATUS_DIR/$node"
