@@ -271,6 +271,3 @@ fn local(what: &str) -> impl FnOnce(std::io::Error) -> RemoteError {
     let what = what.to_owned();
     move |cause| RemoteError::Local { what, cause }
 }
-
-#[cfg(test)]
-mod tests;
