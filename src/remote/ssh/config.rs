@@ -60,7 +60,8 @@ fn node_block(node: &Node, ssh: &Ssh) -> Result<String, UnfitWord> {
                 character,
             });
         }
-        let _ = writeln!(text, "  ProxyJump {}", quoted(jump)?);
+        // ssh takes this word as it stands, also quotes; hence the narrow choice of characters.
+        let _ = writeln!(text, "  ProxyJump {jump}");
     }
     Ok(text)
 }

@@ -54,12 +54,12 @@ Host cp-1
   HostName "10.0.0.1"
   Port 2222
   User "ops"
-  ProxyJump "me@bastion:22"
+  ProxyJump me@bastion:22
 Host w-1
   HostName "fd00::7"
   Port 2222
   User "ops"
-  ProxyJump "me@bastion:22"
+  ProxyJump me@bastion:22
 Host *
   IdentityFile "/base/keys/my key"
   IdentitiesOnly yes
