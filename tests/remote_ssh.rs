@@ -52,7 +52,7 @@ impl Server {
         let at = folder.path().display();
         let config = format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/user.pub\nPidFile none\nUsePAM no\n\
-             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSetEnv WINDLASS_ROOT={at}/node\n"
+             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSetEnv WINDLASS_ROOT={at}/node PATH={at}/bin:/usr/bin:/bin\n"
         );
         std::fs::write(folder.path().join("sshd_config"), config).expect("written");
         // What Debian's unit makes before it starts sshd; only root's sshd wants it.
@@ -441,6 +441,44 @@ async fn a_jump_is_made_under_the_same_rules() {
         not_started(fleet.call(&name("here"), &status_call()).await).reason,
         Reason::Jump
     );
+}
+
+#[tokio::test]
+async fn root_is_asked_for_once_and_its_refusal_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(server) = Server::start() else { return };
+    let mut inventory = server.inventory();
+    inventory.ssh.sudo = true;
+    let sudo = server.folder.path().join("bin/sudo");
+    std::fs::create_dir(server.folder.path().join("bin")).expect("a folder");
+    let becomes = |script: &str| {
+        std::fs::write(
+            &sudo,
+            format!("#!/bin/sh\necho \"$*\" >>{}.log\n{script}\n", sudo.display()),
+        )
+        .expect("written");
+        std::fs::set_permissions(&sudo, std::fs::Permissions::from_mode(0o755)).expect("it may run");
+    };
+    becomes("echo 'sudo: a password is required' >&2; exit 1");
+    let fleet = Fleet::new(&inventory, server.base()).expect("a fleet");
+    let refused = not_started(fleet.call(&name("here"), &status_call()).await);
+    assert_eq!(refused, SshTrouble::new(Reason::NoSudo, "sudo: a password is required"));
+
+    becomes("shift 2; exec \"$@\"");
+    for _ in 0..2 {
+        assert_eq!(
+            fleet
+                .call(&name("here"), &status_call())
+                .await
+                .expect("an answer")
+                .status,
+            0
+        );
+    }
+    let asked = std::fs::read_to_string(server.folder.path().join("bin/sudo.log")).expect("a log");
+    let call = "-n -- sh -s -- run unit";
+    let lines: Vec<&str> = asked.lines().collect();
+    assert_eq!(lines, ["-n -- sh -c :", "-n -- sh -c :", call, call]);
 }
 
 /// An etcd whose certificate holds only the address 127.0.0.1.

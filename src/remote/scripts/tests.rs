@@ -254,7 +254,9 @@ fn a_unit_that_ended_is_read_from_its_files() {
         (0, told.clone())
     );
     let waited = status(root.path(), Script::UnitWait, &["run", "unit", "5", "4"]);
-    assert_eq!(waited, (0, format!("{told}log\n456789")));
+    assert_eq!(waited, (0, format!("{told}next 10\nlog\n456789")));
+    let beyond = status(root.path(), Script::UnitWait, &["run", "unit", "5", "11"]);
+    assert_eq!(beyond, (0, format!("{told}next 11\nlog\n")));
 }
 
 #[test]
