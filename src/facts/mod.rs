@@ -3,7 +3,16 @@
 //! Pure. The parsers of what commands print are beside the types; nothing here asks a machine. Facts are saved as JSON
 //! (`--save-facts`) and read again (`--facts`), so that planning works offline.
 
+pub mod api;
+pub mod ask;
+mod etcd;
+mod kubeadm;
+mod packages;
+pub mod probe;
+mod saved;
+mod sections;
 pub mod unit;
+pub mod version;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +21,8 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
+
+pub use saved::{FactsError, from_json, to_json};
 
 /// The format number of saved facts that this Windlass writes.
 pub const FORMAT: u32 = 1;
@@ -108,9 +119,10 @@ pub struct MachineFacts {
     pub static_pods: Seen<BTreeMap<String, String>>,
     /// Containers running, from the container runtime.
     pub containers: Seen<Vec<Container>>,
-    /// What this machine's own API server answers at `/version`; `None` when the machine runs none.
+    /// What this machine's own API server answers at `/version`; `None` when the machine runs none, unknown when
+    /// `/readyz` fails.
     pub api_server: Seen<Option<Version>>,
-    /// Certificates below /etc/kubernetes/pki, of kubelet and of etcd.
+    /// Certificates below /etc/kubernetes/pki, of kubelet, of etcd, and those inside kubeadm's kubeconfig files.
     pub certificates: Seen<Vec<Certificate>>,
     /// The etcd service of this machine; `None` when it runs none.
     pub etcd: Seen<Option<EtcdProcess>>,
@@ -148,7 +160,8 @@ pub enum PackageManager {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PackageFacts {
-    /// Version installed, as the package manager writes it; `None` when it is not installed.
+    /// Version installed, as the package manager writes it, with dpkg's state behind it when that is a broken one
+    /// (`1.21.14-00 (half-configured)`); `None` when it is not installed.
     pub installed: Option<String>,
     /// Whether it is held at its version.
     pub held: bool,
@@ -200,11 +213,11 @@ pub struct EtcdProcess {
     pub heartbeat_ms: Seen<u64>,
     /// Election timeout in milliseconds.
     pub election_ms: Seen<u64>,
-    /// Backend quota in bytes (etcd's default when it is not set).
+    /// Backend quota in bytes (etcd's default when it is not set; `u64::MAX` when it is switched off).
     pub quota_bytes: Seen<u64>,
     /// Whether the v2 API is switched on.
     pub enable_v2: Seen<bool>,
-    /// Whether keys of the v2 API exist.
+    /// Whether keys of the v2 API exist; unknown where that API is off (until 3.6, which refuses to start on any).
     pub v2_keys: Seen<bool>,
     /// `etcdserver` of `GET /version`.
     pub server_version: Seen<Version>,
@@ -220,7 +233,7 @@ pub struct EtcdProcess {
 pub struct ApiFacts {
     /// The node whose API server was asked.
     pub asked: NodeName,
-    /// Node objects, in the API's order.
+    /// Node objects, in the API's order; empty when they were not asked for.
     pub nodes: Vec<KubeNode>,
     /// What kubeadm-config says.
     pub kubeadm: Seen<KubeadmConfig>,

@@ -1,9 +1,108 @@
-# api: placeholder.
+#!/bin/sh
+# Asks the Kubernetes API, through this control plane's own API server, and changes nothing. Read by `facts::api`.
+#
+# usage: api.sh SECTIONS KUBECONFIG [NODE]
+#
+# SECTIONS is a comma list; with NODE, `nodes` is about that node alone. Needs root, and kubectl 1.19 or newer (older ones
+# print jsonpath's objects as Go does, not as JSON). Sections are printed as in probe.sh. The server's readiness is
+# always asked first: when it is not ready, nothing else is asked, so that a dead server costs one timeout and not seven.
 set -u
 
+MANIFEST=/etc/kubernetes/manifests/kube-apiserver.yaml
+SCRATCH=
+
 main() {
-    echo "api is not written yet" >&2
-    exit 2
+  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin
+  LC_ALL=C
+  export PATH LC_ALL
+  KUBECONFIG=$2
+  NODE=${3:-}
+  export KUBECONFIG
+  trap '[ -z "$SCRATCH" ] || rm -rf "$SCRATCH"' EXIT
+  trap 'exit 129' HUP INT TERM PIPE
+
+  down=
+  answer readyz
+  for section in $(printf %s "$1" | tr , ' '); do
+    case $section in
+      readyz) ;;
+      nodes | kubeadm | addons | kubelet-configs | stateful-sets) answer "$section" ;;
+      *) printf '@@ %s\n@@ end %s unseen this script knows no such section\n' "$section" "$section" ;;
+    esac
+  done
+  echo '@@ done'
+}
+
+# kubectl keeps what it discovers on disk: here, not in root's home.
+answer() {
+  printf '@@ %s\n' "$1"
+  [ -n "$SCRATCH" ] || SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/windlass-api.XXXXXX") || down='no temporary folder could be made'
+  if [ -n "$down" ]; then
+    printf '@@ end %s unseen %s\n' "$1" "$down"
+  elif text=$("see_$(printf %s "$1" | tr - _)" 2>"$SCRATCH/complaint"); then
+    [ -z "$text" ] || printf '%s\n' "$text" | sed 's/^/ /'
+    printf '@@ end %s ok\n' "$1"
+  else
+    why=$({ printf '%s\n' "$text"; cat "$SCRATCH/complaint"; } | tr '\n\t' '  ' | tail -c 400)
+    [ "$1" != readyz ] || down=$why
+    printf '@@ end %s unseen %s\n' "$1" "$why"
+  fi
+}
+
+ask() { kubectl --server="$server" --cache-dir="$SCRATCH/cache" --request-timeout=10s "$@"; }
+
+flag_of() { sed -n -E "s/^ *- *[\"']?--$1=([^\"' ]*).*/\1/p" "$MANIFEST" | head -n 1; }
+
+# Its own address, not 127.0.0.1, which its certificate need not name; nor the load balancer, which picks any.
+own_server() {
+  [ -f "$MANIFEST" ] || { echo "this machine runs no API server: $MANIFEST is not here"; return 1; }
+  host=$(flag_of advertise-address)
+  port=$(flag_of secure-port)
+  case $host in *:*) host="[$host]" ;; esac
+  server=https://${host:-127.0.0.1}:${port:-6443}
+}
+
+see_readyz() {
+  own_server || return
+  printf 'server %s\n' "$server"
+  ask get --raw /readyz
+}
+
+# A tenth of what `-o json` would print, one line a part: strings are plain, objects are JSON.
+see_nodes() {
+  parts='node {.metadata.name}{"\n"}labels {.metadata.labels}{"\n"}annotations {.metadata.annotations}{"\n"}spec {.spec}{"\n"}conditions {.status.conditions}{"\n"}info {.status.nodeInfo}{"\n"}'
+  own_server || return
+  if [ -n "$NODE" ]; then
+    ask get node --ignore-not-found -o jsonpath="$parts" -- "$NODE"
+  else
+    ask get nodes -o jsonpath="{range .items[*]}$parts{end}"
+  fi
+}
+
+see_kubeadm() {
+  own_server || return
+  ask -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}'
+}
+
+see_addons() {
+  own_server || return
+  image='{.spec.template.spec.containers[0].image}'
+  proxy=$(ask -n kube-system get daemonset kube-proxy --ignore-not-found -o jsonpath="$image") || return
+  dns=$(ask -n kube-system get deployment coredns --ignore-not-found -o jsonpath="$image") || return
+  printf 'kube-proxy %s\ncoredns %s\n' "$proxy" "$dns"
+}
+
+see_kubelet_configs() {
+  own_server || return
+  names=$(ask -n kube-system get configmaps -o name) || return
+  printf '%s\n' "$names" | sed -n 's/^configmap\/\(kubelet-config.*\)/\1/p'
+}
+
+# Columns and not jsonpath: kubectl 1.19 fails on a `range` over nothing (kubernetes/kubernetes#95882).
+see_stateful_sets() {
+  own_server || return
+  ask get statefulsets --all-namespaces --no-headers \
+    -o custom-columns=:.metadata.namespace,:.metadata.name,:.spec.replicas,:.status.readyReplicas
 }
 
 main "$@" </dev/null

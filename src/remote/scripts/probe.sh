@@ -1,9 +1,373 @@
-# probe: placeholder.
+#!/bin/sh
+# Looks at one machine and changes nothing on it. What it prints is read by `facts::probe`.
+#
+# usage: probe.sh SECTIONS PACKAGES ETCD_SERVICE ETCD_ENV_FILE ETCD_CA ETCD_CERT ETCD_KEY ETCD_PORT
+#
+# SECTIONS and PACKAGES are comma lists; `-` stands for none. Needs root.
+#
+# Each section is printed as
+#     @@ NAME
+#      its lines, each behind one space, so that no content can pass for a marker
+#     @@ end NAME ok            or            @@ end NAME unseen WHY
+# and the answer ends with `@@ done`: without it the reader knows that the answer was cut short.
+#
+# A section function prints its lines and succeeds, or prints why it could not see and fails.
+# Written for dash with procps, coreutils and systemd. The rpm branch has not been tried on real machines.
 set -u
 
+MANIFESTS=/etc/kubernetes/manifests
+PKI=/etc/kubernetes/pki
+STATE=/var/lib/windlass
+HTTP_SECONDS=3 # a healthy server on this machine answers in milliseconds
+SCRATCH=
+
 main() {
-    echo "probe is not written yet" >&2
-    exit 2
+  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin
+  LC_ALL=C
+  export PATH LC_ALL
+  trap 'forget_scratch' EXIT
+  trap 'exit 129' HUP INT TERM PIPE
+
+  PACKAGES=$(words_of "${2:--}")
+  ETCD_SERVICE=${3:--} ETCD_ENV_FILE=${4:--} ETCD_CA=${5:--} ETCD_CERT=${6:--} ETCD_KEY=${7:--} ETCD_PORT=${8:--}
+
+  # Printed first and last: the reader takes the middle of the two.
+  printf '@@ clock %s\n' "$(date +%s%3N)"
+  for section in $(words_of "$1"); do
+    case $section in
+      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass)
+        answer "$section" "see_$(printf %s "$section" | tr - _)" ;;
+      *) printf '@@ %s\n@@ end %s unseen this probe knows no such section\n' "$section" "$section" ;;
+    esac
+  done
+  printf '@@ clock %s\n' "$(date +%s%3N)"
+  echo '@@ done'
+}
+
+words_of() { [ "$1" = - ] || printf %s "$1" | tr , ' '; }
+
+# In the shell itself, not in $(…), so that the trap knows of the folder.
+make_scratch() { SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/windlass-probe.XXXXXX"); }
+forget_scratch() { [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"; }
+
+answer() {
+  if [ "$1" = candidates ] && ! make_scratch 2>/dev/null; then
+    printf '@@ %s\n@@ end %s unseen no temporary folder could be made\n' "$1" "$1"
+    return
+  fi
+  printf '@@ %s\n' "$1"
+  if text=$("$2" 2>/dev/null); then
+    [ -z "$text" ] || printf '%s\n' "$text" | sed 's/^/ /'
+    printf '@@ end %s ok\n' "$1"
+  else
+    printf '@@ end %s unseen %s\n' "$1" "$(printf %s "$text" | tr '\n\t' '  ' | tail -c 400)"
+  fi
+}
+
+unseen() {
+  printf '%s\n' "$*"
+  return 1
+}
+
+has() { command -v "$1" >/dev/null; }
+
+# one_line COMMAND…: its output, both streams, on one line; its exit status.
+one_line() {
+  said=$("$@" 2>&1 </dev/null)
+  status=$?
+  printf %s "$said" | tr '\n\t' '  '
+  return "$status"
+}
+
+see_identity() {
+  printf 'hostname %s\n' "$(uname -n)"
+  [ ! -s /etc/machine-id ] || printf 'machine-id %s\n' "$(cat /etc/machine-id)"
+  [ ! -r /proc/sys/kernel/random/boot_id ] || printf 'boot-id %s\n' "$(cat /proc/sys/kernel/random/boot_id)"
+  for file in /etc/os-release /usr/lib/os-release; do
+    [ -r "$file" ] || continue
+    sed -n -E 's/^(ID|VERSION_ID|PRETTY_NAME)=/os \1=/p' "$file"
+    break
+  done
+}
+
+# ---- packages ----
+
+package_manager() {
+  if has dpkg-query && has apt-get; then echo apt
+  elif has zypper && has rpm; then echo zypper
+  elif has rpm && { has dnf || has yum; }; then echo dnf
+  else return 1; fi
+}
+
+see_packages() {
+  manager=$(package_manager) || unseen 'neither apt nor dnf nor zypper is here' || return
+  printf 'manager %s\n' "$manager"
+  for package in $PACKAGES; do printf 'asked %s\n' "$package"; done
+  [ -n "$PACKAGES" ] || return 0
+  case $manager in
+    apt) dpkg_packages ;;
+    *) rpm_packages "$manager" ;;
+  esac
+}
+
+# `hold` is dpkg's own selection state; apt-mark would rebuild the package cache on its way to the same answer.
+dpkg_packages() {
+  # shellcheck disable=SC2016,SC2086  # the ${…} are dpkg's; the list is one of words
+  dpkg-query -W -f='package ${Package} ${db:Status-Want} ${db:Status-Status} ${Version}\n' $PACKAGES
+  # It fails when one of them is unknown to dpkg, which is an answer; anything else is not.
+  [ $? -le 1 ] || unseen 'dpkg-query failed'
+}
+
+rpm_packages() {
+  locks='/etc/dnf/plugins/versionlock.list /etc/dnf/versionlock.toml /etc/yum/pluginconf.d/versionlock.list'
+  [ "$1" != zypper ] || locks=/etc/zypp/locks
+  for package in $PACKAGES; do
+    version=$(rpm -q --qf '%{VERSION}-%{RELEASE}\n' "$package" | tail -n 1) || continue
+    want=install
+    # shellcheck disable=SC2086  # a list of paths without spaces
+    ! cat $locks 2>/dev/null | grep -q -E "(^|[^a-z-])$package([^a-z]|\$)" || want=hold
+    printf 'package %s %s installed %s\n' "$package" "$want" "$version"
+  done
+}
+
+see_candidates() {
+  [ -n "$PACKAGES" ] || return 0
+  manager=$(package_manager) || unseen 'neither apt nor dnf nor zypper is here' || return
+  case $manager in
+    apt) apt_candidates ;;
+    *) rpm_candidates "$manager" ;;
+  esac
+}
+
+# Lists and caches of apt's go to a folder of our own, and no hook of `apt-get update` runs: some of them write below
+# /var, and the one that container images ship empties the package cache.
+apt_candidates() {
+  mkdir -p "$SCRATCH/lists/partial" "$SCRATCH/cache/archives/partial"
+  cat >"$SCRATCH/apt.conf" <<CONF
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Dir::State::Lists "$SCRATCH/lists";
+Dir::Cache "$SCRATCH/cache";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Dir::Log "$SCRATCH";
+APT::Sandbox::User "root";
+Acquire::Retries "0";
+Acquire::http::Timeout "5";
+Acquire::https::Timeout "5";
+Acquire::ftp::Timeout "5";
+Acquire::Languages "none";
+CONF
+  # With copies of the machine's own lists to start from, an index that has not changed is not fetched again. When a
+  # source fails they would hide it behind old answers, so then nothing old is kept.
+  find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -exec cp -p --reflink=auto -t "$SCRATCH/lists" {} +
+  apt_update || {
+    find "$SCRATCH/lists" -type f -delete
+    apt_update
+  }
+  printf '%s\n' "$updated" | sed -n -E 's/^(W|E|Err:[0-9]+):? (.*)/failed \2/p' | head -n 20
+  # shellcheck disable=SC2086  # the list is one of words
+  apt-cache -c "$SCRATCH/apt.conf" madison $PACKAGES | awk -F '|' '{ gsub(/ /, ""); print "candidate " $1 " " $2 }'
+}
+
+apt_update() {
+  updated=$(apt-get -c "$SCRATCH/apt.conf" -q -y update 2>&1) && ! printf '%s\n' "$updated" | grep -q -E '^(E:|Err:|W: Failed)'
+}
+
+rpm_candidates() {
+  [ "$1" = dnf ] && has dnf || unseen "candidates are looked up with apt and dnf only, and this is $1" || return
+  for package in $PACKAGES; do
+    dnf -q --setopt=cachedir="$SCRATCH" --disableexcludes=all repoquery --available --qf '%{name} %{version}-%{release}' "$package" |
+      sort -r -V | awk 'NF == 2 { print "candidate " $0 }'
+  done
+}
+
+see_disks() {
+  for path in / /var/lib /var/lib/etcd /var/cache/apt/archives /var/lib/containerd /var/lib/kubelet /etc/kubernetes; do
+    # %b blocks, %f blocks free to root, %S their size
+    [ ! -d "$path" ] || stat -f -c 'disk %n %S %b %f' "$path"
+  done
+}
+
+# ---- Kubernetes ----
+
+main_pid() { systemctl show -p MainPID --value "$1"; }
+
+# Asked of the process' own file: a kubelet that was replaced on disk and not restarted still is the old one.
+see_kubelet() {
+  has systemctl || unseen 'systemctl is not here' || return
+  pid=$(main_pid kubelet)
+  case $pid in
+    '' | 0) echo none ;;
+    *) version=$(one_line "/proc/$pid/exe" --version) || unseen "the running kubelet does not tell its version: $version" || return
+      printf 'version %s\n' "$version" ;;
+  esac
+}
+
+see_static_pods() {
+  for file in "$MANIFESTS"/*.yaml; do
+    [ -f "$file" ] || continue
+    image=$(sed -n -E "s/^[ -]*image:[ ]*[\"']?([^\"' #]+).*/\1/p" "$file" | head -n 1)
+    printf 'pod %s %s\n' "$(basename "$file" .yaml)" "$image"
+  done
+}
+
+# containerd keeps the specification of what runs in /run: read there, it costs no call. Of several names of one image it
+# keeps one, so a name here may differ from the manifest's while the image is the same.
+see_containers() {
+  tasks=/run/containerd/io.containerd.runtime.v2.task/k8s.io
+  if [ -d "$tasks" ]; then
+    for task in "$tasks"/*; do
+      pid=$(cat "$task/init.pid") || continue
+      [ -d "/proc/$pid" ] || continue
+      grep -q '"io.kubernetes.cri.container-type":"container"' "$task/config.json" || continue
+      printf 'container %s %s\n' "$(annotation container-name "$task")" "$(annotation image-name "$task")"
+    done
+    return 0
+  fi
+  text='there is none'
+  ! has crictl || text=$(one_line crictl --timeout 5s ps -o json)
+  case $text in
+    '{'*) printf 'crictl %s\n' "$text" ;;
+    # A containerd that has run nothing since the machine started has no folder yet.
+    *) [ -S /run/containerd/containerd.sock ] || unseen "no containerd is here, and of crictl: $text" ;;
+  esac
+}
+
+annotation() { grep -o "\"io.kubernetes.cri.$1\":\"[^\"]*\"" "$2/config.json" | head -n 1 | cut -d '"' -f 4; }
+
+flag_of() { sed -n -E "s/^ *- *[\"']?--$2=([^\"' ]*).*/\1/p" "$1" | head -n 1; }
+
+see_api_server() {
+  manifest=$MANIFESTS/kube-apiserver.yaml
+  [ -f "$manifest" ] || { echo none; return; }
+  host=$(flag_of "$manifest" advertise-address)
+  port=$(flag_of "$manifest" secure-port)
+  case $host in *:*) host="[$host]" ;; esac
+  server=https://${host:-127.0.0.1}:${port:-6443}
+  version=$(api_get "$server/version") || unseen "$server/version: $version" || return
+  printf 'version %s\n' "$version"
+  ready=$(api_get "$server/readyz") || { printf 'unready %s\n' "$ready"; return 0; }
+}
+
+# The certificate that the API server itself uses towards kubelets: kubeadm makes one on every control plane.
+api_get() {
+  has curl || unseen 'curl is not here' || return
+  one_line curl -sS --max-time "$HTTP_SECONDS" --noproxy '*' -f --cacert "$PKI/ca.crt" \
+    --cert "$PKI/apiserver-kubelet-client.crt" --key "$PKI/apiserver-kubelet-client.key" "$1"
+}
+
+see_certificates() {
+  has openssl || unseen 'openssl is not here' || return
+  {
+    find "$PKI" -name '*.crt' -type f
+    find /var/lib/kubelet/pki -name 'kubelet-client-current.pem'
+    [ "$ETCD_SERVICE" = - ] || printf '%s\n' "$ETCD_CA" "$ETCD_CERT"
+    [ ! -r "$ETCD_ENV_FILE" ] || sed -n -E "s/^ETCD_(PEER_)?(CERT|TRUSTED_CA)_FILE=[\"']?([^\"']*).*/\3/p" "$ETCD_ENV_FILE"
+  } | sort -u | while read -r path; do
+    [ ! -f "$path" ] || certificate "$path" -in "$path"
+  done
+  for path in admin super-admin controller-manager scheduler; do
+    path=/etc/kubernetes/$path.conf
+    [ ! -f "$path" ] || sed -n 's/^ *client-certificate-data: *//p' "$path" | base64 -d | certificate "$path"
+  done
+}
+
+certificate() {
+  printf 'certificate %s ' "$1"
+  shift
+  openssl x509 -noout -enddate "$@" || echo unreadable
+}
+
+# ---- etcd ----
+
+# The settings that are told; everything else in its environment stays there.
+SETTINGS='name|data-dir|heartbeat-interval|election-timeout|quota-backend-bytes|enable-v2|config-file|advertise-client-urls'
+
+see_etcd() {
+  has systemctl || unseen 'systemctl is not here' || return
+  manifest=$MANIFESTS/etcd.yaml
+  if [ "$ETCD_SERVICE" != - ] && [ "$(systemctl show -p LoadState --value "$ETCD_SERVICE")" != not-found ]; then
+    config=$ETCD_ENV_FILE
+    pid=$(main_pid "$ETCD_SERVICE")
+    [ "${pid:-0}" = 0 ] || [ "$(cat "/proc/$pid/comm")" = etcd ] || pid=$(pgrep -o -P "$pid" -x etcd)
+  elif [ -f "$manifest" ]; then
+    config=$manifest
+    pid=$(pgrep -o -x etcd)
+  else
+    echo none
+    return
+  fi
+  case $pid in
+    '' | 0) stopped_etcd ;;
+    *) running_etcd ;;
+  esac
+  if [ -f "$config" ]; then printf 'digest %s\n' "$(sha256sum "$config" | cut -d ' ' -f 1)"; fi
+}
+
+running_etcd() {
+  echo 'running yes'
+  printf 'cwd %s\n' "$(readlink "/proc/$pid/cwd")"
+  settings=$({
+    tr '\n\0' ' \n' <"/proc/$pid/environ" | env_settings
+    tr '\n\0' ' \n' <"/proc/$pid/cmdline" | flag_settings
+  })
+  printf '%s\n' "$settings"
+  file=$(printf '%s\n' "$settings" | sed -n 's/^set config-file //p' | tail -n 1)
+  [ ! -r "$file" ] || sed -n -E "s/^($SETTINGS): *[\"']?([^\"'#]*).*/conf \1 \2/p" "$file"
+  etcd_version
+}
+
+env_settings() { sed -n -E 's/^ETCD_([A-Z0-9_]+)=(.*)/\1 \2/p' | awk '{ $1 = tolower($1); gsub(/_/, "-", $1); print }' | only_settings; }
+# `--flag value`, `--flag=value` and a bare switch.
+flag_settings() {
+  awk '/^--?[a-z]/ { if (k) print k " true"; sub(/^--?/, ""); k = ""; if (sub(/=/, " ")) print; else k = $0; next }
+    k { print k " " $0; k = "" } END { if (k) print k " true" }' | only_settings
+}
+only_settings() { sed -n -E "s/^($SETTINGS) /set &/p"; }
+
+stopped_etcd() {
+  echo 'running no'
+  if [ "$config" = "$manifest" ]; then
+    sed -n -E "s/^ *- *[\"']?(--[^\"']*).*/\1/p" "$manifest" | flag_settings
+  else
+    systemctl show -p Environment --value "$ETCD_SERVICE" | tr ' ' '\n' | env_settings
+    [ ! -r "$config" ] || sed -E "s/=[\"'](.*)[\"'] *\$/=\1/" "$config" | env_settings
+  fi
+}
+
+# Not every certificate is for 127.0.0.1, nor does every member listen there: then it is asked where it says it is.
+etcd_version() {
+  has curl || { echo 'unasked curl is not here'; return; }
+  advertised=$(printf '%s\n' "$settings" | sed -n 's/^set advertise-client-urls //p' | tail -n 1 | tr , ' ')
+  scheme=https
+  [ "$ETCD_CA" != - ] || scheme=http
+  for url in "$scheme://127.0.0.1:${ETCD_PORT#-}" $advertised; do
+    version=$(etcd_get "$url/version") || continue
+    printf 'version %s\n' "$version"
+    case $settings in *'set enable-v2 false'*) return ;; esac
+    keys=$(etcd_get "$url/v2/keys/") || true
+    # One line, and only its beginning: whether there is a key is all that is asked.
+    printf 'v2 %s\n' "$(printf %s "$keys" | head -c 300)"
+    return
+  done
+  printf 'unasked %s\n' "$version"
+}
+
+etcd_get() {
+  set -- "$1" -sS --max-time "$HTTP_SECONDS" --noproxy '*'
+  [ "$ETCD_CA" = - ] || set -- "$@" --cacert "$ETCD_CA" --cert "$ETCD_CERT" --key "$ETCD_KEY"
+  url=$1
+  shift
+  one_line curl "$@" "$url"
+}
+
+# ---- Windlass itself ----
+
+see_windlass() {
+  [ ! -e "$STATE/token" ] || { printf 'token %s\n' "$(one_line cat "$STATE/token")"; }
+  [ ! -e "$STATE/lock" ] || { printf 'lock %s\n' "$(one_line cat "$STATE/lock")"; }
 }
 
 main "$@" </dev/null

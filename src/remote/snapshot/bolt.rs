@@ -41,10 +41,7 @@ impl ReadAt for std::fs::File {
 
 impl ReadAt for [u8] {
     fn fill(&self, buffer: &mut [u8], at: u64) -> std::io::Result<()> {
-        let from = usize::try_from(at)
-            .ok()
-            .and_then(|at| self.get(at..))
-            .and_then(|rest| rest.get(..buffer.len()));
+        let from = usize::try_from(at).ok().and_then(|at| self.get(at..)).and_then(|rest| rest.get(..buffer.len()));
         buffer.copy_from_slice(from.ok_or(std::io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -72,34 +69,19 @@ impl<'a, R: ReadAt + ?Sized> Database<'a, R> {
     /// Opens the first `bytes` bytes of `file` as a database.
     pub(super) fn open(file: &'a R, bytes: u64) -> Result<Self, Bad> {
         let meta = newest_meta(file, bytes)?;
-        let fits = meta
-            .pages
-            .checked_mul(meta.page_size)
-            .is_some_and(|needed| needed <= bytes);
+        let fits = meta.pages.checked_mul(meta.page_size).is_some_and(|needed| needed <= bytes);
         if !fits {
-            return Err(bad(format!(
-                "it says to have {} pages, and is shorter: it is cut off",
-                meta.pages
-            )));
+            return Err(bad(format!("it says to have {} pages, and is shorter: it is cut off", meta.pages)));
         }
-        let database = Self {
-            file,
-            page_size: meta.page_size,
-            pages: meta.pages,
-            root: meta.root,
-            freelist: meta.freelist,
-        };
+        let database =
+            Self { file, page_size: meta.page_size, pages: meta.pages, root: meta.root, freelist: meta.freelist };
         database.check_freelist()?;
         Ok(database)
     }
 
     /// Visits every key and value of every bucket, each bucket's in ascending order.
     pub(super) fn walk(&self, visit: &mut dyn FnMut(&Entry<'_>) -> Result<(), Bad>) -> Result<(), Bad> {
-        let mut walk = Walk {
-            database: self,
-            seen: Seen::new(self.pages),
-            visit,
-        };
+        let mut walk = Walk { database: self, seen: Seen::new(self.pages), visit };
         walk.tree(self.root, None)
     }
 
@@ -109,10 +91,7 @@ impl<'a, R: ReadAt + ?Sized> Database<'a, R> {
         }
         match self.page(self.freelist)?.flags {
             FREELIST => Ok(()),
-            flags => Err(bad(format!(
-                "page {} should be the freelist and has type {flags:#x}",
-                self.freelist
-            ))),
+            flags => Err(bad(format!("page {} should be the freelist and has type {flags:#x}", self.freelist))),
         }
     }
 
@@ -123,9 +102,7 @@ impl<'a, R: ReadAt + ?Sized> Database<'a, R> {
         }
         let at = id * self.page_size;
         let mut header = [0; PAGE_HEADER];
-        self.file
-            .fill(&mut header, at)
-            .map_err(|error| bad(format!("page {id}: {error}")))?;
+        self.file.fill(&mut header, at).map_err(|error| bad(format!("page {id}: {error}")))?;
         let own_id = u64_at(&header, 0)?;
         if own_id != id {
             return Err(bad(format!("page {id} says to be page {own_id}")));
@@ -136,9 +113,7 @@ impl<'a, R: ReadAt + ?Sized> Database<'a, R> {
             return Err(bad(format!("page {id} says to be {run} pages long")));
         }
         let mut bytes = vec![0; usize::try_from(length).map_err(|_| bad("too long a page".to_owned()))?];
-        self.file
-            .fill(&mut bytes, at)
-            .map_err(|error| bad(format!("page {id}: {error}")))?;
+        self.file.fill(&mut bytes, at).map_err(|error| bad(format!("page {id}: {error}")))?;
         Page::new(id, run, bytes)
     }
 }
@@ -159,11 +134,7 @@ struct Place {
 
 impl<R: ReadAt + ?Sized> Walk<'_, '_, R> {
     fn tree(&mut self, root: u64, bucket: Option<&[u8]>) -> Result<(), Bad> {
-        let mut place = Place {
-            bucket: bucket.map(<[u8]>::to_vec),
-            depth: 0,
-            last_key: None,
-        };
+        let mut place = Place { bucket: bucket.map(<[u8]>::to_vec), depth: 0, last_key: None };
         self.subtree(root, &mut place)
     }
 
@@ -183,9 +154,7 @@ impl<R: ReadAt + ?Sized> Walk<'_, '_, R> {
                 place.depth -= 1;
                 Ok(())
             }
-            flags => Err(bad(format!(
-                "page {id} should be a branch or a leaf and has type {flags:#x}"
-            ))),
+            flags => Err(bad(format!("page {id} should be a branch or a leaf and has type {flags:#x}"))),
         }
     }
 
@@ -215,14 +184,7 @@ impl<R: ReadAt + ?Sized> Walk<'_, '_, R> {
                 if page.flags != LEAF {
                     return Err(bad(format!("an inline bucket has type {:#x}", page.flags)));
                 }
-                self.leaf(
-                    &page,
-                    &mut Place {
-                        bucket: Some(name.to_vec()),
-                        depth: 0,
-                        last_key: None,
-                    },
-                )
+                self.leaf(&page, &mut Place { bucket: Some(name.to_vec()), depth: 0, last_key: None })
             }
             root => self.tree(root, Some(name)),
         }

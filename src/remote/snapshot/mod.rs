@@ -39,10 +39,7 @@ pub(super) async fn save(
         _ => Utf8PathBuf::from("."),
     };
     let local = |what: String| move |cause| RemoteError::Local { what, cause };
-    let bad = |why: String| RemoteError::BadSnapshot {
-        node: node.clone(),
-        why,
-    };
+    let bad = |why: String| RemoteError::BadSnapshot { node: node.clone(), why };
     let mut file = tempfile::Builder::new()
         .prefix(".snapshot-")
         .permissions(std::fs::Permissions::from_mode(0o600))
@@ -59,7 +56,7 @@ pub(super) async fn save(
         // Straight to the page cache: 32 KiB do not stall the runtime.
         file.write_all(message.blob()).map_err(local(format!("write {into}")))?;
     }
-    let digest = hash.finish().map_err(|why| bad(why.0))?;
+    let digest = hash.finish().map_err(|why| bad(why.0))?.database;
     let into = into.to_owned();
     let finishing = tokio::task::spawn_blocking(move || finish(file, &digest, &into, &folder));
     match finishing.await {
@@ -85,13 +82,10 @@ fn finish(
     let local = |what: String| move |cause| Unfinished::Local(what, cause);
     let contents = verify_open(file.as_file()).map_err(Unfinished::Bad)?;
     if contents.sha256 != digest {
-        return Err(Unfinished::Bad(Bad(
-            "the disk gives back other bytes than were written".to_owned(),
-        )));
+        return Err(Unfinished::Bad(Bad("the disk gives back other bytes than were written".to_owned())));
     }
     file.as_file().sync_all().map_err(local(format!("sync {into}")))?;
-    file.persist_noclobber(into)
-        .map_err(|error| Unfinished::Local(format!("create {into}"), error.error))?;
+    file.persist_noclobber(into).map_err(|error| Unfinished::Local(format!("create {into}"), error.error))?;
     let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(local(format!("sync {folder}")))?;
     Ok(contents)
@@ -104,32 +98,28 @@ pub fn verify(path: &Utf8Path) -> Result<SnapshotContents, Bad> {
 }
 
 fn verify_open(file: &std::fs::File) -> Result<SnapshotContents, Bad> {
-    let bytes = file
-        .metadata()
-        .map_err(|error| Bad(format!("its size cannot be read: {error}")))?
-        .len();
-    let sha256 = check_hash(file, bytes)?;
+    let bytes = file.metadata().map_err(|error| Bad(format!("its size cannot be read: {error}")))?.len();
+    let hashes = check_hash(file, bytes)?;
     let database = bolt::Database::open(file, bytes - HASH_BYTES as u64)?;
     let found = contents::read(&database)?;
     Ok(SnapshotContents {
         bytes,
-        sha256,
+        sha256: hashes.database,
+        file_sha256: hashes.file,
         revision: found.revision,
         registry_keys: found.registry_keys,
         members: found.members,
     })
 }
 
-/// Reads the file once and compares its hash; the hash, hex.
-fn check_hash(file: &std::fs::File, bytes: u64) -> Result<String, Bad> {
+/// Reads the file once and compares its hash.
+fn check_hash(file: &std::fs::File, bytes: u64) -> Result<Hashes, Bad> {
     use std::os::unix::fs::FileExt;
     let mut hash = TrailingHash::default();
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     while at < bytes {
-        let count = file
-            .read_at(&mut buffer, at)
-            .map_err(|error| Bad(format!("it cannot be read: {error}")))?;
+        let count = file.read_at(&mut buffer, at).map_err(|error| Bad(format!("it cannot be read: {error}")))?;
         if count == 0 {
             return Err(Bad("it became shorter while it was read".to_owned()));
         }
@@ -137,6 +127,14 @@ fn check_hash(file: &std::fs::File, bytes: u64) -> Result<String, Bad> {
         at += count as u64;
     }
     hash.finish()
+}
+
+/// SHA-256 of a snapshot, hex.
+struct Hashes {
+    /// Of the database, which is what etcd appended.
+    database: String,
+    /// Of the file with that.
+    file: String,
 }
 
 /// SHA-256 of all but the last 32 bytes, which should be that hash.
@@ -162,24 +160,18 @@ impl TrailingHash {
         self.last = last;
     }
 
-    /// The hash, hex, when the bytes end with it.
-    fn finish(self) -> Result<String, Bad> {
+    /// The hashes, when the bytes end with the database's.
+    fn finish(self) -> Result<Hashes, Bad> {
         // A database is whole pages, and those are multiples of 512 bytes: what is left over must be the hash.
         if self.bytes % 512 != HASH_BYTES as u64 || self.bytes < 512 {
-            return Err(Bad(format!(
-                "its {} bytes are not whole pages and a hash: it is cut off",
-                self.bytes
-            )));
+            return Err(Bad(format!("its {} bytes are not whole pages and a hash: it is cut off", self.bytes)));
         }
+        let file = self.hash.clone().chain_update(&self.last).finalize();
         let computed = self.hash.finalize();
         if computed[..] == self.last[..] {
-            Ok(hex(&computed))
+            Ok(Hashes { database: hex(&computed), file: hex(&file) })
         } else {
-            Err(Bad(format!(
-                "its SHA-256 is {}, and {} was appended",
-                hex(&computed),
-                hex(&self.last)
-            )))
+            Err(Bad(format!("its SHA-256 is {}, and {} was appended", hex(&computed), hex(&self.last))))
         }
     }
 }
