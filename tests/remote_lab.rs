@@ -142,11 +142,7 @@ async fn a_file_arrives_whole() {
     let file = Utf8PathBuf::try_from(folder.path().join("file")).expect("a path");
     let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     std::fs::write(&file, &bytes).expect("written");
-    let sum = std::process::Command::new("sha256sum")
-        .arg(&file)
-        .output()
-        .expect("sha256sum runs")
-        .stdout;
+    let sum = std::process::Command::new("sha256sum").arg(&file).output().expect("sha256sum runs").stdout;
     let sum = String::from_utf8(sum).expect("text")[..64].to_owned();
     let put = |name: &str, size: usize| Call {
         script: Script::PutFile,
@@ -207,10 +203,7 @@ async fn etcd_answers_and_its_snapshot_is_read_back() {
 
 /// A command of the lab's own.
 fn lab_does(args: &[&str]) {
-    let done = std::process::Command::new(lab().join("lab"))
-        .args(args)
-        .status()
-        .expect("the lab's script runs");
+    let done = std::process::Command::new(lab().join("lab")).args(args).status().expect("the lab's script runs");
     assert!(done.success(), "lab {args:?}");
 }
 
@@ -219,21 +212,10 @@ fn lab_does(args: &[&str]) {
 async fn a_node_cut_off_is_noticed_and_its_unit_goes_on() {
     let fleet = fleet();
     let (token, run) = fresh(&fleet).await;
-    let start = [
-        &token,
-        &run,
-        "cut",
-        "run",
-        "sh",
-        "-c",
-        "for i in 1 2 3 4 5 6; do echo $i; sleep 2; done; exit 9",
-    ];
+    let start = [&token, &run, "cut", "run", "sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 2; done; exit 9"];
     assert_eq!(call(&fleet, Script::UnitStart, &start).await.status, 0);
     let args = [run.as_str(), "cut", "60", "0"].map(ToOwned::to_owned).to_vec();
-    let wait = Call {
-        script: Script::UnitWait,
-        args,
-    };
+    let wait = Call { script: Script::UnitWait, args };
     let w2 = name("w2");
     let cut = tokio::task::spawn_blocking(|| {
         lab_does(&["cut", "w2"]);
@@ -246,14 +228,9 @@ async fn a_node_cut_off_is_noticed_and_its_unit_goes_on() {
     let again = fleet.call(&w2, &wait).await;
     eprintln!("and again, after {:?}: {again:?}", since.elapsed());
     assert!(matches!(again, Err(RemoteError::NotStarted { .. })), "{again:?}");
-    tokio::task::spawn_blocking(|| lab_does(&["heal", "w2"]))
-        .await
-        .expect("healed");
+    tokio::task::spawn_blocking(|| lab_does(&["heal", "w2"])).await.expect("healed");
     let ended = report(&call(&fleet, Script::UnitWait, &[&run, "cut", "60", "0"]).await.stdout).expect("a report");
-    assert_eq!(
-        (ended.state, ended.log.as_str()),
-        (UnitState::Exited(9), "1\n2\n3\n4\n5\n6\n")
-    );
+    assert_eq!((ended.state, ended.log.as_str()), (UnitState::Exited(9), "1\n2\n3\n4\n5\n6\n"));
 }
 
 #[tokio::test]
@@ -271,9 +248,5 @@ async fn a_unit_that_a_power_cut_ended_is_gone() {
     .expect("healed");
     let lost = report(&call(&fleet, Script::UnitWait, &[&run, "power", "5", "0"]).await.stdout).expect("a report");
     assert_eq!(lost.state, UnitState::Gone, "{lost:?}");
-    assert_eq!(
-        call(&fleet, Script::UnitStart, &sleep).await.status,
-        4,
-        "not a second time"
-    );
+    assert_eq!(call(&fleet, Script::UnitStart, &sleep).await.status, 4, "not a second time");
 }

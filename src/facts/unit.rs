@@ -52,15 +52,8 @@ pub fn report(printed: &str) -> Result<UnitReport, NotAReport> {
     };
     let size = word("size").and_then(|size| size.parse().ok()).ok_or_else(wrong)?;
     // Without a part of the log there is no word of where it goes on.
-    let next = word("next")
-        .map_or(Some(size), |next| next.parse().ok())
-        .ok_or_else(wrong)?;
-    Ok(UnitReport {
-        state,
-        log: log.to_owned(),
-        size,
-        next,
-    })
+    let next = word("next").map_or(Some(size), |next| next.parse().ok()).ok_or_else(wrong)?;
+    Ok(UnitReport { state, log: log.to_owned(), size, next })
 }
 
 #[cfg(test)]

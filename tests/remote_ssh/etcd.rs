@@ -25,10 +25,7 @@ impl Drop for Member {
 
 impl Member {
     fn free_port() -> u16 {
-        TcpListener::bind("127.0.0.1:0")
-            .and_then(|l| l.local_addr())
-            .expect("a port")
-            .port()
+        TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
     }
 
     /// Makes the certificates `ca.crt`, `node.crt` and `node.key` in `folder`.
@@ -38,11 +35,7 @@ impl Member {
             openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout node.key -out node.csr -subj /CN=node
             echo subjectAltName=IP:127.0.0.1 >ext
             openssl x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out node.crt";
-        let made = Command::new("sh")
-            .args(["-ec", script])
-            .current_dir(folder)
-            .output()
-            .expect("sh runs");
+        let made = Command::new("sh").args(["-ec", script]).current_dir(folder).output().expect("sh runs");
         assert!(made.status.success(), "{made:?}");
     }
 
@@ -50,27 +43,11 @@ impl Member {
         let url = format!("https://127.0.0.1:{port}");
         let peer = format!("http://127.0.0.1:{}", Self::free_port());
         let etcd = Command::new("etcd")
-            .args([
-                "--name",
-                "one",
-                "--data-dir",
-                folder.join("data").as_str(),
-                "--client-cert-auth",
-            ])
+            .args(["--name", "one", "--data-dir", folder.join("data").as_str(), "--client-cert-auth"])
             .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args([
-                "--initial-cluster",
-                &format!("one={peer}"),
-                "--trusted-ca-file",
-                folder.join("ca.crt").as_str(),
-            ])
-            .args([
-                "--cert-file",
-                folder.join("node.crt").as_str(),
-                "--key-file",
-                folder.join("node.key").as_str(),
-            ])
+            .args(["--initial-cluster", &format!("one={peer}"), "--trusted-ca-file", folder.join("ca.crt").as_str()])
+            .args(["--cert-file", folder.join("node.crt").as_str(), "--key-file", folder.join("node.key").as_str()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -104,10 +81,7 @@ async fn etcd_is_asked_through_the_connection_and_again_after_its_restart() {
     let members = fleet.etcd_members(&here).await.expect("members");
     assert_eq!((members.members.len(), members.members[0].name.as_str()), (1, "one"));
     let status = fleet.etcd_status(&here).await.expect("a status");
-    assert_eq!(
-        (status.member_id, status.leader),
-        (members.members[0].id, members.members[0].id)
-    );
+    assert_eq!((status.member_id, status.leader), (members.members[0].id, members.members[0].id));
     assert!(status.healthy.known().is_some(), "{status:?}");
     fleet.etcd_hash(&here, status.revision).await.expect("a hash");
 
@@ -120,11 +94,7 @@ async fn etcd_is_asked_through_the_connection_and_again_after_its_restart() {
 
     let into = server.base().join("snapshot.db");
     // Nothing was ever put: no revision of any key.
-    let error = fleet
-        .etcd_snapshot(&here, &into)
-        .await
-        .expect_err("an empty etcd")
-        .to_string();
+    let error = fleet.etcd_snapshot(&here, &into).await.expect_err("an empty etcd").to_string();
     assert!(error.contains("no revision") && !into.exists(), "{error}");
 }
 

@@ -185,21 +185,11 @@ async fn a_jump_is_made_under_the_same_rules() {
     let mut inventory = server.inventory();
     inventory.ssh.jump = Some(format!("localhost:{}", server.port));
     let fleet = Fleet::new(&inventory, server.base()).expect("a fleet");
-    assert_eq!(
-        fleet
-            .call(&name("here"), &status_call())
-            .await
-            .expect("an answer")
-            .status,
-        0
-    );
+    assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
     drop(fleet);
     server.knows("known_hosts", "other_host");
     let fleet = Fleet::new(&inventory, server.base()).expect("a fleet");
-    assert_eq!(
-        not_started(fleet.call(&name("here"), &status_call()).await).reason,
-        Reason::Jump
-    );
+    assert_eq!(not_started(fleet.call(&name("here"), &status_call()).await).reason, Reason::Jump);
 }
 
 #[tokio::test]
@@ -211,11 +201,7 @@ async fn root_is_asked_for_once_and_its_refusal_is_told() {
     let sudo = server.folder.path().join("bin/sudo");
     std::fs::create_dir(server.folder.path().join("bin")).expect("a folder");
     let becomes = |script: &str| {
-        std::fs::write(
-            &sudo,
-            format!("#!/bin/sh\necho \"$*\" >>{}.log\n{script}\n", sudo.display()),
-        )
-        .expect("written");
+        std::fs::write(&sudo, format!("#!/bin/sh\necho \"$*\" >>{}.log\n{script}\n", sudo.display())).expect("written");
         std::fs::set_permissions(&sudo, std::fs::Permissions::from_mode(0o755)).expect("it may run");
     };
     becomes("echo 'sudo: a password is required' >&2; exit 1");
@@ -225,14 +211,7 @@ async fn root_is_asked_for_once_and_its_refusal_is_told() {
 
     becomes("shift 2; exec \"$@\"");
     for _ in 0..2 {
-        assert_eq!(
-            fleet
-                .call(&name("here"), &status_call())
-                .await
-                .expect("an answer")
-                .status,
-            0
-        );
+        assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
     }
     let asked = std::fs::read_to_string(server.folder.path().join("bin/sudo.log")).expect("a log");
     let call = "-n -- sh -s -- run unit";

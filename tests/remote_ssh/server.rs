@@ -36,15 +36,10 @@ impl Server {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("sshd-").tempdir().expect("a folder");
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|l| l.local_addr())
-            .expect("a port")
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
         for key in ["host", "other_host", "user", "other_user"] {
             let file = folder.path().join(key);
-            run(Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(file));
+            run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file));
         }
         let at = folder.path().display();
         let config = format!(
@@ -65,11 +60,7 @@ impl Server {
         let server = Self { sshd, port, folder };
         server.knows("known_hosts", "host");
         let ready = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-        assert!(
-            eventually(ready),
-            "sshd listens: {:?}",
-            std::fs::read_to_string(server.folder.path().join("log"))
-        );
+        assert!(eventually(ready), "sshd listens: {:?}", std::fs::read_to_string(server.folder.path().join("log")));
         Some(server)
     }
 
@@ -129,14 +120,8 @@ impl Server {
     pub(crate) fn signal(&self, signal: &str) {
         let mut parents = vec![self.sshd.id().to_string()];
         while let Some(parent) = parents.pop() {
-            let listed = Command::new("ps")
-                .args(["--ppid", &parent, "-o", "pid=,comm="])
-                .output()
-                .expect("ps runs");
-            for line in String::from_utf8_lossy(&listed.stdout)
-                .lines()
-                .filter(|line| line.contains("sshd"))
-            {
+            let listed = Command::new("ps").args(["--ppid", &parent, "-o", "pid=,comm="]).output().expect("ps runs");
+            for line in String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.contains("sshd")) {
                 let pid = line.split_whitespace().next().unwrap_or_default().to_owned();
                 let _ = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
                 parents.push(pid);
@@ -165,10 +150,7 @@ pub(crate) fn name(word: &str) -> NodeName {
 }
 
 pub(crate) fn call(script: Script, args: &[&str]) -> Call {
-    Call {
-        script,
-        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-    }
+    Call { script, args: args.iter().map(|arg| (*arg).to_owned()).collect() }
 }
 
 pub(crate) fn status_call() -> Call {

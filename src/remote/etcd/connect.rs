@@ -81,9 +81,7 @@ async fn shake_hands(path: &Utf8PathBuf, pems: &Pems, socket: &Socket<'_>) -> Re
             break;
         }
     }
-    let nobody_there = ["eof", "reset by peer", "Broken pipe"]
-        .iter()
-        .any(|sign| words.contains(sign));
+    let nobody_there = ["eof", "reset by peer", "Broken pipe"].iter().any(|sign| words.contains(sign));
     if nobody_there {
         words.push_str(" (nobody listens there, or sshd forbids forwarding)");
     }

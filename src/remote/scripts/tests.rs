@@ -31,10 +31,7 @@ const ALL: [Script; 21] = [
 ];
 
 fn call(script: Script, args: &[&str]) -> Call {
-    Call {
-        script,
-        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-    }
+    Call { script, args: args.iter().map(|arg| (*arg).to_owned()).collect() }
 }
 
 /// Runs a script as the seam does, by stdin; or, with `input`, in the command line.
@@ -46,10 +43,7 @@ fn run(root: &Path, call: &Call, input: Option<&[u8]>) -> Output {
         Some(_) => shell.args(["-c", &text, "windlass"]),
     };
     shell.args(&call.args).env("WINDLASS_ROOT", root);
-    shell
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = shell.spawn().expect("sh runs");
     let mut stdin = child.stdin.take().expect("a pipe");
     // A script that refuses need not read all.
@@ -61,19 +55,12 @@ fn run(root: &Path, call: &Call, input: Option<&[u8]>) -> Output {
 fn status(root: &Path, script: Script, args: &[&str]) -> (i32, String) {
     let output = run(root, &call(script, args), None);
     let status = output.status.code().expect("no signal");
-    assert!(
-        matches!(status, 0 | 3 | 4) || !output.stderr.is_empty(),
-        "{script:?} {args:?}: a refusal without words"
-    );
+    assert!(matches!(status, 0 | 3 | 4) || !output.stderr.is_empty(), "{script:?} {args:?}: a refusal without words");
     (status, String::from_utf8(output.stdout).expect("text"))
 }
 
 fn took(token: &str, owner: &str) -> [String; 3] {
-    [
-        token.to_owned(),
-        format!("{{\"holder\":\"{owner}\"}}"),
-        owner.to_owned(),
-    ]
+    [token.to_owned(), format!("{{\"holder\":\"{owner}\"}}"), owner.to_owned()]
 }
 
 fn take(root: &Path, token: &str, owner: &str) -> (i32, String) {
@@ -82,10 +69,7 @@ fn take(root: &Path, token: &str, owner: &str) -> (i32, String) {
 }
 
 fn stored(root: &Path) -> String {
-    std::fs::read_to_string(root.join("token"))
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    std::fs::read_to_string(root.join("token")).unwrap_or_default().trim().to_owned()
 }
 
 fn folder() -> tempfile::TempDir {
@@ -97,11 +81,7 @@ fn every_script_is_one_that_a_shell_can_read() {
     for script in ALL {
         for job in JOBS {
             let call = call(script, &["1", "run", "unit", name(job)]);
-            let mut shell = Command::new("sh")
-                .arg("-n")
-                .stdin(Stdio::piped())
-                .spawn()
-                .expect("sh runs");
+            let mut shell = Command::new("sh").arg("-n").stdin(Stdio::piped()).spawn().expect("sh runs");
             let mut stdin = shell.stdin.take().expect("a pipe");
             stdin.write_all(text(&call).as_bytes()).expect("written");
             drop(stdin);
@@ -119,11 +99,7 @@ fn the_last_line_is_what_runs() {
         let runs = lines.iter().filter(|line| line.starts_with("main \"$@\"")).count();
         let jobs = usize::from(script == Script::UnitStart);
         assert_eq!(runs, 1 + jobs, "{script:?}");
-        let wanted = if script == Script::PutFile {
-            "main \"$@\""
-        } else {
-            "main \"$@\" </dev/null"
-        };
+        let wanted = if script == Script::PutFile { "main \"$@\"" } else { "main \"$@\" </dev/null" };
         assert_eq!(lines.last(), Some(&wanted), "{script:?}");
     }
 }
@@ -151,11 +127,7 @@ fn a_lock_is_one_holders() {
     assert_eq!(take(root, "5", "anna").0, 0);
     assert_eq!(take(root, "6", "berta"), (3, "{\"holder\":\"anna\"}\n".to_owned()));
     assert_eq!(stored(root), "5");
-    assert_eq!(
-        take(root, "5", "anna"),
-        (4, "5\n".to_owned()),
-        "an equal token is refused"
-    );
+    assert_eq!(take(root, "5", "anna"), (4, "5\n".to_owned()), "an equal token is refused");
     assert_eq!(take(root, "7", "anna").0, 0, "its holder may take it again");
     assert_eq!(status(root, Script::LockRelease, &["5"]), (3, "7\n".to_owned()));
     assert_eq!(status(root, Script::LockRelease, &["7"]).0, 0);
@@ -176,11 +148,7 @@ fn of_fifty_takers_one_wins() {
             .collect();
         takers.into_iter().map(|taker| taker.join().expect("it ends")).collect()
     });
-    assert_eq!(
-        statuses.iter().filter(|status| **status == 0).count(),
-        1,
-        "{statuses:?}"
-    );
+    assert_eq!(statuses.iter().filter(|status| **status == 0).count(), 1, "{statuses:?}");
     assert!(statuses.iter().all(|status| matches!(status, 0 | 3)), "{statuses:?}");
 }
 
@@ -228,11 +196,7 @@ fn names_lead_nowhere_else() {
     let root = folder();
     for name in ["", "..", ".", "a/b", "a b", "A", "-a", "a..b", "$(id)"] {
         assert_eq!(status(root.path(), Script::UnitStatus, &[name, "unit"]).0, 2, "{name}");
-        assert_eq!(
-            status(root.path(), Script::UnitStart, &["1", "run", name, "run", "true"]).0,
-            2,
-            "{name}"
-        );
+        assert_eq!(status(root.path(), Script::UnitStart, &["1", "run", name, "run", "true"]).0, 2, "{name}");
     }
 }
 
@@ -241,18 +205,12 @@ fn a_unit_that_ended_is_read_from_its_files() {
     let root = folder();
     let unit = root.path().join("runs/run/unit");
     std::fs::create_dir_all(&unit).expect("a folder");
-    assert_eq!(
-        status(root.path(), Script::UnitStatus, &["run", "unit"]),
-        (0, "state never\nsize 0\n".to_owned())
-    );
+    assert_eq!(status(root.path(), Script::UnitStatus, &["run", "unit"]), (0, "state never\nsize 0\n".to_owned()));
     for (file, text) in [("started", "boot\n1\n"), ("rc", "7\n"), ("log", "0123456789")] {
         std::fs::write(unit.join(file), text).expect("written");
     }
     let told = "state exited\nrc 7\nsize 10\n".to_owned();
-    assert_eq!(
-        status(root.path(), Script::UnitStatus, &["run", "unit"]),
-        (0, told.clone())
-    );
+    assert_eq!(status(root.path(), Script::UnitStatus, &["run", "unit"]), (0, told.clone()));
     let waited = status(root.path(), Script::UnitWait, &["run", "unit", "5", "4"]);
     assert_eq!(waited, (0, format!("{told}next 10\nlog\n456789")));
     let beyond = status(root.path(), Script::UnitWait, &["run", "unit", "5", "11"]);
@@ -275,18 +233,7 @@ fn a_file_is_kept_only_when_it_is_what_was_announced() {
     assert_eq!(put("1", "files/cut", "14", &bytes[..13]), 8);
     assert_eq!(put("1", "files/other", "14", b"an image lisp\n"), 8);
     assert_eq!(put("0", "files/old", "14", bytes), 3);
-    for name in [
-        "../x",
-        "/etc/x",
-        "a/../x",
-        "token",
-        "lock",
-        "runs/a/b/rc",
-        ".flock",
-        "a/",
-        "a b",
-        "",
-    ] {
+    for name in ["../x", "/etc/x", "a/../x", "token", "lock", "runs/a/b/rc", ".flock", "a/", "a b", ""] {
         assert_eq!(put("1", name, "14", bytes), 2, "{name}");
     }
     let kept: Vec<_> = std::fs::read_dir(root.join("files")).expect("a folder").collect();
@@ -300,19 +247,12 @@ fn what_is_kept_is_roots_alone() {
     let root = root.path().join("windlass");
     assert_eq!(take(&root, "1", "anna").0, 0);
     let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
-    assert_eq!(
-        (mode(&root), mode(&root.join("lock")), mode(&root.join("token"))),
-        (0o700, 0o600, 0o600)
-    );
+    assert_eq!((mode(&root), mode(&root.join("lock")), mode(&root.join("token"))), (0o700, 0o600, 0o600));
 }
 
 #[test]
 fn an_identity_that_cannot_be_read_is_told() {
     let root = folder();
-    let (code, _) = status(
-        root.path(),
-        Script::EtcdIdentity,
-        &["/nowhere/ca", "/nowhere/cert", "/nowhere/key"],
-    );
+    let (code, _) = status(root.path(), Script::EtcdIdentity, &["/nowhere/ca", "/nowhere/cert", "/nowhere/key"]);
     assert_eq!(code, 6);
 }

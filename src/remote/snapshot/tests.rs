@@ -33,20 +33,14 @@ fn pages_why(change: impl FnOnce(&mut Vec<u8>)) -> String {
 
 /// Byte offsets of the pages of this type.
 fn pages_of_type(flags: u8) -> Vec<usize> {
-    (2..REAL.len() / PAGE)
-        .map(|page| page * PAGE)
-        .filter(|at| REAL[at + 8] == flags)
-        .collect()
+    (2..REAL.len() / PAGE).map(|page| page * PAGE).filter(|at| REAL[at + 8] == flags).collect()
 }
 
 /// A leaf page in use that holds revisions: its first key begins with seven zero bytes and is 17 long.
 fn leaf_of_revisions() -> usize {
     let reached = |at: &usize| pages(|bytes| bytes[at + 8] = 0x80).is_err();
     let holds = |at: &usize| REAL[at + 16 + 8] == 17;
-    pages_of_type(2)
-        .into_iter()
-        .find(|at| holds(at) && reached(at))
-        .expect("there is one")
+    pages_of_type(2).into_iter().find(|at| holds(at) && reached(at)).expect("there is one")
 }
 
 fn branch() -> usize {
@@ -63,16 +57,14 @@ fn a_real_snapshot_is_read() {
     // Fifteen hexadecimal digits: the bucket holds it without a leading zero.
     assert_eq!(contents.members, [0x0628_170c_800d_bcee]);
     assert_eq!(contents.sha256, hex(&REAL[REAL.len() - HASH_BYTES..]));
+    assert_eq!(contents.file_sha256, hex(&Sha256::digest(REAL)));
 }
 
 #[test]
 fn what_is_cut_off_is_told() {
     assert!(why(&[]).contains("cut off"));
     assert!(why(&REAL[..HASH_BYTES]).contains("cut off"));
-    assert!(
-        why(&REAL[..REAL.len() - HASH_BYTES]).contains("cut off"),
-        "a stripped hash"
-    );
+    assert!(why(&REAL[..REAL.len() - HASH_BYTES]).contains("cut off"), "a stripped hash");
     assert!(why(&REAL[..REAL.len() - 1]).contains("cut off"));
     assert!(why(&REAL[..PAGE * 5 + HASH_BYTES]).contains("SHA-256"), "cut at a page");
     let shorter = pages_why(|bytes| bytes.truncate(PAGE * 5));
@@ -81,14 +73,7 @@ fn what_is_cut_off_is_told() {
 
 #[test]
 fn a_flipped_bit_is_found_wherever_it_is() {
-    for at in [
-        0,
-        16,
-        PAGE * 3 + 17,
-        REAL.len() / 2,
-        REAL.len() - HASH_BYTES,
-        REAL.len() - 1,
-    ] {
+    for at in [0, 16, PAGE * 3 + 17, REAL.len() / 2, REAL.len() - HASH_BYTES, REAL.len() - 1] {
         let mut bytes = REAL.to_vec();
         bytes[at] ^= 1;
         assert!(why(&bytes).contains("SHA-256"), "byte {at}");
@@ -157,11 +142,7 @@ fn a_hash_is_the_same_however_the_stream_is_cut() {
     for step in [1, 31, 32, 33, 512, 4096, REAL.len()] {
         let mut hash = TrailingHash::default();
         REAL.chunks(step).for_each(|chunk| hash.update(chunk));
-        assert_eq!(
-            hash.finish().map_err(|bad| bad.0),
-            Ok(hex(&REAL[REAL.len() - HASH_BYTES..])),
-            "{step}"
-        );
+        assert_eq!(hash.finish().map(|hashes| hashes.database), Ok(hex(&REAL[REAL.len() - HASH_BYTES..])), "{step}");
     }
 }
 
@@ -179,19 +160,9 @@ fn a_finished_snapshot_never_replaces_a_file() {
     let digest = hex(&REAL[REAL.len() - HASH_BYTES..]);
     assert!(finish(received(), &digest, &into, folder).is_ok());
     assert_eq!(std::fs::metadata(&into).expect("it is there").mode() & 0o777, 0o600);
-    assert!(matches!(
-        finish(received(), &digest, &into, folder),
-        Err(Unfinished::Local(..))
-    ));
-    assert!(matches!(
-        finish(received(), "other", &folder.join("x"), folder),
-        Err(Unfinished::Bad(_))
-    ));
-    assert_eq!(
-        std::fs::read_dir(folder).expect("a folder").count(),
-        1,
-        "nothing else is left"
-    );
+    assert!(matches!(finish(received(), &digest, &into, folder), Err(Unfinished::Local(..))));
+    assert!(matches!(finish(received(), "other", &folder.join("x"), folder), Err(Unfinished::Bad(_))));
+    assert_eq!(std::fs::read_dir(folder).expect("a folder").count(), 1, "nothing else is left");
 }
 
 proptest! {

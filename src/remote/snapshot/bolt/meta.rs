@@ -39,17 +39,12 @@ pub(super) fn newest_meta(file: &(impl ReadAt + ?Sized), bytes: u64) -> Result<M
 }
 
 fn at_its_place(meta: Meta, at: u64) -> Result<Meta, Bad> {
-    if meta.page_size == at {
-        Ok(meta)
-    } else {
-        Err(bad("a meta page is at a wrong place".to_owned()))
-    }
+    if meta.page_size == at { Ok(meta) } else { Err(bad("a meta page is at a wrong place".to_owned())) }
 }
 
 fn read_meta(file: &(impl ReadAt + ?Sized), at: u64) -> Result<Meta, Bad> {
     let mut bytes = [0; PAGE_HEADER + META_BYTES];
-    file.fill(&mut bytes, at)
-        .map_err(|_| bad("it is too short for a database".to_owned()))?;
+    file.fill(&mut bytes, at).map_err(|_| bad("it is too short for a database".to_owned()))?;
     let meta = &bytes[PAGE_HEADER..];
     if u16_at(&bytes, 8)? & META == 0 || u32_at(meta, 0)? != MAGIC {
         return Err(bad("it does not begin like a bbolt database".to_owned()));
@@ -65,24 +60,12 @@ fn read_meta(file: &(impl ReadAt + ?Sized), at: u64) -> Result<Meta, Bad> {
     if !page_size.is_power_of_two() || !PAGE_SIZES.contains(&page_size) {
         return Err(bad(format!("its pages are said to have {page_size} bytes")));
     }
-    let [root, freelist, pages, transaction] = [
-        u64_at(meta, 16)?,
-        u64_at(meta, 32)?,
-        u64_at(meta, 40)?,
-        u64_at(meta, 48)?,
-    ];
-    Ok(Meta {
-        page_size,
-        root,
-        freelist,
-        pages,
-        transaction,
-    })
+    let [root, freelist, pages, transaction] =
+        [u64_at(meta, 16)?, u64_at(meta, 32)?, u64_at(meta, 40)?, u64_at(meta, 48)?];
+    Ok(Meta { page_size, root, freelist, pages, transaction })
 }
 
 /// FNV-1a with 64 bits: bbolt's checksum of a meta page.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
-    })
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }

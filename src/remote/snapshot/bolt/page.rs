@@ -18,13 +18,7 @@ impl Page {
     pub(super) fn new(id: u64, run: u64, bytes: Vec<u8>) -> Result<Self, Bad> {
         let flags = u16_at(&bytes, 8)?;
         let count = usize::from(u16_at(&bytes, 10)?);
-        Ok(Self {
-            id,
-            flags,
-            count,
-            run,
-            bytes,
-        })
+        Ok(Self { id, flags, count, run, bytes })
     }
 
     /// A leaf's element: flags, key, value.
@@ -59,12 +53,7 @@ impl Page {
 
     fn words(&self, at: usize) -> Result<[u32; 4], Bad> {
         let bytes = &self.bytes;
-        Ok([
-            u32_at(bytes, at)?,
-            u32_at(bytes, at + 4)?,
-            u32_at(bytes, at + 8)?,
-            u32_at(bytes, at + 12)?,
-        ])
+        Ok([u32_at(bytes, at)?, u32_at(bytes, at + 4)?, u32_at(bytes, at + 8)?, u32_at(bytes, at + 12)?])
     }
 
     fn cut(&self, at: usize, size: usize) -> Result<&[u8], Bad> {
@@ -75,10 +64,7 @@ impl Page {
 }
 
 fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Bad> {
-    let cut = at
-        .checked_add(N)
-        .and_then(|end| bytes.get(at..end))
-        .and_then(|cut| cut.try_into().ok());
+    let cut = at.checked_add(N).and_then(|end| bytes.get(at..end)).and_then(|cut| cut.try_into().ok());
     cut.ok_or_else(|| bad("a page is shorter than what it says to hold".to_owned()))
 }
 

@@ -87,10 +87,7 @@ fn the_operators_configuration_comes_last() {
 #[test]
 fn unchecked_keys_are_not_remembered() {
     let text = config(|ssh| ssh.strict_host_keys = false).expect("it fits");
-    assert!(
-        text.contains("UserKnownHostsFile /dev/null\n  StrictHostKeyChecking no\n"),
-        "{text}"
-    );
+    assert!(text.contains("UserKnownHostsFile /dev/null\n  StrictHostKeyChecking no\n"), "{text}");
     let text = config(|ssh| {
         ssh.strict_host_keys = false;
         ssh.known_hosts = Some("hosts".into());

@@ -4,10 +4,7 @@ use super::*;
 fn words_survive_the_shell_of_the_node() {
     let words = ["", "a b", "it's", "$HOME `id` $(id)", "-n", "new\nline", "\\", "!", "*"];
     let script = format!("printf '<%s>'{}", escaped(&words.map(ToOwned::to_owned)));
-    let output = std::process::Command::new("sh")
-        .args(["-c", &script])
-        .output()
-        .expect("sh runs");
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("sh runs");
     let wanted: String = words.iter().flat_map(|word| ["<", word, ">"]).collect();
     assert_eq!(String::from_utf8_lossy(&output.stdout), wanted);
 }

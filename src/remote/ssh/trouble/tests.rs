@@ -31,24 +31,12 @@ fn the_usual_reasons_are_told_apart() {
     let reasons = [
         ("ops@10.0.0.1: Permission denied (publickey).", Reason::PermissionDenied),
         ("connect to host 10.0.0.1 port 22: Connection refused", Reason::Refused),
-        (
-            "connect to host 10.0.0.1 port 22: Connection timed out",
-            Reason::TimedOut,
-        ),
+        ("connect to host 10.0.0.1 port 22: Connection timed out", Reason::TimedOut),
         ("Connection timed out during banner exchange", Reason::TimedOut),
-        (
-            "connect to host 10.0.0.1 port 22: Operation timed out",
-            Reason::TimedOut,
-        ),
+        ("connect to host 10.0.0.1 port 22: Operation timed out", Reason::TimedOut),
         ("connect to host 10.0.0.1 port 22: No route to host", Reason::NoRoute),
-        (
-            "Could not resolve hostname cp-1: Name or service not known",
-            Reason::Unresolved,
-        ),
-        (
-            "kex_exchange_identification: read: Connection reset by peer",
-            Reason::Other,
-        ),
+        ("Could not resolve hostname cp-1: Name or service not known", Reason::Unresolved),
+        ("kex_exchange_identification: read: Connection reset by peer", Reason::Other),
     ];
     for (said, reason) in reasons {
         assert_eq!(trouble(said).0, reason, "{said}");
@@ -57,8 +45,5 @@ fn the_usual_reasons_are_told_apart() {
 
 #[test]
 fn silence_has_words_too() {
-    assert_eq!(
-        trouble("\r\n"),
-        (Reason::Other, "ssh gave up without a word".to_owned())
-    );
+    assert_eq!(trouble("\r\n"), (Reason::Other, "ssh gave up without a word".to_owned()));
 }
