@@ -100,11 +100,11 @@ fn listed(words: &[impl AsRef<str>]) -> String {
 /// Service, environment file, CA, certificate, key, port. A member in a static pod has neither of the first two.
 fn etcd_arguments(inventory: &Inventory, node: &Node) -> [String; 6] {
     let etcd = &inventory.etcd;
-    let none = || "-".to_owned();
+    let absent = || "-".to_owned();
     let [service, env_file] = match etcd.topology {
         Topology::External if node.roles.contains(&Role::Etcd) => [etcd.service.clone(), etcd.env_file.to_string()],
-        Topology::Stacked if node.roles.contains(&Role::ControlPlane) => [none(), none()],
-        _ => return std::array::from_fn(|_| none()),
+        Topology::Stacked if node.roles.contains(&Role::ControlPlane) => [absent(), absent()],
+        _ => return std::array::from_fn(|_| absent()),
     };
     let port = etcd.client_port.to_string();
     [
