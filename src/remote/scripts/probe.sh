@@ -352,7 +352,7 @@ etcd_version() {
     printf 'v2 %s\n' "$(printf %s "$keys" | head -c 300)"
     return
   done
-  printf 'unasked %s\n' "$version"
+  printf 'unasked %s\n' "${version%% More details*}"
 }
 
 etcd_get() {
