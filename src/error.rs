@@ -1,1 +1,110 @@
 //! How Windlass ends: the exit codes, and one error that carries a code, its causes and the next command.
+
+use std::fmt;
+
+/// The exit codes, documented in the README and held by tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// A bug of Windlass.
+    Bug = 1,
+    /// The command line is wrong (clap's own code).
+    Usage = 2,
+    /// A file is not what it should be.
+    InvalidFile = 10,
+    /// Refused by policy; nothing was changed.
+    Refused = 11,
+    /// A node could not be reached before anything was changed.
+    Unreachable = 12,
+    /// A step failed; the same command goes on.
+    StepFailed = 13,
+    /// The cluster is not as planned: plan again.
+    Drifted = 14,
+    /// Interrupted; the same command goes on.
+    Interrupted = 15,
+}
+
+impl Exit {
+    /// The number for the shell.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Why a command ended without what it was for. Printed once, in `main`.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What failed, in words.
+    pub what: String,
+    /// Its causes, outermost first.
+    pub causes: Vec<String>,
+    /// Lines of logs that matter, oldest first.
+    pub log: Vec<String>,
+    /// What state things are in, and the next command.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure in words, without causes or hint.
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), causes: Vec::new(), log: Vec::new(), hint: None }
+    }
+
+    /// A failure made of an error and its sources.
+    pub fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let mut causes = chain(error);
+        let what = causes.remove(0);
+        Self { exit, what, causes, log: Vec::new(), hint: None }
+    }
+
+    /// The same, with a cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// The same, with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// An error and its sources, each in its own words, outermost first.
+pub fn chain(error: &dyn std::error::Error) -> Vec<String> {
+    let mut words = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(error) = next {
+        let text = error.to_string();
+        // Some crates repeat their source in their own words.
+        if words.last().is_none_or(|last| !last.contains(&text)) {
+            words.push(text);
+        }
+        next = error.source();
+    }
+    words
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        for cause in &self.causes {
+            write!(f, "\n  caused by: {}", cause.replace('\n', "\n             "))?;
+        }
+        if !self.log.is_empty() {
+            write!(f, "\n\nthe last lines of its log:")?;
+            for line in &self.log {
+                write!(f, "\n  | {line}")?;
+            }
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}

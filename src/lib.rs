@@ -9,6 +9,7 @@
 //! ```
 //!
 //! - [`inventory`], [`playbook`], [`facts`], [`decide`] are pure: no clock, file, network or tracing. A test holds them to it.
+//!   So is [`document`], by which the files of people are read and complained about.
 //! - [`observe`] looks, through [`remote`], and changes nothing.
 //! - [`engine`] is the only room that changes a cluster, and only through [`remote`].
 //! - [`remote`] is the seam: the only room that knows SSH, etcd's client, the clock and the disk of the journal.
@@ -16,6 +17,7 @@
 
 pub mod cli;
 pub mod decide;
+pub mod document;
 pub mod engine;
 pub mod error;
 pub mod facts;

@@ -1,3 +1,7 @@
 //! Parses, runs, and ends with an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    windlass::cli::main()
+}

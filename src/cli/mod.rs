@@ -1,1 +1,84 @@
-//! todo
+//! The command line: clap arguments, one file a command. It reads files, calls the rooms in order, prints. It decides
+//! nothing.
+
+mod apply;
+mod check;
+mod files;
+mod plan;
+
+use std::process::ExitCode;
+
+use camino::Utf8PathBuf;
+use clap::{Parser, Subcommand};
+
+use crate::error::{Exit, Failure};
+
+/// Raises kubeadm and etcd clusters by a version, node by node over SSH, from one reviewed plan.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look after inventories
+    #[command(subcommand)]
+    Inventory(Check),
+    /// Look after playbooks
+    #[command(subcommand)]
+    Playbook(Check),
+    /// Plan and carry out an upgrade
+    #[command(subcommand)]
+    Upgrade(Upgrade),
+}
+
+#[derive(Debug, Subcommand)]
+enum Check {
+    /// Check a file without touching a node
+    Check {
+        /// The TOML file
+        file: Utf8PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Upgrade {
+    /// Look at the cluster and write down what an upgrade will do; changes nothing
+    Plan(plan::Arguments),
+    /// Carry out a plan, or go on with it
+    Apply(apply::Arguments),
+}
+
+/// Parses the arguments, runs, prints the failure once, and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_tracing();
+    let result = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(Failure::of(Exit::Bug, &error)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            anstream::eprintln!("{failure}");
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Inventory(Check::Check { file }) => check::inventory(&file),
+        Command::Playbook(Check::Check { file }) => check::playbook(&file),
+        Command::Upgrade(Upgrade::Plan(arguments)) => plan::run(arguments).await,
+        Command::Upgrade(Upgrade::Apply(arguments)) => apply::run(arguments).await,
+    }
+}
+
+/// Diagnostics go to stderr, and only when `WINDLASS_LOG` asks for them (as `debug`, or `windlass::remote=trace`).
+fn start_tracing() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_default();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,4 +1,14 @@
-//! Decisions, all pure: rules (facts → findings), actions (one file a kind), the planners, the plan, and the checker that is
-//! written apart from them.
+//! Decisions, all pure: rules (facts → findings), actions (one file a kind), the planner, the plan, the drift from it, and
+//! the checker, which is written apart from the planner and shares nothing with it but the plan's types.
 
+pub mod action;
+pub mod actions;
 pub mod call;
+pub mod checker;
+pub mod drift;
+pub mod finding;
+pub mod look;
+pub mod plan;
+pub mod planner;
+pub mod rules;
+pub mod target;

@@ -1,1 +1,228 @@
-//! todo
+//! The engine: carries out a plan, step by step, over the effects. It decides nothing that the plan has not decided.
+//!
+//! For each step: look → journal "started", on disk → act → look until done → journal "finished", on disk. It is the only
+//! room that changes a cluster, and only through [`crate::remote`].
+
+mod eyes;
+pub mod event;
+pub mod interrupt;
+mod lane;
+mod lock;
+pub mod meter;
+mod snapshot;
+mod step;
+mod unit;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use camino::Utf8PathBuf;
+use futures_util::future::join_all;
+
+use crate::decide::drift::{Progress, drift};
+use crate::decide::plan::{Plan, Stage, Wave};
+use crate::error::{Exit, Failure};
+use crate::facts::{Facts, Seen};
+use crate::inventory::Inventory;
+use crate::journal::store::Journal;
+use crate::journal::{self, How};
+use crate::observe::{Ask, observe};
+use crate::remote::{Clock, Remote};
+
+pub use event::{Event, Reporter};
+pub use interrupt::Interrupts;
+pub use lock::Operator;
+pub use meter::Meter;
+
+/// Everything that carrying out a plan needs.
+pub struct Engine<'a> {
+    /// The machines.
+    pub remote: &'a dyn Remote,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// How its machines are reached.
+    pub inventory: &'a Inventory,
+    /// Who carries it out.
+    pub operator: &'a Operator,
+    /// Where snapshots go.
+    pub snapshots: Utf8PathBuf,
+    /// The command that goes on, for hints.
+    pub again: String,
+    /// The journal.
+    pub journal: Mutex<Journal>,
+    /// Who is told.
+    pub reporter: &'a dyn Reporter,
+    /// Where the time goes.
+    pub meter: &'a Meter,
+    /// Whether to stop.
+    pub interrupts: &'a Interrupts,
+    /// Whether a lane has failed, so that the others stop at their next step.
+    pub stopping: AtomicBool,
+    /// The token of the lock.
+    pub token: AtomicU64,
+}
+
+/// How a run ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The plan is carried out.
+    Raised,
+    /// It had been carried out before; nothing was changed.
+    WasRaised,
+}
+
+/// A snapshot older than this is taken anew when a run is resumed (law 2), in seconds.
+const SNAPSHOT_AGE_SECONDS: i64 = 3600;
+
+impl Engine<'_> {
+    /// Carries out the plan, or goes on with it.
+    pub async fn run(&self) -> Result<Outcome, Failure> {
+        if self.history().completed {
+            return self.was_raised().await;
+        }
+        self.take_lock().await?;
+        let result = self.locked().await;
+        let in_doubt = self.history().in_doubt();
+        match &result {
+            Err(_) if in_doubt => {
+                self.tell(&Event::Note("the lock is kept: an act may still be under way".to_owned()));
+            }
+            _ => self.release_lock().await,
+        }
+        result
+    }
+
+    async fn was_raised(&self) -> Result<Outcome, Failure> {
+        let facts = self.look_around().await?;
+        let found = drift(self.plan, self.inventory, &facts, &|_| Progress::Finished);
+        if found.is_empty() { Ok(Outcome::WasRaised) } else { Err(self.drifted(found)) }
+    }
+
+    async fn locked(&self) -> Result<Outcome, Failure> {
+        let facts = self.look_around().await?;
+        let history = self.history();
+        let found = drift(self.plan, self.inventory, &facts, &|step| history.progress(step));
+        if !found.is_empty() {
+            return Err(self.drifted(found));
+        }
+        if let Some(last) = history.last_snapshot
+            && self.clock.now().as_second() - last.as_second() > SNAPSHOT_AGE_SECONDS
+        {
+            self.tell(&Event::Note("the last snapshot is more than an hour old: taking another".to_owned()));
+            self.snapshot("resume/cluster/snapshot").await?;
+        }
+        for stage in &self.plan.stages {
+            self.stage(stage).await?;
+        }
+        self.verify().await?;
+        self.write(journal::Event::Completed)?;
+        Ok(Outcome::Raised)
+    }
+
+    async fn stage(&self, stage: &Stage) -> Result<(), Failure> {
+        if stage.waves.iter().all(|wave| self.wave_finished(stage, wave)) {
+            self.tell(&Event::StageWasDone { stage: stage.name.clone() });
+            return Ok(());
+        }
+        self.tell(&Event::StageBegan { stage: stage.name.clone() });
+        for wave in &stage.waves {
+            let lanes = wave.lanes.iter().map(|lane| self.lane(stage, lane));
+            let failures: Vec<Failure> = join_all(lanes).await.into_iter().filter_map(Result::err).collect();
+            self.all_well(failures)?;
+        }
+        Ok(())
+    }
+
+    /// The first failure, with the others as its causes' company.
+    fn all_well(&self, failures: Vec<Failure>) -> Result<(), Failure> {
+        let mut failures = failures.into_iter().filter(|failure| failure.exit != Exit::Done);
+        let Some(mut first) = failures.next() else {
+            return if self.stopping.load(Ordering::SeqCst) { Err(self.interrupted()) } else { Ok(()) };
+        };
+        for other in failures {
+            let cause = other.causes.first().map_or_else(String::new, |cause| format!(": {cause}"));
+            first.causes.push(format!("also: {}{cause}", other.what));
+        }
+        Err(first)
+    }
+
+    fn wave_finished(&self, stage: &Stage, wave: &Wave) -> bool {
+        wave.lanes.iter().all(|lane| self.lane_finished(stage, lane))
+    }
+
+    /// Looks at all machines that take part; any that does not answer ends the run here.
+    async fn look_around(&self) -> Result<Facts, Failure> {
+        let _busy = self.meter.remote(self.clock);
+        let facts = observe(self.remote, self.clock, self.inventory, &Ask::about(self.inventory, false)).await;
+        let gone: Vec<String> = facts
+            .nodes
+            .iter()
+            .filter(|node| self.plan.baseline.machines.contains_key(&node.name))
+            .filter_map(|node| match &node.machine {
+                Seen::Unknown(why) => Some(format!("{}: {why}", node.name)),
+                Seen::Known(_) => None,
+            })
+            .collect();
+        if gone.is_empty() {
+            return Ok(facts);
+        }
+        let exit = if self.history().begun() { Exit::StepFailed } else { Exit::Unreachable };
+        let mut failure = Failure::new(exit, "not every machine of the plan can be reached");
+        failure.causes = gone;
+        Err(failure.hint(format!("nothing was changed; when they answer again, run `{}`", self.again)))
+    }
+
+    /// The whole cluster, once more, against what the plan made of it.
+    async fn verify(&self) -> Result<(), Failure> {
+        let facts = self.look_around().await?;
+        let found = drift(self.plan, self.inventory, &facts, &|_| Progress::Finished);
+        if found.is_empty() { Ok(()) } else { Err(self.drifted(found)) }
+    }
+
+    fn drifted(&self, found: Vec<String>) -> Failure {
+        let mut failure = Failure::new(Exit::Drifted, "the cluster is not as planned");
+        failure.causes = found;
+        let begun = self.history().begun();
+        let state = if begun { "the run stopped where it was" } else { "nothing was changed" };
+        failure.hint(format!("{state}; make a new plan with `windlass upgrade plan` and read what it says"))
+    }
+
+    pub(crate) fn interrupted(&self) -> Failure {
+        Failure::new(Exit::Interrupted, "interrupted").hint(format!("to go on, run `{}`", self.again))
+    }
+
+    pub(crate) fn history(&self) -> journal::History {
+        self.journal().history.clone()
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        // A panic while a record was written leaves at most a torn line, which reading cuts off.
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Journals an event; nothing goes on before it is on disk.
+    pub(crate) fn write(&self, event: journal::Event) -> Result<(), Failure> {
+        let now = self.clock.now();
+        self.journal().write(now, event).map_err(|cause| {
+            Failure::new(Exit::StepFailed, "could not write the journal")
+                .because(cause.to_string())
+                .hint(format!("nothing is begun that is not journaled; make room, then run `{}`", self.again))
+        })
+    }
+
+    pub(crate) fn finished(&self, step: &str, how: How, millis: u64) -> Result<(), Failure> {
+        self.write(journal::Event::Finished { step: step.to_owned(), how, millis })?;
+        self.tell(&Event::StepEnded { step: step.to_owned(), how, millis });
+        Ok(())
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
+        self.reporter.event(event);
+    }
+
+    pub(crate) fn token(&self) -> String {
+        self.token.load(Ordering::SeqCst).to_string()
+    }
+}

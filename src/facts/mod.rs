@@ -4,12 +4,14 @@
 //! (`--save-facts`) and read again (`--facts`), so that planning works offline.
 
 pub mod api;
+pub mod ask;
 mod etcd;
 mod kubeadm;
 mod packages;
 pub mod probe;
 mod saved;
 mod sections;
+pub mod unit;
 pub mod version;
 
 use std::collections::BTreeMap;

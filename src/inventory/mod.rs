@@ -3,6 +3,10 @@
 //! Pure: it is given text and returns a value or every complaint about the text at once. It reads no file and asks no node.
 
 mod names;
+mod read;
+mod resolve;
+mod rules;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,6 +15,18 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use names::{Address, NameError, NodeName, UserName};
+pub use words::{check_label, check_slug};
+
+use crate::document::{Complaints, Parsed};
+
+/// The format number of inventories that this Windlass reads.
+pub const FORMAT: u32 = 1;
+
+/// Reads an inventory, or complains of all that is wrong with it. Paths stay as they are written; see
+/// [`Inventory::resolved_against`].
+pub fn parse(text: &str) -> Result<Parsed<Inventory>, Complaints> {
+    read::inventory(text)
+}
 
 /// One cluster: its machines, their roles, and how to reach them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +68,25 @@ pub struct Ssh {
     pub sudo: bool,
     /// Whether an unknown or changed host key ends the connection. Off only by the inventory's own word, with a warning.
     pub strict_host_keys: bool,
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Self {
+            user: None,
+            port: 22,
+            identity: None,
+            config: None,
+            known_hosts: None,
+            jump: None,
+            // A connection takes 0.2 s within one building; the rest is room for a bastion far away and a busy machine.
+            connect_timeout: Duration::from_secs(10),
+            // Three unanswered end a connection: a node that is gone is known to be after a quarter of a minute.
+            keepalive: Duration::from_secs(5),
+            sudo: true,
+            strict_host_keys: true,
+        }
+    }
 }
 
 /// Where etcd lives.
@@ -119,7 +154,19 @@ pub enum Role {
     Worker,
 }
 
+impl Topology {
+    /// Each with the word used in files.
+    pub const WORDS: [(&'static str, Self); 2] = [("external", Self::External), ("stacked", Self::Stacked)];
+}
+
 impl Role {
+    /// Each with the word used in files.
+    pub const WORDS: [(&'static str, Self); 3] = [
+        ("etcd", Self::Etcd),
+        ("control-plane", Self::ControlPlane),
+        ("worker", Self::Worker),
+    ];
+
     /// The word used in files and text.
     pub fn word(self) -> &'static str {
         match self {

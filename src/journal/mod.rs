@@ -1,1 +1,253 @@
-//! todo
+//! The journal of a run: one JSON record a line, on disk before the act that it announces. Records and their replay are
+//! pure; [`store`] is the disk.
+
+pub mod store;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::decide::drift::Progress;
+use crate::decide::plan::RunId;
+use crate::inventory::NodeName;
+
+/// The format number of journals that this Windlass writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// When, by the operator's clock.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+}
+
+/// What happened, or is about to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Event {
+    /// First line: whose journal this is.
+    Opened {
+        /// [`FORMAT`].
+        format: u32,
+        /// The plan.
+        run: RunId,
+        /// The Windlass that writes.
+        windlass: String,
+    },
+    /// The lock was taken.
+    Locked {
+        /// With this token.
+        token: u64,
+        /// By whom.
+        holder: String,
+    },
+    /// A step is about to act.
+    Started {
+        /// Its id.
+        step: String,
+        /// Which try, from 1.
+        attempt: u32,
+        /// The machine its unit runs on; `None` when it acts from the operator's machine.
+        on: Option<NodeName>,
+        /// The unit's name within the run.
+        unit: Option<String>,
+    },
+    /// A step has ended well.
+    Finished {
+        /// Its id.
+        step: String,
+        /// How.
+        how: How,
+        /// How long it took, in milliseconds; with interruptions, since the last resume.
+        millis: u64,
+    },
+    /// A step has ended badly.
+    Failed {
+        /// Its id.
+        step: String,
+        /// Why.
+        why: String,
+        /// Whether it may still have an effect: its unit runs on, or nobody knows.
+        in_doubt: bool,
+    },
+    /// A snapshot stands.
+    Snapshot {
+        /// Its file on the operator's machine.
+        file: String,
+        /// Its size in bytes.
+        bytes: u64,
+        /// Its SHA-256, hex.
+        sha256: String,
+        /// Its revision.
+        revision: u64,
+        /// Live keys below `/registry`.
+        registry_keys: u64,
+        /// The member's machine it was taken from.
+        from: NodeName,
+        /// The control plane that holds a copy.
+        copy: Option<NodeName>,
+    },
+    /// The lock was given back.
+    Released {
+        /// Its token.
+        token: u64,
+    },
+    /// The run is through.
+    Completed,
+}
+
+/// How a step ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// It acted.
+    Acted,
+    /// It was so already; nothing was done.
+    FoundDone,
+    /// It only waited.
+    Waited,
+    /// Its unit, started earlier, was found and waited for.
+    Attached,
+}
+
+/// Where a step stands by its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Started, not known to have ended.
+    InDoubt(Attempt),
+    /// Ended badly and for sure.
+    Failed(Attempt),
+    /// Ended well.
+    Finished,
+}
+
+/// One try of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which try, from 1.
+    pub number: u32,
+    /// The machine its unit runs on.
+    pub on: Option<NodeName>,
+    /// The unit's name within the run.
+    pub unit: Option<String>,
+}
+
+/// What the records of a run add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The run, once a journal was opened.
+    pub run: Option<RunId>,
+    /// Steps that were touched.
+    pub steps: BTreeMap<String, Standing>,
+    /// The last attempt of each step that acted.
+    pub attempts: BTreeMap<String, u32>,
+    /// When the last record was written.
+    pub last: Option<Timestamp>,
+    /// Whether the run is through.
+    pub completed: bool,
+    /// When the last good snapshot was taken.
+    pub last_snapshot: Option<Timestamp>,
+    /// The last token that was taken and not given back.
+    pub token: Option<u64>,
+}
+
+/// Why a journal cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A line that is no record, and not merely the torn last one.
+    #[error("line {line} is not a record: {cause}")]
+    Line {
+        /// From 1.
+        line: usize,
+        /// Why.
+        cause: serde_json::Error,
+    },
+    /// Another format.
+    #[error("it has journal format {0}; this Windlass reads format {FORMAT}")]
+    Format(u32),
+    /// Another run's.
+    #[error("it is the journal of run {found}, not of {wanted}")]
+    Run {
+        /// Whose it is.
+        found: RunId,
+        /// Whose it should be.
+        wanted: RunId,
+    },
+}
+
+/// Reads the records of a journal. A last line without its line end was torn by a crash before it was synced: what it
+/// would have announced was not begun, and it is left out. Also says how many bytes are whole.
+pub fn read(text: &str) -> Result<(Vec<Record>, usize), JournalError> {
+    let whole = text.rfind('\n').map_or(0, |at| at + 1);
+    let mut records = Vec::new();
+    for (at, line) in text[..whole].lines().enumerate() {
+        let record = serde_json::from_str(line).map_err(|cause| JournalError::Line { line: at + 1, cause })?;
+        if let Record { event: Event::Opened { format, .. }, .. } = &record
+            && *format != FORMAT
+        {
+            return Err(JournalError::Format(*format));
+        }
+        records.push(record);
+    }
+    Ok((records, whole))
+}
+
+impl History {
+    /// What these records add up to.
+    pub fn of(records: &[Record]) -> Self {
+        let mut history = Self::default();
+        for record in records {
+            history.add(record);
+        }
+        history
+    }
+
+    /// One more record.
+    pub fn add(&mut self, record: &Record) {
+        self.last = Some(record.at);
+        match &record.event {
+            Event::Opened { run, .. } => self.run = Some(run.clone()),
+            Event::Locked { token, .. } => self.token = Some(*token),
+            Event::Released { .. } => self.token = None,
+            Event::Started { step, attempt, on, unit } => {
+                self.attempts.insert(step.clone(), *attempt);
+                let attempt = Attempt { number: *attempt, on: on.clone(), unit: unit.clone() };
+                self.steps.insert(step.clone(), Standing::InDoubt(attempt));
+            }
+            Event::Finished { step, .. } => {
+                self.steps.insert(step.clone(), Standing::Finished);
+            }
+            Event::Failed { step, in_doubt: false, .. } => {
+                if let Some(Standing::InDoubt(attempt)) = self.steps.get(step).cloned() {
+                    self.steps.insert(step.clone(), Standing::Failed(attempt));
+                }
+            }
+            Event::Failed { .. } => {}
+            Event::Snapshot { .. } => self.last_snapshot = Some(record.at),
+            Event::Completed => self.completed = true,
+        }
+    }
+
+    /// How far a step has come.
+    pub fn progress(&self, step: &str) -> Progress {
+        match self.steps.get(step) {
+            None => Progress::Untouched,
+            Some(Standing::Finished) => Progress::Finished,
+            Some(_) => Progress::InDoubt,
+        }
+    }
+
+    /// Whether anything was begun.
+    pub fn begun(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// Whether some act may still be under way.
+    pub fn in_doubt(&self) -> bool {
+        self.steps.values().any(|standing| matches!(standing, Standing::InDoubt(_)))
+    }
+}

@@ -55,6 +55,10 @@ impl Remote for FakeRemote {
         panic!("observing sends nothing")
     }
 
+    async fn run_here(&self, _: &[String], _: std::time::Duration) -> Result<Output, RemoteError> {
+        unreachable!("looking runs nothing of the operator's")
+    }
+
     async fn etcd_members(&self, node: &NodeName) -> Result<MemberList, RemoteError> {
         self.lists.get(node.as_str()).cloned().ok_or_else(|| silent(node))
     }

@@ -12,12 +12,13 @@ use futures_util::future::join;
 use futures_util::{StreamExt, stream};
 
 use crate::decide::call::{Call, Script};
+use crate::facts::ask::{ApiSection, Section};
 use crate::facts::{self, ApiFacts, FORMAT, Facts, MachineFacts, NodeFacts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
 use crate::remote::{Clock, Remote};
 
 pub use etcd::etcd;
-pub use probe::{Look, Section, machine, probe_call};
+pub use probe::{Look, machine, probe_call};
 
 /// Machines asked at the same time. Each costs the operator's machine an ssh master (2.7 MB) and few file descriptors; 64
 /// stays far below the usual limit of 1,024 of those and keeps 5,000 machines within minutes.
@@ -96,45 +97,6 @@ async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, 
     NodeFacts {
         name: node.name.clone(),
         machine: machine(remote, clock, inventory, node, &look).await,
-    }
-}
-
-/// What can be asked of the Kubernetes API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApiSection {
-    /// Only whether it is ready, which every call asks first anyway.
-    Ready,
-    /// Node objects.
-    Nodes,
-    /// kubeadm-config.
-    Kubeadm,
-    /// Images of kube-proxy and CoreDNS.
-    Addons,
-    /// Names of the kubelet-config ConfigMaps.
-    KubeletConfigs,
-    /// Replicas of the StatefulSets.
-    StatefulSets,
-}
-
-impl ApiSection {
-    /// Everything.
-    pub const ALL: [Self; 5] = [
-        Self::Nodes,
-        Self::Kubeadm,
-        Self::Addons,
-        Self::KubeletConfigs,
-        Self::StatefulSets,
-    ];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Ready => "readyz",
-            Self::Nodes => "nodes",
-            Self::Kubeadm => "kubeadm",
-            Self::Addons => "addons",
-            Self::KubeletConfigs => "kubelet-configs",
-            Self::StatefulSets => "stateful-sets",
-        }
     }
 }
 

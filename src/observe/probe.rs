@@ -5,68 +5,10 @@
 use jiff::Timestamp;
 
 use crate::decide::call::{Call, Script};
+use crate::facts::ask::Section;
 use crate::facts::{MachineFacts, Seen, probe};
 use crate::inventory::{Inventory, Node, Role, Topology};
 use crate::remote::{Clock, Remote};
-
-/// A section of the probe; each fills the fields of [`MachineFacts`] that it is named after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Section {
-    /// Host name, machine id, boot id, operating system.
-    Identity,
-    /// Package manager, versions installed, holds.
-    Packages,
-    /// Versions to be had, asked of the repositories (a second or more); only beside [`Section::Packages`].
-    Candidates,
-    /// Room on file systems.
-    Disks,
-    /// Version of the running kubelet.
-    Kubelet,
-    /// Images in the static pods' manifests.
-    StaticPods,
-    /// What the container runtime runs.
-    Containers,
-    /// Version of this machine's own API server, when it is ready.
-    ApiServer,
-    /// Ends of certificates.
-    Certificates,
-    /// The etcd process.
-    Etcd,
-    /// Windlass's own lock and token.
-    Windlass,
-}
-
-impl Section {
-    /// Everything except [`Section::Candidates`], which goes over the network.
-    pub const ALL: [Self; 10] = [
-        Self::Identity,
-        Self::Packages,
-        Self::Disks,
-        Self::Kubelet,
-        Self::StaticPods,
-        Self::Containers,
-        Self::ApiServer,
-        Self::Certificates,
-        Self::Etcd,
-        Self::Windlass,
-    ];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::Packages => "packages",
-            Self::Candidates => "candidates",
-            Self::Disks => "disks",
-            Self::Kubelet => "kubelet",
-            Self::StaticPods => "static-pods",
-            Self::Containers => "containers",
-            Self::ApiServer => "api-server",
-            Self::Certificates => "certificates",
-            Self::Etcd => "etcd",
-            Self::Windlass => "windlass",
-        }
-    }
-}
 
 /// What to look for on one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,10 +3,31 @@
 //! Pure. A playbook never names effects and cannot break a law: what it asks for is expanded by the planner and then held
 //! against the laws by the checker.
 
+mod read;
+mod words;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::document::Complaints;
 use crate::inventory::Role;
+
+/// The format number of playbooks that this Windlass reads.
+pub const FORMAT: u32 = 1;
+
+/// Reads a playbook, or complains of all that is wrong with it.
+pub fn parse(text: &str) -> Result<Playbook, Complaints> {
+    read::playbook(text)
+}
+
+/// The text of the playbook that comes with Windlass for raising `raises`.
+pub fn builtin(raises: Raises) -> &'static str {
+    match raises {
+        Raises::KubernetesMinor => include_str!("../../playbooks/kubeadm-minor.toml"),
+        Raises::KubernetesPatch => include_str!("../../playbooks/kubeadm-patch.toml"),
+        Raises::Etcd => include_str!("../../playbooks/etcd-external.toml"),
+    }
+}
 
 /// A declarative step plan, before it meets a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,1 +1,166 @@
-//! todo
+//! The door to one member of etcd: its own client protocol over an SSH forward to the node's loopback, with the certificates
+//! that lie on the node. It only reads; what changes etcd runs as a job on a node.
+//!
+//! Certificates and key are read anew for each connection (kubeadm renews them in an upgrade), kept in memory that is wiped,
+//! and never written or logged.
+
+mod connect;
+mod parse;
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use etcd_client::{AlarmAction, AlarmType, Client, Error};
+use tokio::sync::Mutex;
+
+use self::connect::Socket;
+use super::snapshot;
+use super::ssh::Link;
+use super::{HashKv, MemberList, RemoteError, SnapshotContents};
+use crate::facts::{MemberStatus, Seen};
+use crate::inventory::{Address, Etcd, Node, NodeName};
+
+/// How long one question may take: what `etcdctl` allows by default.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// The key that is read for health, as `etcdctl endpoint health` does. It need not exist.
+const HEALTH_KEY: &str = "health";
+
+/// The door to the member on one node.
+pub(super) struct EtcdDoor {
+    node: NodeName,
+    address: Address,
+    /// Begin of the local sockets' path.
+    sockets: Utf8PathBuf,
+    open: Mutex<Option<Client>>,
+}
+
+impl EtcdDoor {
+    pub(super) fn new(node: &Node, sockets: Utf8PathBuf) -> Self {
+        Self {
+            node: node.name.clone(),
+            address: node.address.clone(),
+            sockets,
+            open: Mutex::new(None),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.open.lock().await.take();
+    }
+
+    pub(super) async fn members(&self, link: &Link, etcd: &Etcd) -> Result<MemberList, RemoteError> {
+        self.ask(link, etcd, |mut client| async move {
+            let list = client.member_list().await?;
+            let alarms = client.alarm(AlarmAction::Get, AlarmType::None, None).await?;
+            Ok(parse::members(&list, &alarms))
+        })
+        .await
+    }
+
+    pub(super) async fn status(&self, link: &Link, etcd: &Etcd) -> Result<MemberStatus, RemoteError> {
+        let status = self
+            .ask(link, etcd, |mut client| async move { client.status().await })
+            .await?;
+        let read = self
+            .ask(link, etcd, |mut client| async move {
+                client.get(HEALTH_KEY, None).await.map(|_| ())
+            })
+            .await;
+        let healthy = match read {
+            Ok(()) => Seen::Known(()),
+            Err(RemoteError::Etcd { what, .. }) => Seen::Unknown(what),
+            Err(error) => Seen::Unknown(error.to_string()),
+        };
+        parse::status(&status, healthy).map_err(|what| self.trouble(what))
+    }
+
+    pub(super) async fn hash(&self, link: &Link, etcd: &Etcd, revision: u64) -> Result<HashKv, RemoteError> {
+        let revision = i64::try_from(revision).map_err(|_| self.trouble(format!("no such revision: {revision}")))?;
+        let answer = self
+            .ask(link, etcd, |mut client| async move { client.hash_kv(revision).await })
+            .await?;
+        Ok(HashKv {
+            hash: answer.hash(),
+            compact_revision: answer.compact_version(),
+        })
+    }
+
+    pub(super) async fn snapshot(
+        &self,
+        link: &Link,
+        etcd: &Etcd,
+        into: &Utf8Path,
+    ) -> Result<SnapshotContents, RemoteError> {
+        let stream = self
+            .ask(link, etcd, |mut client| async move { client.snapshot().await })
+            .await?;
+        snapshot::save(&self.node, stream, into).await
+    }
+
+    /// Asks through the open client, and once more through a new one when that fails: the member may have been restarted
+    /// since. All questions only read, so asking twice is no harm.
+    async fn ask<T, F>(&self, link: &Link, etcd: &Etcd, question: impl Fn(Client) -> F) -> Result<T, RemoteError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let (client, fresh) = self.client(link, etcd).await?;
+        let first = match within_limit(Box::pin(question(client))).await {
+            Ok(answer) => return Ok(answer),
+            Err(trouble) if trouble.connection => trouble,
+            Err(trouble) => return Err(self.trouble(trouble.words)),
+        };
+        self.close().await;
+        if fresh {
+            return Err(self.trouble(first.words));
+        }
+        let (client, _) = self.client(link, etcd).await?;
+        within_limit(question(client))
+            .await
+            .map_err(|trouble| self.trouble(trouble.words))
+    }
+
+    /// A client, and whether it was opened just now.
+    async fn client(&self, link: &Link, etcd: &Etcd) -> Result<(Client, bool), RemoteError> {
+        let mut open = self.open.lock().await;
+        if let Some(client) = &*open {
+            return Ok((client.clone(), false));
+        }
+        let socket = Socket {
+            node: &self.node,
+            address: &self.address,
+            path: &self.sockets,
+        };
+        // Boxed, because it is large and seldom needed.
+        let client = Box::pin(connect::open(link, etcd, &socket)).await?;
+        *open = Some(client.clone());
+        Ok((client, true))
+    }
+
+    fn trouble(&self, what: impl Into<String>) -> RemoteError {
+        RemoteError::Etcd {
+            node: self.node.clone(),
+            what: what.into(),
+        }
+    }
+}
+
+/// Why a question has no answer, and whether a new connection might help.
+struct Trouble {
+    words: String,
+    connection: bool,
+}
+
+async fn within_limit<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(ANSWER_LIMIT, asking).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Trouble {
+            connection: parse::is_connection(&error),
+            words: parse::words(&error),
+        }),
+        Err(_) => Err(Trouble {
+            words: format!("no answer within {} s", ANSWER_LIMIT.as_secs()),
+            connection: true,
+        }),
+    }
+}

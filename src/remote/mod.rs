@@ -8,6 +8,8 @@ pub mod scripts;
 pub mod snapshot;
 pub mod ssh;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use camino::Utf8Path;
 
@@ -121,6 +123,8 @@ pub struct SnapshotContents {
     pub bytes: u64,
     /// SHA-256 of the database, hex, as etcd appended it and as computed: they are equal.
     pub sha256: String,
+    /// SHA-256 of the file, appended hash included, hex: what `sha256sum` prints.
+    pub file_sha256: String,
     /// Highest key-value revision.
     pub revision: u64,
     /// Live keys below `/registry`, counted with every revision of theirs.
@@ -137,6 +141,9 @@ pub trait Remote: Send + Sync {
 
     /// Runs [`Script::PutFile`] (or another that reads stdin) on a node with the file `from` as its input.
     async fn send(&self, node: &NodeName, call: &Call, from: &Utf8Path) -> Result<Output, RemoteError>;
+
+    /// Runs a command of the operator's on the operator's machine, without a shell, and ends it after `limit`.
+    async fn run_here(&self, argv: &[String], limit: Duration) -> Result<Output, RemoteError>;
 
     /// The member list and alarms, asked of the member on `node`.
     async fn etcd_members(&self, node: &NodeName) -> Result<MemberList, RemoteError>;

@@ -3,6 +3,111 @@
 //!
 //! Each file has the shape `main() { …; }; main "$@" </dev/null`, so that a truncated script runs nothing and no child can
 //! swallow the rest of it. `quick` scripts only look; `job` scripts change a node and run only as a unit that
-//! `unit-start` began under the lock's token.
+//! `unit-start` began under the lock's token. What a script prints and which statuses it ends with is said at its top.
+
+use std::borrow::Cow;
 
 pub use crate::decide::call::{Call, Script};
+
+/// The text of `call`'s script. For `unit-start` it contains the text of the job that its fourth argument names; when that
+/// is not a job's name, it contains a job that refuses.
+pub fn text(call: &Call) -> Cow<'static, str> {
+    if call.script == Script::UnitStart {
+        let job = call.args.get(3).and_then(|name| job_text(name)).unwrap_or(NO_JOB);
+        Cow::Owned(own_text(call.script).replace("@JOB@", job.trim_end()))
+    } else {
+        Cow::Borrowed(own_text(call.script))
+    }
+}
+
+/// The script's name, as its file is called.
+pub fn name(script: Script) -> &'static str {
+    match script {
+        Script::Probe => "probe",
+        Script::Api => "api",
+        Script::UnitStatus => "unit-status",
+        Script::UnitWait => "unit-wait",
+        Script::UnitStart => "unit-start",
+        Script::LockTake => "lock-take",
+        Script::LockRelease => "lock-release",
+        Script::PutFile => "put-file",
+        Script::EtcdIdentity => "etcd-identity",
+        Script::FetchPackages => "fetch-packages",
+        Script::PullImages => "pull-images",
+        Script::InstallPackages => "install-packages",
+        Script::MoveLeader => "move-leader",
+        Script::KubeadmPlan => "kubeadm-plan",
+        Script::KubeadmApply => "kubeadm-apply",
+        Script::KubeadmNode => "kubeadm-node",
+        Script::Cordon => "cordon",
+        Script::Drain => "drain",
+        Script::Uncordon => "uncordon",
+        Script::KubeletRestart => "kubelet-restart",
+        Script::Run => "run",
+    }
+}
+
+/// What runs instead of an unknown job, and changes nothing. A caller's mistake: job names come from [`Script`].
+const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
+
+/// The jobs: what `unit-start` may start.
+const JOBS: [Script; 12] = [
+    Script::FetchPackages,
+    Script::PullImages,
+    Script::InstallPackages,
+    Script::MoveLeader,
+    Script::KubeadmPlan,
+    Script::KubeadmApply,
+    Script::KubeadmNode,
+    Script::Cordon,
+    Script::Drain,
+    Script::Uncordon,
+    Script::KubeletRestart,
+    Script::Run,
+];
+
+/// The text of the job called `wanted`; nothing for what is not a job.
+fn job_text(wanted: &str) -> Option<&'static str> {
+    JOBS.into_iter().find(|job| name(*job) == wanted).map(own_text)
+}
+
+/// A job that speaks to the API, with the part that finds the node's own API server before it.
+macro_rules! with_own_api {
+    ($file:literal) => {
+        concat!(include_str!("scripts/jobs/own-api.part.sh"), include_str!($file))
+    };
+}
+
+/// A script with the shared prelude before it.
+macro_rules! with_prelude {
+    ($($file:literal),+) => { concat!(include_str!("scripts/prelude.sh"), $(include_str!($file)),+) };
+}
+
+fn own_text(script: Script) -> &'static str {
+    match script {
+        Script::Probe => include_str!("scripts/probe.sh"),
+        Script::Api => include_str!("scripts/api.sh"),
+        Script::UnitStatus => with_prelude!("scripts/unit-state.sh", "scripts/unit-status.sh"),
+        Script::UnitWait => with_prelude!("scripts/unit-state.sh", "scripts/unit-wait.sh"),
+        Script::UnitStart => with_prelude!("scripts/unit-start.sh"),
+        Script::LockTake => with_prelude!("scripts/lock-take.sh"),
+        Script::LockRelease => with_prelude!("scripts/lock-release.sh"),
+        Script::PutFile => with_prelude!("scripts/put-file.sh"),
+        Script::EtcdIdentity => include_str!("scripts/etcd-identity.sh"),
+        Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
+        Script::PullImages => include_str!("scripts/jobs/pull-images.sh"),
+        Script::InstallPackages => include_str!("scripts/jobs/install-packages.sh"),
+        Script::MoveLeader => include_str!("scripts/jobs/move-leader.sh"),
+        Script::KubeadmPlan => include_str!("scripts/jobs/kubeadm-plan.sh"),
+        Script::KubeadmApply => include_str!("scripts/jobs/kubeadm-apply.sh"),
+        Script::KubeadmNode => include_str!("scripts/jobs/kubeadm-node.sh"),
+        Script::Cordon => with_own_api!("scripts/jobs/cordon.sh"),
+        Script::Drain => with_own_api!("scripts/jobs/drain.sh"),
+        Script::Uncordon => with_own_api!("scripts/jobs/uncordon.sh"),
+        Script::KubeletRestart => include_str!("scripts/jobs/kubelet-restart.sh"),
+        Script::Run => include_str!("scripts/jobs/run.sh"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! `windlass upgrade apply`: a plan file in; asks once, carries it out, or goes on with it.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+
+use super::files;
+use crate::decide::checker;
+use crate::decide::plan::Plan;
+use crate::engine::{Engine, Interrupts, Meter, Operator, Outcome, Reporter};
+use crate::error::{Exit, Failure};
+use crate::inventory::Inventory;
+use crate::journal::History;
+use crate::journal::store::{FileStore, Journal, OpenError};
+use crate::remote::ssh::Fleet;
+use crate::remote::{Clock, SystemClock};
+use crate::report;
+use crate::report::progress::{Live, Plain};
+
+/// Arguments of `windlass upgrade apply`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The plan, as `windlass upgrade plan --out` wrote it
+    plan: Utf8PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Where the inventory is now, when it is not where it was planned from
+    #[arg(short, long, value_name = "FILE")]
+    inventory: Option<Utf8PathBuf>,
+    /// Where journals and snapshots are kept [default: $XDG_STATE_HOME/windlass or ~/.local/state/windlass]
+    #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
+    state: Option<Utf8PathBuf>,
+}
+
+/// Carries the plan out.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let plan = read_plan(&arguments.plan)?;
+    let inventory = read_inventory(&arguments, &plan)?;
+    if plan.is_empty() {
+        anstream::println!("nothing to do: everything was at its target when plan {} was made", plan.id);
+        return Ok(());
+    }
+    let folder = files::state_folder(arguments.state.clone(), plan.cluster.as_str())?;
+    let snapshots = files::state_folder(arguments.state.clone(), &format!("{}/snapshots", plan.cluster))?;
+    let clock = SystemClock::start();
+    let (store, history) = open_journal(&folder, &plan)?;
+    if !arguments.yes && !history.completed {
+        ask(&plan, &history)?;
+    }
+    let journal = Journal::new(Box::new(store), history, &plan.id, clock.now())
+        .map_err(|error| Failure::new(Exit::InvalidFile, "could not begin the journal").because(error.to_string()))?;
+    carry_out(&arguments, &plan, &inventory, &clock, journal, snapshots).await
+}
+
+async fn carry_out(
+    arguments: &Arguments,
+    plan: &Plan,
+    inventory: &Inventory,
+    clock: &SystemClock,
+    journal: Journal,
+    snapshots: Utf8PathBuf,
+) -> Result<(), Failure> {
+    let fleet = Fleet::new(inventory, Utf8Path::new(".")).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let live = std::io::stdout().is_terminal().then(Live::default);
+    let plain = Plain::default();
+    let reporter: &dyn Reporter = live.as_ref().map_or(&plain as &dyn Reporter, |live| live);
+    let interrupts = Arc::new(Interrupts::default());
+    count_interrupts(Arc::clone(&interrupts));
+    let meter = Meter::start(clock);
+    let operator = operator();
+    let engine = Engine {
+        remote: &fleet,
+        clock,
+        plan,
+        inventory,
+        operator: &operator,
+        snapshots,
+        again: again(arguments),
+        journal: Mutex::new(journal),
+        reporter,
+        meter: &meter,
+        interrupts: &interrupts,
+        stopping: AtomicBool::new(false),
+        token: AtomicU64::new(0),
+    };
+    let outcome = engine.run().await;
+    if let Some(live) = &live {
+        live.clear();
+    }
+    let times = fleet.timings().so_far();
+    let spent = meter.spent(clock);
+    fleet.close().await;
+    if let Outcome::WasRaised = outcome? {
+        anstream::println!("plan {} was carried out before, and the cluster is as it left it: nothing was changed", plan.id);
+    } else {
+        anstream::println!("plan {} is carried out: {}", plan.id, targets(plan));
+        anstream::println!("{}", report::spent(&spent, &times));
+    }
+    Ok(())
+}
+
+fn targets(plan: &Plan) -> String {
+    let named = [("Kubernetes", &plan.kubernetes), ("etcd", &plan.etcd)];
+    let at: Vec<String> =
+        named.iter().filter_map(|(what, raise)| raise.as_ref().map(|raise| format!("{what} is at {}", raise.to))).collect();
+    at.join(", ")
+}
+
+fn again(arguments: &Arguments) -> String {
+    let mut command = format!("windlass upgrade apply {}", arguments.plan);
+    if let Some(inventory) = &arguments.inventory {
+        command += &format!(" -i {inventory}");
+    }
+    command
+}
+
+fn read_plan(path: &Utf8Path) -> Result<Plan, Failure> {
+    let refused = |error: &dyn std::error::Error| {
+        let mut failure = Failure::of(Exit::InvalidFile, error);
+        failure.causes.insert(0, std::mem::replace(&mut failure.what, format!("{path} cannot be carried out")));
+        failure.hint("make a new plan with `windlass upgrade plan`")
+    };
+    let plan = Plan::from_json(&files::read(path)?).map_err(|error| refused(&error))?;
+    let breaches = checker::check(&plan);
+    if breaches.is_empty() {
+        return Ok(plan);
+    }
+    let mut failure = Failure::new(Exit::Refused, format!("{path} breaks the laws"));
+    failure.causes = breaches.iter().map(|breach| format!("{}: {}", breach.at, breach.detail)).collect();
+    Err(failure.hint("make a new plan with `windlass upgrade plan`"))
+}
+
+fn read_inventory(arguments: &Arguments, plan: &Plan) -> Result<Inventory, Failure> {
+    let path = arguments.inventory.clone().unwrap_or_else(|| Utf8PathBuf::from(&plan.sources.inventory));
+    let read = files::inventory(&path)?;
+    if read.digest == plan.sources.inventory_digest {
+        return Ok(read.inventory);
+    }
+    Err(Failure::new(Exit::Drifted, format!("the inventory {path} was changed since the plan was made"))
+        .hint("nothing was changed; make a new plan with `windlass upgrade plan`"))
+}
+
+fn open_journal(folder: &Utf8Path, plan: &Plan) -> Result<(FileStore, History), Failure> {
+    let path = folder.join(format!("{}.journal", plan.id));
+    FileStore::open(&path, &plan.id).map_err(|error| {
+        let exit = if matches!(error, OpenError::Busy(_)) { Exit::Refused } else { Exit::InvalidFile };
+        Failure::of(exit, &error)
+    })
+}
+
+/// Shows the plan and asks once. Without a terminal there is nobody to ask: `--yes` says it then.
+fn ask(plan: &Plan, history: &History) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        let what = "there is no terminal to ask on";
+        return Err(Failure::new(Exit::Usage, what).hint("read the plan, then say --yes"));
+    }
+    anstream::print!("{}", report::plan(plan));
+    let question = if history.begun() { "It was begun before. Go on with it?" } else { "Carry it out?" };
+    anstream::print!("\n{question} [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
+    match (read, answer.trim()) {
+        (Ok(_), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(Failure::new(Exit::Interrupted, "not carried out: nobody said yes").hint("nothing was changed")),
+    }
+}
+
+/// Who this is, for the lock: user, host, and the machine's id.
+fn operator() -> Operator {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let file = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "somebody".to_owned());
+    let host = file("/proc/sys/kernel/hostname").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "somewhere".to_owned());
+    let machine = file("/etc/machine-id").unwrap_or_else(|| host.clone());
+    Operator { name: format!("{user}@{host}"), machine }
+}
+
+/// The first Ctrl-C finishes the step at hand, the second leaves it in doubt, the third exits.
+fn count_interrupts(interrupts: Arc<Interrupts>) {
+    tokio::spawn(async move {
+        loop {
+            if tokio::signal::ctrl_c().await.is_err() {
+                return;
+            }
+            match interrupts.count_one() {
+                1 => anstream::eprintln!("stopping after the step at hand; again to leave it running on its node"),
+                2 => anstream::eprintln!("leaving the step at hand running on its node"),
+                _ => std::process::exit(i32::from(Exit::Interrupted.code())),
+            }
+        }
+    });
+}

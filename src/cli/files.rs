@@ -1,0 +1,94 @@
+//! Reading and writing the files that commands are given.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::decide::plan::digest;
+use crate::document::{Complaints, Parsed};
+use crate::error::{Exit, Failure};
+use crate::inventory::{self, Inventory};
+use crate::playbook::{self, Playbook};
+
+/// An inventory that was read from a file.
+pub(super) struct ReadInventory {
+    /// The inventory, with its paths resolved.
+    pub(super) inventory: Inventory,
+    /// Where it is, absolute.
+    pub(super) path: Utf8PathBuf,
+    /// SHA-256 of the file, hex.
+    pub(super) digest: String,
+}
+
+/// Reads a text file.
+pub(super) fn read(path: &Utf8Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(Exit::InvalidFile, format!("could not read {path}")).because(error.to_string()))
+}
+
+/// Reads an inventory; its warnings go to stderr.
+pub(super) fn inventory(path: &Utf8Path) -> Result<ReadInventory, Failure> {
+    let text = read(path)?;
+    let Parsed { value, warnings } = inventory::parse(&text).map_err(|found| refused("inventory", path, &text, &found))?;
+    warn(path, &text, &warnings);
+    let absolute = camino::absolute_utf8(path).map_err(|error| Failure::of(Exit::InvalidFile, &error))?;
+    let folder = absolute.parent().map(Utf8Path::to_owned).unwrap_or_default();
+    let home = std::env::var("HOME").ok().map(Utf8PathBuf::from);
+    let inventory = value.resolved_against(&folder, home.as_deref());
+    Ok(ReadInventory { inventory, path: absolute, digest: digest(text.as_bytes()) })
+}
+
+/// Reads a playbook; returns it with its digest.
+pub(super) fn playbook(path: &Utf8Path) -> Result<(Playbook, String), Failure> {
+    let text = read(path)?;
+    let playbook = playbook::parse(&text).map_err(|found| refused("playbook", path, &text, &found))?;
+    Ok((playbook, digest(text.as_bytes())))
+}
+
+fn refused(what: &str, path: &Utf8Path, text: &str, found: &Complaints) -> Failure {
+    anstream::eprint!("{}", found.render(path.as_str(), text, colour()));
+    Failure::new(Exit::InvalidFile, format!("{what} {path} has {found}"))
+}
+
+fn warn(path: &Utf8Path, text: &str, warnings: &Complaints) {
+    if !warnings.is_empty() {
+        anstream::eprint!("{}", warnings.render(path.as_str(), text, colour()));
+    }
+}
+
+fn colour() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Writes a file, 0600, under its name only once it is whole and on disk.
+pub(super) fn write(path: &Utf8Path, content: &str) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    let written = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .permissions(std::fs::Permissions::from_mode(0o600))
+            .tempfile_in(folder)?;
+        file.write_all(content.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        std::fs::File::open(folder)?.sync_all()
+    };
+    written().map_err(|error| Failure::new(Exit::Usage, format!("could not write {path}")).because(error.to_string()))
+}
+
+/// The folder for what has to be kept of a cluster (journals, snapshots), 0700: `$WINDLASS_STATE`, or
+/// `$XDG_STATE_HOME/windlass`, or `~/.local/state/windlass`.
+pub(super) fn state_folder(given: Option<Utf8PathBuf>, below: &str) -> Result<Utf8PathBuf, Failure> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
+    let root = given
+        .or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("windlass")))
+        .or_else(|| variable("HOME").map(|home| home.join(".local/state/windlass")))
+        .ok_or_else(|| Failure::new(Exit::Usage, "there is no place for the journal: give --state FOLDER"))?;
+    let folder = root.join(below);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| Failure::new(Exit::Usage, format!("could not make {folder}")).because(error.to_string()))?;
+    Ok(folder)
+}

@@ -1,0 +1,191 @@
+//! `windlass upgrade plan`: files and facts in, a plan or every reason against one out.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use clap::{Args, ValueEnum};
+use semver::Version;
+
+use super::files::{self, ReadInventory};
+use crate::decide::finding::{Finding, Severity};
+use crate::decide::plan::{Plan, Sources, digest};
+use crate::decide::planner::{self, Wanted};
+use crate::decide::rules::Case;
+use crate::decide::target::Target;
+use crate::error::{Exit, Failure};
+use crate::facts::{self, Facts};
+use crate::inventory::NodeName;
+use crate::observe::{Ask, observe};
+use crate::playbook::{self, Playbook, Raises};
+use crate::remote::SystemClock;
+use crate::remote::ssh::Fleet;
+use crate::report;
+
+/// Arguments of `windlass upgrade plan`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The cluster's inventory
+    #[arg(short, long, value_name = "FILE")]
+    inventory: Utf8PathBuf,
+    /// The Kubernetes version to reach, as 1.21.14
+    #[arg(long, value_name = "VERSION", value_parser = version, required_unless_present = "etcd_to")]
+    to: Option<Version>,
+    /// The version of external etcd to reach, as 3.5.16
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    etcd_to: Option<Version>,
+    /// A playbook to use in place of the one that comes along for the same kind of upgrade
+    #[arg(long, value_name = "FILE")]
+    playbook: Vec<Utf8PathBuf>,
+    /// Write the plan here, for `windlass upgrade apply`
+    #[arg(long, value_name = "FILE")]
+    out: Option<Utf8PathBuf>,
+    /// Plan from saved facts, without asking any node
+    #[arg(long, value_name = "FILE", conflicts_with = "save_facts")]
+    facts: Option<Utf8PathBuf>,
+    /// Save what was seen
+    #[arg(long, value_name = "FILE")]
+    save_facts: Option<Utf8PathBuf>,
+    /// Leave a dead or offline worker out, by name
+    #[arg(long, value_name = "NODE", value_parser = |name: &str| NodeName::new(name))]
+    leave_out: Vec<NodeName>,
+    /// Accept the outage of a cluster too small to be raised without one
+    #[arg(long)]
+    accept_outage: bool,
+    /// How to show the plan
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// The plan file itself, or the findings against one
+    Json,
+}
+
+/// A version, with or without `v`; all three numbers.
+fn version(word: &str) -> Result<Version, String> {
+    let word = word.strip_prefix('v').unwrap_or(word);
+    Version::parse(word).map_err(|error| format!("{error}; a version has three numbers, as 1.21.14"))
+}
+
+/// Makes, writes and shows the plan.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let read = files::inventory(&arguments.inventory)?;
+    let given = arguments.playbook.iter().map(|path| files::playbook(path)).collect::<Result<Vec<_>, _>>()?;
+    let facts = facts(&arguments, &read).await?;
+    let facts_json = facts::to_json(&facts);
+    if let Some(path) = &arguments.save_facts {
+        files::write(path, &facts_json)?;
+    }
+    let target = Target {
+        kubernetes: arguments.to.clone(),
+        etcd: arguments.etcd_to.clone(),
+        leave_out: arguments.leave_out.iter().cloned().collect(),
+        accept_outage: arguments.accept_outage,
+    };
+    let case = Case { inventory: &read.inventory, facts: &facts, target: &target };
+    let (playbooks, playbook_digests) = playbooks(&planner::raises(case), given)?;
+    let sources = Sources {
+        inventory: read.path.to_string(),
+        inventory_digest: read.digest.clone(),
+        playbook_digests,
+        facts_digest: digest(facts_json.as_bytes()),
+    };
+    let wanted =
+        Wanted { inventory: &read.inventory, playbooks: &playbooks, facts: &facts, target: &target, sources: &sources };
+    match planner::plan(wanted) {
+        Ok(plan) => show(&arguments, &plan),
+        Err(findings) => Err(refuse(arguments.output, &findings)),
+    }
+}
+
+async fn facts(arguments: &Arguments, read: &ReadInventory) -> Result<Facts, Failure> {
+    if let Some(path) = &arguments.facts {
+        let facts = facts::from_json(&files::read(path)?)
+            .map_err(|error| Failure::of(Exit::InvalidFile, &error).because(format!("in the facts file {path}")))?;
+        if facts.cluster != read.inventory.name {
+            let what = format!("{path} has facts of cluster {}, not of {}", facts.cluster, read.inventory.name);
+            return Err(Failure::new(Exit::InvalidFile, what));
+        }
+        return Ok(facts);
+    }
+    let folder = read.path.parent().unwrap_or(&read.path);
+    let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let facts = observe(&fleet, &SystemClock::start(), &read.inventory, &Ask::about(&read.inventory, true)).await;
+    fleet.close().await;
+    Ok(facts)
+}
+
+/// The playbooks for what is raised: the given ones in place of those that come along.
+fn playbooks(
+    raises: &[Raises],
+    mut given: Vec<(Playbook, String)>,
+) -> Result<(Vec<Playbook>, BTreeMap<String, String>), Failure> {
+    let (mut playbooks, mut digests) = (Vec::new(), BTreeMap::new());
+    for &raised in raises {
+        let etcd = raised == Raises::Etcd;
+        let (playbook, digest) = match given.iter().position(|(playbook, _)| (playbook.raises == Raises::Etcd) == etcd) {
+            Some(at) => given.remove(at),
+            None => along(raised)?,
+        };
+        digests.insert(playbook.name.clone(), digest);
+        playbooks.push(playbook);
+    }
+    match given.first() {
+        None => Ok((playbooks, digests)),
+        Some((playbook, _)) => {
+            let what = format!("playbook {} raises {}, which nothing asks for", playbook.name, playbook.raises.word());
+            Err(Failure::new(Exit::Usage, what))
+        }
+    }
+}
+
+fn along(raises: Raises) -> Result<(Playbook, String), Failure> {
+    let text = playbook::builtin(raises);
+    let playbook = playbook::parse(text).map_err(|error| Failure::of(Exit::Bug, &error))?;
+    Ok((playbook, digest(text.as_bytes())))
+}
+
+fn show(arguments: &Arguments, plan: &Plan) -> Result<(), Failure> {
+    if let Some(path) = &arguments.out {
+        files::write(path, &plan.to_json())?;
+    }
+    match arguments.output {
+        Format::Json => anstream::print!("{}", plan.to_json()),
+        Format::Text => {
+            anstream::print!("{}", report::plan(plan));
+            if let (Some(path), false) = (&arguments.out, plan.is_empty()) {
+                anstream::println!("\nTo carry it out: windlass upgrade apply {path}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refuse(output: Format, findings: &[Finding]) -> Failure {
+    match output {
+        Format::Text => anstream::print!("{}", report::findings(findings)),
+        Format::Json => {
+            let json = serde_json::json!({ "format": 1, "findings": findings });
+            anstream::println!("{json:#}");
+        }
+    }
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (unreachable, refusals) = (count(Severity::Unreachable), count(Severity::Refusal));
+    let nothing = "nothing was changed on any node";
+    if refusals == 0 || (unreachable > 0 && only_follows(findings)) {
+        let what = format!("{} cannot be reached", crate::text::count(unreachable, "machine"));
+        return Failure::new(Exit::Unreachable, what).hint(nothing);
+    }
+    let what = format!("no plan: {}", crate::text::count(refusals, "reason"));
+    Failure::new(Exit::Refused, what).hint(nothing)
+}
+
+/// Whether every refusal is about a machine that was not reached: it is then one trouble, not two.
+fn only_follows(findings: &[Finding]) -> bool {
+    let of = |severity| findings.iter().filter(move |finding| finding.severity == severity);
+    let gone: Vec<&str> = of(Severity::Unreachable).map(|finding| finding.subject.as_str()).collect();
+    of(Severity::Refusal).all(|finding| gone.contains(&finding.subject.as_str()))
+}

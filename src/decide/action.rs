@@ -1,0 +1,237 @@
+//! Actions: a closed enum over the kinds, with one delegating match. What an action does in particular is in its own file
+//! below `actions/`; all of it is pure.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::actions::command::{Gate, RunCommand};
+use super::actions::cordon::{Cordon, Drain, Uncordon};
+use super::actions::etcd::{AwaitClusterVersion, AwaitEtcd, MoveLeader, Snapshot, SwapEtcd};
+use super::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan};
+use super::actions::kubelet::{AwaitReady, RestartKubelet};
+use super::actions::packages::{FetchPackages, InstallPackages, PullImages};
+use super::call::{Call, Script};
+use super::look::{Look, Question, Sight};
+use super::plan::RunId;
+use crate::inventory::NodeName;
+
+/// Where an action is carried out: the run, and the lane's node.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The run, which owns cordons.
+    pub run: &'a RunId,
+    /// The lane's node; `None` for the cluster as a whole.
+    pub node: Option<&'a NodeName>,
+}
+
+impl Site<'_> {
+    /// The node's name, or `cluster`.
+    pub fn subject(&self) -> &str {
+        self.node.map_or("cluster", NodeName::as_str)
+    }
+}
+
+/// What has to happen outside for an action: the closed set that the engine knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A job script, as a unit.
+    Job {
+        /// On which machine.
+        on: On,
+        /// The job.
+        call: Call,
+    },
+    /// A verified snapshot of etcd to the operator's machine, and a copy to a control plane.
+    Snapshot,
+    /// A command on the operator's machine.
+    Operator {
+        /// Program and arguments; no shell.
+        argv: Vec<String>,
+    },
+    /// Nothing is done; the action only waits.
+    Wait,
+}
+
+/// On which machine a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// The lane's node.
+    Lane,
+    /// A healthy control plane other than the lane's node.
+    AnotherControlPlane,
+}
+
+/// When an action's success may be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before anything was done.
+    Before,
+    /// After its effect ended well.
+    After,
+}
+
+/// What every kind of action can say of itself.
+pub(crate) trait Act {
+    /// In words, for the plan: what happens to the lane's node.
+    fn describe(&self) -> String;
+    /// What has to be seen before and after.
+    fn question(&self, site: Site<'_>) -> Question;
+    /// What the sight means.
+    fn look(&self, site: Site<'_>, moment: Moment, sight: &Sight) -> Look;
+    /// What has to be done.
+    fn effect(&self, site: Site<'_>) -> Effect;
+    /// How going back works, in words.
+    fn undo(&self) -> String;
+    /// Seconds it usually takes, measured on a small cluster.
+    fn estimate(&self) -> u64;
+    /// How long a good sight has to hold before it is believed.
+    fn steady(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// What must not change while a good sight holds.
+    fn fingerprint(&self, _sight: &Sight) -> String {
+        String::new()
+    }
+    /// Whether a later step leans on the effect of this one, which does not last by itself.
+    fn serves(&self, _later: &Action) -> bool {
+        false
+    }
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $kind:ident),* $(,)?) => {
+        /// One thing to be done, with everything it needs to know.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+        pub enum Action {
+            $($(#[$doc])* $kind($kind),)*
+        }
+
+        impl Action {
+            fn act(&self) -> &dyn Act {
+                match self {
+                    $(Self::$kind(action) => action,)*
+                }
+            }
+        }
+
+        $(impl From<$kind> for Action {
+            fn from(action: $kind) -> Self {
+                Self::$kind(action)
+            }
+        })*
+    };
+}
+
+actions! {
+    /// Download packages.
+    FetchPackages,
+    /// Pull images.
+    PullImages,
+    /// Install packages.
+    InstallPackages,
+    /// Snapshot etcd.
+    Snapshot,
+    /// Move leadership off a member.
+    MoveLeader,
+    /// Install a member's package, which restarts it.
+    SwapEtcd,
+    /// Wait for etcd to be whole.
+    AwaitEtcd,
+    /// Wait for the cluster version of etcd.
+    AwaitClusterVersion,
+    /// `kubeadm upgrade plan`.
+    KubeadmPlan,
+    /// `kubeadm upgrade apply`.
+    KubeadmApply,
+    /// `kubeadm upgrade node`.
+    KubeadmNode,
+    /// Wait for every API server.
+    AwaitApiServers,
+    /// Cordon as ours.
+    Cordon,
+    /// Evict pods.
+    Drain,
+    /// Restart the kubelet.
+    RestartKubelet,
+    /// Wait for a node.
+    AwaitReady,
+    /// Uncordon if ours.
+    Uncordon,
+    /// Wait for a condition of the cluster.
+    Gate,
+    /// A command of the operator's.
+    RunCommand,
+}
+
+impl Action {
+    /// In words, for the plan.
+    pub fn describe(&self) -> String {
+        self.act().describe()
+    }
+
+    /// What has to be seen before and after.
+    pub fn question(&self, site: Site<'_>) -> Question {
+        self.act().question(site)
+    }
+
+    /// What the sight means.
+    pub fn look(&self, site: Site<'_>, moment: Moment, sight: &Sight) -> Look {
+        self.act().look(site, moment, sight)
+    }
+
+    /// What has to be done.
+    pub fn effect(&self, site: Site<'_>) -> Effect {
+        self.act().effect(site)
+    }
+
+    /// How going back works, in words.
+    pub fn undo(&self) -> String {
+        self.act().undo()
+    }
+
+    /// Seconds it usually takes.
+    pub fn estimate(&self) -> u64 {
+        self.act().estimate()
+    }
+
+    /// How long a good sight has to hold before it is believed.
+    pub fn steady(&self) -> Duration {
+        self.act().steady()
+    }
+
+    /// What must not change while a good sight holds.
+    pub fn fingerprint(&self, sight: &Sight) -> String {
+        self.act().fingerprint(sight)
+    }
+
+    /// Whether `later` leans on the effect of this one, which does not last by itself: on resume it is looked at again.
+    pub fn serves(&self, later: &Self) -> bool {
+        self.act().serves(later)
+    }
+
+    /// Changes something of the cluster (downloads, snapshots and waits do not).
+    pub fn changes_cluster(&self) -> bool {
+        !matches!(
+            self,
+            Self::FetchPackages(_)
+                | Self::PullImages(_)
+                | Self::Snapshot(_)
+                | Self::AwaitEtcd(_)
+                | Self::AwaitClusterVersion(_)
+                | Self::AwaitApiServers(_)
+                | Self::AwaitReady(_)
+                | Self::Gate(_)
+        )
+    }
+}
+
+/// A job of `script` with `args`.
+pub(crate) fn job<I, S>(on: On, script: Script, args: I) -> Effect
+where
+    I: IntoIterator<Item = S>,
+    S: Into<String>,
+{
+    Effect::Job { on, call: Call { script, args: args.into_iter().map(Into::into).collect() } }
+}

@@ -1,0 +1,335 @@
+//! etcd: snapshots, leadership, the swap of one member's binary, and the waits between.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::packages::{Pinned, install_args, installed_look, packages_question, trusted};
+use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
+use crate::decide::call::Script;
+use crate::decide::look::{Every, Look, Question, Sight, Who, seen};
+use crate::facts::ask::Section;
+use crate::facts::{EtcdFacts, EtcdMember, MemberStatus, Seen};
+
+/// A verified snapshot, before anything is touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {}
+
+impl Act for Snapshot {
+    fn describe(&self) -> String {
+        "take a verified snapshot of etcd to this machine, and a copy to a control plane".to_owned()
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        Question::default()
+    }
+
+    fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
+        trusted(moment, "no snapshot stands before this rung")
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        Effect::Snapshot
+    }
+
+    fn undo(&self) -> String {
+        "nothing to undo: snapshots are kept".to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        5
+    }
+}
+
+/// How a job on an etcd node speaks to etcd.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EtcdAccess {
+    /// CA certificate, a path on the node.
+    pub ca: String,
+    /// Client certificate, a path on the node.
+    pub cert: String,
+    /// Client key, a path on the node.
+    pub key: String,
+    /// The node's own client URL.
+    pub own: String,
+    /// Client URLs of the other members.
+    pub others: Vec<String>,
+}
+
+impl EtcdAccess {
+    fn args(&self) -> Vec<String> {
+        let others = if self.others.is_empty() { "-".to_owned() } else { self.others.join(",") };
+        vec![self.ca.clone(), self.cert.clone(), self.key.clone(), self.own.clone(), others]
+    }
+}
+
+/// Moves leadership off this node's member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoveLeader {
+    /// This node's member.
+    pub member: u64,
+    /// How to speak to etcd there.
+    pub access: EtcdAccess,
+}
+
+impl Act for MoveLeader {
+    fn describe(&self) -> String {
+        if self.access.others.is_empty() {
+            "(the only member: there is nobody to lead in its place)".to_owned()
+        } else {
+            "move leadership to another member, if it leads".to_owned()
+        }
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        Question { etcd: true, ..Question::default() }
+    }
+
+    fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
+        let etcd = seen!(sight.etcd, "etcd");
+        let others = etcd.members.iter().filter(|member| member.id != self.member);
+        if let Some(why) = others.filter_map(unhealthy).next() {
+            return Look::NotYet(why);
+        }
+        match agreed_leader(etcd, Some(self.member)) {
+            Err(why) => Look::NotYet(why),
+            Ok((leader, _)) if leader == self.member && !self.access.others.is_empty() => {
+                Look::Ready("it leads".to_owned())
+            }
+            Ok(_) => Look::Done,
+        }
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        job(On::Lane, Script::MoveLeader, self.access.args())
+    }
+
+    fn undo(&self) -> String {
+        "nothing to undo: any healthy member may lead".to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        1
+    }
+
+    fn serves(&self, later: &Action) -> bool {
+        matches!(later, Action::SwapEtcd(_))
+    }
+}
+
+/// Installs a member's package, which restarts the member at the new version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwapEtcd {
+    /// The version to run.
+    pub to: Version,
+    /// What to install.
+    pub packages: Vec<Pinned>,
+    /// What is installed before, by name.
+    pub from: BTreeMap<String, String>,
+    /// Which of them are held before, and so afterwards.
+    pub hold: Vec<String>,
+    /// The systemd unit.
+    pub service: String,
+    /// How to speak to etcd there.
+    pub access: EtcdAccess,
+}
+
+impl Act for SwapEtcd {
+    fn describe(&self) -> String {
+        format!("install etcd {} and restart this member on it", self.to)
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        packages_question(&self.packages, &[Section::Packages, Section::Etcd])
+    }
+
+    fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
+        let machine = seen!(sight.machine, "packages");
+        match installed_look(&self.packages, &self.from, &self.hold, &machine.packages) {
+            Look::Done => {}
+            other => return other,
+        }
+        let running = machine.etcd.known().and_then(Option::as_ref).and_then(|etcd| etcd.server_version.known());
+        if running == Some(&self.to) {
+            Look::Done
+        } else {
+            Look::Ready(format!("etcd {} does not answer yet", self.to))
+        }
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        let guard = format!("etcd;{};{}", self.service, self.access.args().join(";"));
+        job(On::Lane, Script::InstallPackages, install_args(&guard, &self.hold, &self.packages))
+    }
+
+    fn undo(&self) -> String {
+        let former: Vec<String> = self.from.iter().map(|(name, version)| format!("{name}={version}")).collect();
+        format!(
+            "while another member still reports the old cluster version: install {} again; after that only a restore",
+            former.join(" ")
+        )
+    }
+
+    fn estimate(&self) -> u64 {
+        12
+    }
+}
+
+/// Waits until all members are healthy, this one runs the new version, and one leader has stayed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwaitEtcd {
+    /// This node's member.
+    pub member: u64,
+    /// The version it has to run.
+    pub to: Version,
+    /// How long all of that has to hold, in milliseconds: longer than the members' own election timeout.
+    pub steady_ms: u64,
+}
+
+/// Entries that a member may be behind: what etcd itself counts as caught up is far more; a thousand are applied in well
+/// under a second.
+const SMALL_LAG: u64 = 1000;
+
+impl Act for AwaitEtcd {
+    fn describe(&self) -> String {
+        format!(
+            "wait: every member healthy, this one at {}, one leader and little lag for {} ms",
+            self.to, self.steady_ms
+        )
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        Question { etcd: true, ..Question::default() }
+    }
+
+    fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
+        let etcd = seen!(sight.etcd, "etcd");
+        if let Some(why) = etcd.members.iter().filter_map(unhealthy).next() {
+            return Look::NotYet(why);
+        }
+        if let Err(why) = agreed_leader(etcd, None) {
+            return Look::NotYet(why);
+        }
+        let own = etcd.members.iter().find(|member| member.id == self.member);
+        let Some((name, status)) = own.and_then(|own| own.status.known().map(|status| (&own.name, status))) else {
+            return Look::NotYet(format!("member {:x} is not in the member list", self.member));
+        };
+        if status.version != self.to {
+            return Look::NotYet(format!("{name} runs {}", status.version));
+        }
+        let ahead = statuses(etcd).map(|status| status.raft_index).max().unwrap_or(0);
+        let behind = ahead.saturating_sub(status.raft_applied);
+        if behind > SMALL_LAG {
+            return Look::NotYet(format!("{name} is {behind} entries behind"));
+        }
+        Look::Done
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        Effect::Wait
+    }
+
+    fn undo(&self) -> String {
+        "nothing to undo".to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        4
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::from_millis(self.steady_ms)
+    }
+
+    fn fingerprint(&self, sight: &Sight) -> String {
+        let leader = sight.etcd.known().and_then(|etcd| agreed_leader(etcd, None).ok());
+        leader.map_or_else(String::new, |(leader, term)| format!("{leader:x}@{term}"))
+    }
+}
+
+/// Waits until every member reports the new cluster version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwaitClusterVersion {
+    /// The version that all members run.
+    pub to: Version,
+}
+
+impl Act for AwaitClusterVersion {
+    fn describe(&self) -> String {
+        format!("wait: every member reports cluster version {}.{}", self.to.major, self.to.minor)
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        Question { every: Some(Every { who: Who::EtcdNodes, sections: &[Section::Etcd] }), ..Question::default() }
+    }
+
+    fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
+        for (node, machine) in &sight.every {
+            let machine = seen!(*machine, node);
+            let version = machine.etcd.known().and_then(Option::as_ref).map(|etcd| etcd.cluster_version.clone());
+            match version {
+                Some(Seen::Known(version)) if (version.major, version.minor) == (self.to.major, self.to.minor) => {}
+                Some(Seen::Known(version)) => return Look::NotYet(format!("{node} still reports {version}")),
+                Some(Seen::Unknown(why)) => return Look::NotYet(format!("{node}: {why}")),
+                None => return Look::NotYet(format!("{node} runs no etcd")),
+            }
+        }
+        Look::Done
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        Effect::Wait
+    }
+
+    fn undo(&self) -> String {
+        "from here on the old binary refuses to start; only a restore goes back".to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        2
+    }
+}
+
+/// Why a member is not healthy, when it is not.
+pub(crate) fn unhealthy(member: &EtcdMember) -> Option<String> {
+    match &member.status {
+        Seen::Unknown(why) => Some(format!("member {} does not answer: {why}", member.name)),
+        Seen::Known(status) => match &status.healthy {
+            Seen::Unknown(why) => Some(format!("member {} is not healthy: {why}", member.name)),
+            Seen::Known(()) => None,
+        },
+    }
+}
+
+/// The leader and term that all members agree on; `except` may be silent (it is the one being worked on).
+fn agreed_leader(etcd: &EtcdFacts, except: Option<u64>) -> Result<(u64, u64), String> {
+    let mut agreed: Option<(u64, u64)> = None;
+    for member in &etcd.members {
+        let Seen::Known(status) = &member.status else {
+            if except == Some(member.id) {
+                continue;
+            }
+            return Err(format!("member {} does not answer", member.name));
+        };
+        let says = (status.leader, status.raft_term);
+        if status.leader == 0 {
+            return Err(format!("member {} knows no leader", member.name));
+        }
+        if *agreed.get_or_insert(says) != says {
+            return Err("the members do not agree on a leader".to_owned());
+        }
+    }
+    agreed.ok_or_else(|| "no member answers".to_owned())
+}
+
+fn statuses(etcd: &EtcdFacts) -> impl Iterator<Item = &MemberStatus> {
+    etcd.members.iter().filter_map(|member| member.status.known())
+}

@@ -1,0 +1,252 @@
+//! kubeadm: its last gate, the first control plane, every other node, and the wait for all API servers.
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::packages::trusted;
+use crate::decide::action::{Act, Effect, Moment, On, Site, job};
+use crate::decide::call::Script;
+use crate::decide::look::{ApiQuestion, Every, Look, MachineQuestion, Question, Sight, Via, Who, seen};
+use crate::facts::ask::{ApiSection, Section};
+use crate::facts::{ApiFacts, MachineFacts, Seen};
+
+/// The static pods that kubeadm raises, besides a stacked etcd.
+const COMPONENTS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// `kubeadm upgrade plan`: kubeadm's own checks, as the last gate before the first control plane. It makes a Job in the
+/// cluster, and so is an act.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubeadmPlan {
+    /// The Kubernetes version.
+    pub to: Version,
+    /// For `--ignore-preflight-errors`.
+    pub ignore: Vec<String>,
+}
+
+impl Act for KubeadmPlan {
+    fn describe(&self) -> String {
+        format!("let kubeadm check the cluster for v{} (kubeadm upgrade plan)", self.to)
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        Question::default()
+    }
+
+    fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
+        trusted(moment, "kubeadm has not checked the cluster yet")
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        job(On::Lane, Script::KubeadmPlan, [format!("v{}", self.to), ignored(&self.ignore)])
+    }
+
+    fn undo(&self) -> String {
+        "nothing to undo".to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        20
+    }
+}
+
+/// `kubeadm upgrade apply` on the first control plane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubeadmApply {
+    /// The Kubernetes version.
+    pub to: Version,
+    /// For `--ignore-preflight-errors`.
+    pub ignore: Vec<String>,
+}
+
+impl Act for KubeadmApply {
+    fn describe(&self) -> String {
+        format!("kubeadm upgrade apply v{}", self.to)
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        Question {
+            machine: Some(control_plane_probe()),
+            api: Some(ApiQuestion { via: Via::Lane, sections: &[ApiSection::Kubeadm, ApiSection::Addons, ApiSection::KubeletConfigs], node: None }),
+            ..Question::default()
+        }
+    }
+
+    /// Judged by everything it does, the last thing included: static pods, kubeadm-config, kubelet-config, addons.
+    fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
+        let machine = seen!(sight.machine, "the control plane");
+        let mut missing = behind(machine, &self.to);
+        match &sight.api {
+            Seen::Known(api) => missing.extend(config_behind(api, &self.to)),
+            Seen::Unknown(why) => missing.push(format!("its API server does not answer: {why}")),
+        }
+        if missing.is_empty() { Look::Done } else { Look::Ready(missing.join("; ")) }
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        job(On::Lane, Script::KubeadmApply, [format!("v{}", self.to), ignored(&self.ignore)])
+    }
+
+    fn undo(&self) -> String {
+        "kubeadm puts the former manifests back when a component does not come up; once it is through, a minor of \
+         Kubernetes goes back only by restoring etcd and the former packages"
+            .to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        45
+    }
+}
+
+/// `kubeadm upgrade node` on every other node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubeadmNode {
+    /// The Kubernetes version.
+    pub to: Version,
+    /// Whether the node is a control plane.
+    pub control_plane: bool,
+    /// For `--ignore-preflight-errors`.
+    pub ignore: Vec<String>,
+}
+
+impl Act for KubeadmNode {
+    fn describe(&self) -> String {
+        let what = if self.control_plane { "control plane and kubelet configuration" } else { "kubelet configuration" };
+        format!("kubeadm upgrade node ({what})")
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        Question { machine: self.control_plane.then(control_plane_probe), ..Question::default() }
+    }
+
+    /// The last thing the command does, writing the kubelet's configuration, carries no version: before it ran it is
+    /// never taken for done. Running it again is harmless (kubeadm skips equal manifests).
+    fn look(&self, _: Site<'_>, moment: Moment, sight: &Sight) -> Look {
+        if moment == Moment::Before || !self.control_plane {
+            return trusted(moment, "kubeadm has not been through this node");
+        }
+        let machine = seen!(sight.machine, "the control plane");
+        let missing = behind(machine, &self.to);
+        if missing.is_empty() { Look::Done } else { Look::Ready(missing.join("; ")) }
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        job(On::Lane, Script::KubeadmNode, [ignored(&self.ignore)])
+    }
+
+    fn undo(&self) -> String {
+        "kubeadm puts the former manifests back when a component does not come up".to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        if self.control_plane { 25 } else { 2 }
+    }
+}
+
+/// Waits until every API server is at the target: no kubelet may be raised before (kubernetes/kubernetes#127316).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwaitApiServers {
+    /// The Kubernetes version.
+    pub to: Version,
+}
+
+impl Act for AwaitApiServers {
+    fn describe(&self) -> String {
+        format!("wait: every API server answers as v{}", self.to)
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        Question { every: Some(Every { who: Who::ControlPlanes, sections: &[Section::ApiServer] }), ..Question::default() }
+    }
+
+    fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
+        for (node, machine) in &sight.every {
+            let machine = seen!(*machine, node);
+            match &machine.api_server {
+                Seen::Known(Some(version)) if version == &self.to => {}
+                Seen::Known(Some(version)) => return Look::NotYet(format!("{node} answers as v{version}")),
+                Seen::Known(None) => return Look::NotYet(format!("{node} runs no API server")),
+                Seen::Unknown(why) => return Look::NotYet(format!("{node}: {why}")),
+            }
+        }
+        Look::Done
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        Effect::Wait
+    }
+
+    fn undo(&self) -> String {
+        "nothing to undo".to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        1
+    }
+}
+
+/// What of a control plane's own components is not at `to`, in words.
+pub(super) fn behind(machine: &MachineFacts, to: &Version) -> Vec<String> {
+    let mut missing = Vec::new();
+    match &machine.static_pods {
+        Seen::Unknown(why) => missing.push(format!("its static pods could not be seen: {why}")),
+        Seen::Known(pods) => {
+            for component in COMPONENTS {
+                match pods.get(component) {
+                    Some(image) if tag(image) == format!("v{to}") => {}
+                    Some(image) => missing.push(format!("{component} is at {}", tag(image))),
+                    None => missing.push(format!("{component} is not there")),
+                }
+            }
+        }
+    }
+    match &machine.api_server {
+        Seen::Known(Some(version)) if version == to => {}
+        Seen::Known(Some(version)) => missing.push(format!("its API server answers as v{version}")),
+        Seen::Known(None) => missing.push("its API server does not run".to_owned()),
+        Seen::Unknown(why) => missing.push(format!("its API server does not answer: {why}")),
+    }
+    missing
+}
+
+fn config_behind(api: &ApiFacts, to: &Version) -> Vec<String> {
+    let mut missing = Vec::new();
+    match &api.kubeadm {
+        Seen::Known(config) if &config.version == to => {}
+        Seen::Known(config) => missing.push(format!("kubeadm-config says v{}", config.version)),
+        Seen::Unknown(why) => missing.push(format!("kubeadm-config: {why}")),
+    }
+    let wanted = [format!("kubelet-config-{}.{}", to.major, to.minor), "kubelet-config".to_owned()];
+    match &api.kubelet_configs {
+        Seen::Known(names) if names.iter().any(|name| wanted.contains(name)) => {}
+        Seen::Known(_) => missing.push(format!("{} is not there", wanted[0])),
+        Seen::Unknown(why) => missing.push(format!("kubelet-config: {why}")),
+    }
+    match &api.kube_proxy {
+        Seen::Known(None) => {}
+        Seen::Known(Some(image)) if tag(image) == format!("v{to}") => {}
+        Seen::Known(Some(image)) => missing.push(format!("kube-proxy is at {}", tag(image))),
+        Seen::Unknown(why) => missing.push(format!("kube-proxy: {why}")),
+    }
+    missing
+}
+
+fn control_plane_probe() -> MachineQuestion {
+    MachineQuestion { sections: &[Section::StaticPods, Section::ApiServer], packages: Vec::new() }
+}
+
+fn ignored(names: &[String]) -> String {
+    if names.is_empty() { "-".to_owned() } else { names.join(",") }
+}
+
+/// The tag of an image, or all of it when it has none. A digest is no tag.
+fn tag(image: &str) -> &str {
+    let named = image.split('@').next().unwrap_or(image);
+    match named.rsplit_once(':') {
+        Some((_, tag)) if !tag.contains('/') => tag,
+        _ => named,
+    }
+}

@@ -1,0 +1,8 @@
+//! One file for each family of actions. Each says what it is, what it looks at, what it makes of it, and what has to be done.
+
+pub mod command;
+pub mod cordon;
+pub mod etcd;
+pub mod kubeadm;
+pub mod kubelet;
+pub mod packages;

@@ -1,0 +1,211 @@
+//! Packages and images: fetched while nothing is touched yet, installed when it is a node's turn.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::decide::action::{Act, Effect, Moment, On, Site, job};
+use crate::decide::call::Script;
+use crate::decide::look::{Look, MachineQuestion, Question, Sight, seen};
+use crate::facts::PackageFacts;
+use crate::facts::ask::Section;
+
+/// A package at a version, as the package manager writes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pinned {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Pinned {
+    /// `name=version`.
+    pub fn spec(&self) -> String {
+        format!("{}={}", self.name, self.version)
+    }
+}
+
+/// Downloads packages into the package manager's cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchPackages {
+    /// Which.
+    pub packages: Vec<Pinned>,
+}
+
+impl Act for FetchPackages {
+    fn describe(&self) -> String {
+        format!("download {}", names_and_version(&self.packages))
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        Question::default()
+    }
+
+    fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
+        trusted(moment, "not downloaded yet")
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        job(On::Lane, Script::FetchPackages, self.packages.iter().map(Pinned::spec))
+    }
+
+    fn undo(&self) -> String {
+        "nothing to undo: downloads stay in the package cache".to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        10
+    }
+}
+
+/// Pulls the images that the target's own kubeadm asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PullImages {
+    /// The Kubernetes version.
+    pub to: Version,
+    /// The kubeadm package that was downloaded, unpacked to ask it for the list.
+    pub kubeadm: Pinned,
+    /// Whether the node is a control plane and needs its images too.
+    pub control_plane: bool,
+    /// Whether etcd's image is among them (stacked etcd only).
+    pub etcd: bool,
+}
+
+impl Act for PullImages {
+    fn describe(&self) -> String {
+        format!("pull the images that kubeadm {} asks for", self.to)
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        Question::default()
+    }
+
+    fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
+        trusted(moment, "not pulled yet")
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        let what = match (self.control_plane, self.etcd) {
+            (true, true) => "all",
+            (true, false) => "all-but-etcd",
+            (false, _) => "worker",
+        };
+        job(On::Lane, Script::PullImages, [format!("v{}", self.to), self.kubeadm.version.clone(), what.to_owned()])
+    }
+
+    fn undo(&self) -> String {
+        "nothing to undo: images stay until the kubelet needs their room".to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        15
+    }
+}
+
+/// Installs packages at a version and puts their holds back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstallPackages {
+    /// What to install.
+    pub packages: Vec<Pinned>,
+    /// What is installed before, by name.
+    pub from: BTreeMap<String, String>,
+    /// Which of them are held before, and so afterwards.
+    pub hold: Vec<String>,
+}
+
+impl Act for InstallPackages {
+    fn describe(&self) -> String {
+        let holds = if self.hold.is_empty() { "not held" } else { "holds put back" };
+        format!("install {} ({holds})", names_and_version(&self.packages))
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        packages_question(&self.packages, &[Section::Packages])
+    }
+
+    fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
+        let machine = seen!(sight.machine, "packages");
+        installed_look(&self.packages, &self.from, &self.hold, &machine.packages)
+    }
+
+    fn effect(&self, _: Site<'_>) -> Effect {
+        job(On::Lane, Script::InstallPackages, install_args("-", &self.hold, &self.packages))
+    }
+
+    fn undo(&self) -> String {
+        let former: Vec<String> = self.from.iter().map(|(name, version)| format!("{name}={version}")).collect();
+        format!("install {} again", former.join(" "))
+    }
+
+    fn estimate(&self) -> u64 {
+        5
+    }
+}
+
+/// The arguments of `install-packages`: guard, names to hold, packages.
+pub(super) fn install_args(guard: &str, hold: &[String], packages: &[Pinned]) -> Vec<String> {
+    let hold = if hold.is_empty() { "-".to_owned() } else { hold.join(",") };
+    [guard.to_owned(), hold].into_iter().chain(packages.iter().map(Pinned::spec)).collect()
+}
+
+/// A probe of these packages and `sections`.
+pub(super) fn packages_question(packages: &[Pinned], sections: &'static [Section]) -> Question {
+    let packages = packages.iter().map(|package| package.name.clone()).collect();
+    Question { machine: Some(MachineQuestion { sections, packages }), ..Question::default() }
+}
+
+/// What the installed versions and holds mean for an installation.
+pub(super) fn installed_look(
+    packages: &[Pinned],
+    from: &BTreeMap<String, String>,
+    hold: &[String],
+    seen: &BTreeMap<String, PackageFacts>,
+) -> Look {
+    let mut missing = Vec::new();
+    for Pinned { name, version } in packages {
+        let facts = seen.get(name);
+        let installed = facts.and_then(|facts| facts.installed.as_ref());
+        if installed == Some(version) {
+            let wants_hold = hold.contains(name);
+            if wants_hold && !facts.is_some_and(|facts| facts.held) {
+                missing.push(format!("{name} {version} is not held"));
+            }
+        } else if installed == from.get(name) {
+            missing.push(format!("{name} is at {}", installed.map_or("no version", String::as_str)));
+        } else {
+            return Look::Drifted(format!(
+                "{name} is at {}, which is neither {version} nor {}",
+                installed.map_or("no version", String::as_str),
+                from.get(name).map_or("absent", String::as_str),
+            ));
+        }
+    }
+    if missing.is_empty() { Look::Done } else { Look::Ready(missing.join("; ")) }
+}
+
+/// For acts whose only witness is the exit status of their unit.
+pub(super) fn trusted(moment: Moment, before: &str) -> Look {
+    match moment {
+        Moment::Before => Look::Ready(before.to_owned()),
+        Moment::After => Look::Done,
+    }
+}
+
+fn names_and_version(packages: &[Pinned]) -> String {
+    let mut by_version: Vec<(&str, Vec<&str>)> = Vec::new();
+    for Pinned { name, version } in packages {
+        match by_version.iter_mut().find(|(known, _)| known == version) {
+            Some((_, names)) => names.push(name),
+            None => by_version.push((version, vec![name])),
+        }
+    }
+    let parts: Vec<String> =
+        by_version.into_iter().map(|(version, names)| format!("{} {version}", names.join(", "))).collect();
+    parts.join(", ")
+}

@@ -1,0 +1,136 @@
+//! The checker: holds any plan, also one read from a file, against the laws. It is written apart from the planners, shares
+//! nothing with them but the plan's types, and knows nothing of facts: what a plan claims has to be enough.
+
+mod order;
+mod pairs;
+
+use super::action::Action;
+use super::finding::{Finding, Rule};
+use super::plan::{Law, Placed, Plan, Step};
+use super::target::Way;
+use crate::inventory::{NodeName, Role};
+
+/// A law that a plan would break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Which law.
+    pub law: Law,
+    /// Where, as a step's id or `plan`.
+    pub at: String,
+    /// In words.
+    pub detail: String,
+}
+
+impl Breach {
+    fn new(law: Law, at: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { law, at: at.into(), detail: detail.into() }
+    }
+
+    /// The breach as a finding that refuses the plan.
+    pub fn into_finding(self) -> Finding {
+        let number = Law::ALL.iter().position(|law| *law == self.law).map_or(0, |at| at + 1);
+        Finding::refusal(Rule::Law, self.at, format!("breaks law {number}: {}", self.detail))
+    }
+}
+
+/// Every law that the plan would break. Laws 7 and 8 have no switch in a plan: no action can bypass a budget, and the
+/// engine journals every act.
+pub fn check(plan: &Plan) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    if plan.laws != Law::ALL {
+        breaches.push(Breach::new(Law::NoSkip, "plan", "it does not name all the laws"));
+    }
+    breaches.extend(no_skip(plan));
+    breaches.extend(order::check(plan));
+    breaches.extend(pairs::check(plan));
+    breaches.extend(outage(plan));
+    breaches
+}
+
+/// Law 1, from the plan's own words: from, to, and what each step would install.
+fn no_skip(plan: &Plan) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    for (what, raise) in [("Kubernetes", &plan.kubernetes), ("etcd", &plan.etcd)] {
+        let Some(raise) = raise else { continue };
+        if !matches!(Way::between(&raise.from, &raise.to), Way::Same | Way::Patch | Way::Minor) {
+            let detail = format!("{what} would go from {} to {}", raise.from, raise.to);
+            breaches.push(Breach::new(Law::NoSkip, "plan", detail));
+        }
+    }
+    for placed in plan.placed() {
+        let (to, raise) = match &placed.step.action {
+            Action::KubeadmApply(apply) => (&apply.to, &plan.kubernetes),
+            Action::KubeadmNode(node) => (&node.to, &plan.kubernetes),
+            Action::RestartKubelet(restart) => (&restart.to, &plan.kubernetes),
+            Action::SwapEtcd(swap) => (&swap.to, &plan.etcd),
+            _ => continue,
+        };
+        if raise.as_ref().map(|raise| &raise.to) != Some(to) {
+            let detail = format!("it would raise to {to}, which is not what the plan says");
+            breaches.push(Breach::new(Law::NoSkip, placed.id(), detail));
+        }
+    }
+    breaches
+}
+
+/// Law 3, small clusters: an outage is named and accepted, or there is no plan.
+fn outage(plan: &Plan) -> Option<Breach> {
+    let members = plan.baseline.etcd_members.len();
+    let swaps = plan.placed().any(|placed| matches!(placed.step.action, Action::SwapEtcd(_)));
+    let few = swaps && members < 3;
+    (few && !(plan.outage_accepted && plan.outages.iter().any(|outage| outage.needs_consent))).then(|| {
+        let detail = format!("{members} member(s) cannot be raised without an outage, and nobody accepted one");
+        Breach::new(Law::OneMemberAtATime, "plan", detail)
+    })
+}
+
+/// Whether a step works on etcd's members.
+fn touches_etcd(step: &Step) -> bool {
+    matches!(step.action, Action::SwapEtcd(_) | Action::MoveLeader(_))
+}
+
+/// Whether a step works on Kubernetes.
+fn touches_kubernetes(step: &Step) -> bool {
+    match &step.action {
+        Action::KubeadmPlan(_)
+        | Action::KubeadmApply(_)
+        | Action::KubeadmNode(_)
+        | Action::Cordon(_)
+        | Action::Drain(_)
+        | Action::Uncordon(_)
+        | Action::RestartKubelet(_) => true,
+        Action::InstallPackages(install) => install.packages.iter().any(|package| is_kubernetes(&package.name)),
+        _ => false,
+    }
+}
+
+fn is_kubernetes(package: &str) -> bool {
+    matches!(package, "kubeadm" | "kubelet" | "kubectl")
+}
+
+/// Whether a step brings a new kubelet, and so may change its minor.
+fn raises_kubelet(step: &Step) -> bool {
+    match &step.action {
+        Action::RestartKubelet(_) => true,
+        Action::InstallPackages(install) => install.packages.iter().any(|package| package.name == "kubelet"),
+        _ => false,
+    }
+}
+
+/// Whether a step raises an API server.
+fn raises_server(step: &Step) -> bool {
+    match &step.action {
+        Action::KubeadmApply(_) => true,
+        Action::KubeadmNode(node) => node.control_plane,
+        _ => false,
+    }
+}
+
+/// The roles that the plan's baseline gives a node.
+fn roles<'a>(plan: &'a Plan, node: &NodeName) -> &'a [Role] {
+    plan.baseline.machines.get(node).map_or(&[], |machine| &machine.roles)
+}
+
+fn is_control_plane(plan: &Plan, placed: &Placed<'_>) -> bool {
+    placed.node.is_some_and(|node| roles(plan, node).contains(&Role::ControlPlane))
+}

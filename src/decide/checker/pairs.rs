@@ -1,0 +1,114 @@
+//! Laws about what belongs together within one lane: leadership moved and health seen around each member (3), drains and
+//! uncordons around each kubelet (6).
+
+use super::{Breach, raises_kubelet};
+use crate::decide::action::Action;
+use crate::decide::plan::{Lane, Law, Plan, Stage, Step};
+use crate::decide::target::{Way, minor};
+
+pub(super) fn check(plan: &Plan) -> Vec<Breach> {
+    let lanes = plan.stages.iter().flat_map(|stage| {
+        let lanes = stage.waves.iter().flat_map(|wave| &wave.lanes);
+        lanes.map(move |lane| LaneOf { plan, stage, lane })
+    });
+    lanes.flat_map(|lane| [lane.members(), lane.drains(), lane.uncordons()].concat()).collect()
+}
+
+#[derive(Clone, Copy)]
+struct LaneOf<'a> {
+    plan: &'a Plan,
+    stage: &'a Stage,
+    lane: &'a Lane,
+}
+
+impl<'a> LaneOf<'a> {
+    fn steps(self) -> &'a [Step] {
+        self.plan.steps(self.lane)
+    }
+
+    fn at(self, step: &Step) -> String {
+        crate::decide::plan::step_id(&self.stage.name, self.lane.node.as_ref(), &step.name)
+    }
+
+    /// Leadership is moved just before a member's package, and the whole of etcd is seen healthy just after.
+    fn members(self) -> Vec<Breach> {
+        let mut breaches = Vec::new();
+        let steps = self.steps();
+        for (at, step) in steps.iter().enumerate() {
+            let Action::SwapEtcd(swap) = &step.action else { continue };
+            let before = at.checked_sub(1).map(|before| &steps[before].action);
+            let moved = matches!(before, Some(Action::MoveLeader(moved)) if moved.access == swap.access);
+            if !moved {
+                let detail = "leadership is not moved off the member just before its package is touched";
+                breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
+            }
+            let after = steps.get(at + 1).map(|after| &after.action);
+            if !matches!(after, Some(Action::AwaitEtcd(wait)) if wait.to == swap.to) {
+                let detail = "the members are not seen healthy just after it";
+                breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
+            }
+        }
+        breaches
+    }
+
+    /// Whether this lane's kubelet changes minor: by the package's versions; for sure when they cannot be read.
+    fn changes_minor(self, step: &Step) -> bool {
+        let parse = crate::facts::version::parse_version;
+        let by_package = |install: &crate::decide::actions::packages::InstallPackages| {
+            let kubelet = install.packages.iter().find(|package| package.name == "kubelet")?;
+            let (from, to) = (parse(install.from.get("kubelet")?)?, parse(&kubelet.version)?);
+            Some(!matches!(Way::between(&from, &to), Way::Same | Way::Patch))
+        };
+        match &step.action {
+            Action::InstallPackages(install) => by_package(install).unwrap_or(true),
+            _ => self.plan.kubernetes.as_ref().is_none_or(|raise| minor(&raise.from) != minor(&raise.to)),
+        }
+    }
+
+    /// Cordon and drain come before a kubelet changes minor; Ready is seen after it.
+    fn drains(self) -> Vec<Breach> {
+        let mut breaches = Vec::new();
+        let steps = self.steps();
+        for (at, step) in steps.iter().enumerate().filter(|(_, step)| raises_kubelet(step)) {
+            if !self.changes_minor(step) {
+                continue;
+            }
+            let before = &steps[..at];
+            let cordon = before.iter().rposition(|step| matches!(step.action, Action::Cordon(_)));
+            let drain = before.iter().rposition(|step| matches!(step.action, Action::Drain(_)));
+            let undone = before.iter().rposition(|step| matches!(step.action, Action::Uncordon(_)));
+            let drained = cordon.zip(drain).is_some_and(|(cordon, drain)| cordon < drain && undone.is_none_or(|u| u < cordon));
+            if !drained {
+                let detail = "the node is not cordoned and drained before its kubelet changes minor";
+                breaches.push(Breach::new(Law::DrainFirst, self.at(step), detail));
+            }
+        }
+        breaches
+    }
+
+    /// A node is uncordoned only after it was seen Ready, and what was cordoned is uncordoned in the same lane.
+    fn uncordons(self) -> Vec<Breach> {
+        let mut breaches = Vec::new();
+        let steps = self.steps();
+        for (at, step) in steps.iter().enumerate() {
+            if !matches!(step.action, Action::Uncordon(_)) {
+                continue;
+            }
+            let raised = steps[..at].iter().rposition(raises_kubelet);
+            let ready = steps[..at].iter().rposition(|step| matches!(step.action, Action::AwaitReady(_)));
+            if raised.is_some_and(|raised| ready.is_none_or(|ready| ready < raised)) {
+                let detail = "the node is uncordoned before it was seen Ready at the new version";
+                breaches.push(Breach::new(Law::DrainFirst, self.at(step), detail));
+            }
+        }
+        let cordon = steps.iter().rposition(|step| matches!(step.action, Action::Cordon(_)));
+        let uncordon = steps.iter().rposition(|step| matches!(step.action, Action::Uncordon(_)));
+        if let Some(cordon) = cordon
+            && uncordon.is_none_or(|uncordon| uncordon < cordon)
+        {
+            let detail = "the node is cordoned and never uncordoned";
+            breaches.push(Breach::new(Law::DrainFirst, self.at(&steps[cordon]), detail));
+        }
+        breaches
+    }
+}

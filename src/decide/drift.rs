@@ -1,0 +1,130 @@
+//! Drift: what is not as the plan left it. Versions, membership, topology and configuration count; leaders, raft indexes
+//! and times do not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::action::Action;
+use super::plan::{Plan, step_id};
+use super::planner::machine_baseline;
+use crate::facts::{Facts, Seen};
+use crate::inventory::{Inventory, NodeName};
+
+/// How far a step has come, as far as the journal can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Never started.
+    Untouched,
+    /// Started, and not known to have ended well.
+    InDoubt,
+    /// Ended well.
+    Finished,
+}
+
+/// Everything that differs from what the plan and its progress so far make one expect, in words.
+pub fn drift(plan: &Plan, inventory: &Inventory, facts: &Facts, progress: &dyn Fn(&str) -> Progress) -> Vec<String> {
+    let mut drift = Vec::new();
+    machines(plan, inventory, facts, progress, &mut drift);
+    kube_nodes(plan, facts, &mut drift);
+    etcd_members(plan, facts, &mut drift);
+    drift
+}
+
+fn machines(
+    plan: &Plan,
+    inventory: &Inventory,
+    facts: &Facts,
+    progress: &dyn Fn(&str) -> Progress,
+    drift: &mut Vec<String>,
+) {
+    let expected = expected_packages(plan, progress);
+    for (name, before) in &plan.baseline.machines {
+        let Some(node) = inventory.node(name) else {
+            drift.push(format!("{name} is not in the inventory any more"));
+            continue;
+        };
+        let Some(machine) = facts.machine(name) else { continue };
+        let now = machine_baseline(node, machine);
+        if before.roles != now.roles {
+            drift.push(format!("{name} has other roles in the inventory than in the plan"));
+        }
+        if before.machine_id.is_some() && before.machine_id != now.machine_id {
+            drift.push(format!("{name} is another machine than the one that was planned for (its machine id changed)"));
+        }
+        if before.etcd_config.is_some() && now.etcd_config.is_some() && before.etcd_config != now.etcd_config {
+            drift.push(format!("etcd's configuration on {name} was changed"));
+        }
+        for (package, version) in &before.packages {
+            let installed = now.packages.get(package);
+            let allowed = expected.get(&(name.clone(), package.clone())).cloned();
+            let allowed = allowed.unwrap_or_else(|| BTreeSet::from([version.clone()]));
+            if !installed.is_some_and(|installed| allowed.contains(installed)) {
+                let allowed: Vec<String> = allowed.into_iter().collect();
+                drift.push(format!(
+                    "{package} on {name} is {}, not {} as planned",
+                    installed.map_or("not installed", String::as_str),
+                    allowed.join(" or ")
+                ));
+            }
+        }
+    }
+}
+
+/// The versions that each package of each machine may have now.
+fn expected_packages(
+    plan: &Plan,
+    progress: &dyn Fn(&str) -> Progress,
+) -> BTreeMap<(NodeName, String), BTreeSet<String>> {
+    let mut expected: BTreeMap<(NodeName, String), BTreeSet<String>> = BTreeMap::new();
+    for placed in plan.placed() {
+        let (packages, from) = match &placed.step.action {
+            Action::InstallPackages(install) => (&install.packages, &install.from),
+            Action::SwapEtcd(swap) => (&swap.packages, &swap.from),
+            _ => continue,
+        };
+        let Some(node) = placed.node else { continue };
+        let progress = progress(&step_id(&placed.stage.name, placed.node, &placed.step.name));
+        for package in packages {
+            let before = from.get(&package.name).cloned();
+            let after = Some(package.version.clone());
+            let allowed: Vec<Option<String>> = match progress {
+                Progress::Untouched => vec![before],
+                Progress::InDoubt => vec![before, after],
+                Progress::Finished => vec![after],
+            };
+            let key = (node.clone(), package.name.clone());
+            expected.insert(key, allowed.into_iter().flatten().collect());
+        }
+    }
+    expected
+}
+
+fn kube_nodes(plan: &Plan, facts: &Facts, drift: &mut Vec<String>) {
+    let Seen::Known(api) = &facts.api else { return };
+    for name in &plan.baseline.kube_nodes {
+        if !api.nodes.iter().any(|node| &node.name == name) {
+            drift.push(format!("node {name} is not in the cluster any more"));
+        }
+    }
+    for node in &api.nodes {
+        if !plan.baseline.kube_nodes.contains(&node.name) {
+            drift.push(format!("node {} joined the cluster", node.name));
+        }
+    }
+}
+
+fn etcd_members(plan: &Plan, facts: &Facts, drift: &mut Vec<String>) {
+    let Seen::Known(etcd) = &facts.etcd else { return };
+    if etcd.cluster_id != plan.baseline.etcd_cluster {
+        drift.push("this is another etcd cluster than the one that was planned for".to_owned());
+        return;
+    }
+    for (id, name) in &plan.baseline.etcd_members {
+        if !etcd.members.iter().any(|member| member.id == *id) {
+            drift.push(format!("etcd member {name} ({id:x}) was removed"));
+        }
+    }
+    for member in etcd.members.iter().filter(|member| !plan.baseline.etcd_members.contains_key(&member.id)) {
+        let name = if member.name.is_empty() { "without a name yet" } else { &member.name };
+        drift.push(format!("etcd member {name} ({:x}, {}) was added", member.id, member.peer_urls.join(", ")));
+    }
+}

@@ -1,0 +1,143 @@
+//! What a rule finds: which rule, how grave, about what, in which words.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A finding of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// How grave.
+    pub severity: Severity,
+    /// Which rule.
+    pub rule: Rule,
+    /// About what: a node, a member, `cluster`.
+    pub subject: String,
+    /// In words.
+    pub detail: String,
+}
+
+/// How grave a finding is. The gravest comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// A node that has to be reached was not: no plan, exit 12.
+    Unreachable,
+    /// No plan, exit 11.
+    Refusal,
+    /// Said in the plan.
+    Warning,
+}
+
+/// The rules, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// A node of the inventory does not answer.
+    Unreachable,
+    /// Something that the plan stands on could not be seen.
+    Unseen,
+    /// A minor of Kubernetes would be skipped.
+    KubernetesSkip,
+    /// Kubernetes would go back.
+    KubernetesDowngrade,
+    /// API servers more than one minor apart.
+    ApiServerSpread,
+    /// A kubelet newer than an API server, or too old for one.
+    KubeletSkew,
+    /// A Node object is not Ready.
+    NodeNotReady,
+    /// Inventory and cluster do not name the same nodes.
+    NodeUnknown,
+    /// A node's role in the inventory and in the cluster differ.
+    ControlPlaneLeftOut,
+    /// The playbook is for another kind of raise.
+    PlaybookMismatch,
+    /// Nothing is running on this node that could be raised.
+    NotInstalled,
+    /// A minor of etcd would be skipped.
+    EtcdSkip,
+    /// etcd would go back.
+    EtcdDowngrade,
+    /// A release of etcd that must not be landed on, or left from, this way.
+    EtcdRelease,
+    /// A member is not healthy.
+    EtcdUnhealthy,
+    /// A member does not vote yet.
+    EtcdLearner,
+    /// An alarm is raised.
+    EtcdAlarm,
+    /// Not enough members are healthy.
+    EtcdQuorum,
+    /// Members are more than one minor apart.
+    EtcdSpread,
+    /// Data of the v2 API that the target cannot serve.
+    EtcdV2Data,
+    /// A member lags behind its leader.
+    EtcdLag,
+    /// The topology asked for is not what the cluster has.
+    EtcdTopology,
+    /// The database is near its quota.
+    EtcdQuota,
+    /// The target is not to be had from a node's package repository.
+    TargetMissing,
+    /// The package manager is not one that Windlass can drive.
+    PackageManager,
+    /// No room for packages, images or the snapshot.
+    NoRoom,
+    /// Raising this cluster takes it away for a while.
+    Outage,
+    /// Clocks differ.
+    ClockSkew,
+    /// A certificate has ended or ends soon.
+    Certificate,
+    /// A package is not held.
+    NotHeld,
+    /// A node is cordoned, and not by us.
+    Cordoned,
+    /// A node is left out.
+    LeftOut,
+    /// The plan would break a law.
+    Law,
+    /// The inventory weakens host key checking.
+    HostKeys,
+}
+
+impl Rule {
+    /// The rule's name, as in JSON.
+    pub fn name(self) -> String {
+        let debug = format!("{self:?}");
+        let mut name = String::new();
+        for (at, letter) in debug.char_indices() {
+            if letter.is_ascii_uppercase() && at > 0 {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name())
+    }
+}
+
+impl Finding {
+    /// A refusal.
+    pub fn refusal(rule: Rule, subject: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self { severity: Severity::Refusal, rule, subject: subject.to_string(), detail: detail.into() }
+    }
+
+    /// A warning.
+    pub fn warning(rule: Rule, subject: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, rule, subject: subject.to_string(), detail: detail.into() }
+    }
+
+    /// A node that was not reached.
+    pub fn unreachable(subject: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self { severity: Severity::Unreachable, rule: Rule::Unreachable, subject: subject.to_string(), detail: detail.into() }
+    }
+}

@@ -1,0 +1,259 @@
+//! The planner: inventory, playbooks, facts and target in; a plan, or every reason why there is none, out.
+
+mod baseline;
+pub(crate) use baseline::machine_baseline;
+mod expand;
+pub mod packages;
+mod waves;
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+
+use super::action::Action;
+use super::checker;
+use super::finding::{Finding, Rule, Severity};
+use super::plan::{FORMAT, Lane, Law, Outage, Plan, Raise, RunId, Skipped, Sources, Stage, Step, Wave};
+use super::rules::{self, Case};
+use super::target::{Target, Way};
+use crate::facts::Facts;
+use crate::inventory::{Inventory, Node, NodeName, Role};
+use crate::playbook::{self, Pick, Playbook, Raises, Select};
+
+/// What a plan is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The cluster's inventory.
+    pub inventory: &'a Inventory,
+    /// The playbook for etcd, when etcd is raised, and then the one for Kubernetes, when that is.
+    pub playbooks: &'a [Playbook],
+    /// What was seen.
+    pub facts: &'a Facts,
+    /// What is wanted.
+    pub target: &'a Target,
+    /// The files behind all of it.
+    pub sources: &'a Sources,
+}
+
+/// Makes the plan, or says everything that forbids it (warnings included).
+pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
+    let case = Case { inventory: wanted.inventory, facts: wanted.facts, target: wanted.target };
+    let mut findings = rules::findings(case);
+    findings.extend(mismatches(case, wanted.playbooks));
+    if rules::forbid(&findings) {
+        findings.sort();
+        return Err(findings);
+    }
+    let mut draft = Draft::default();
+    for playbook in wanted.playbooks {
+        for stage in &playbook.stages {
+            draft.stage(case, stage).map_err(|finding| vec![finding])?;
+        }
+    }
+    let plan = finish(wanted, case, draft, findings);
+    match checker::check(&plan) {
+        breaches if breaches.is_empty() => Ok(plan),
+        breaches => Err(breaches.into_iter().map(checker::Breach::into_finding).collect()),
+    }
+}
+
+fn finish(wanted: Wanted<'_>, case: Case<'_>, mut draft: Draft, findings: Vec<Finding>) -> Plan {
+    draft.prepare_first();
+    draft.drop_idle();
+    let facts = wanted.facts;
+    let mut findings: Vec<Finding> = findings.into_iter().filter(|f| f.severity == Severity::Warning).collect();
+    findings.sort();
+    let kubernetes = case.target.kubernetes.as_ref().and_then(|to| {
+        rules::oldest_api_server(case).map(|from| Raise { from, to: to.clone() })
+    });
+    let etcd = case.target.etcd.as_ref().and_then(|to| {
+        let members = &facts.etcd.known()?.members;
+        let from = members.iter().filter_map(|m| m.status.known()).map(|status| status.version.clone()).min()?;
+        Some(Raise { from, to: to.clone() })
+    });
+    let outages = if draft.stages.is_empty() { Vec::new() } else { outages(case) };
+    Plan {
+        format: FORMAT,
+        id: RunId(String::new()),
+        windlass: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: wanted.inventory.name.clone(),
+        made_at: facts.taken_at,
+        kubernetes,
+        etcd,
+        sources: wanted.sources.clone(),
+        laws: Law::ALL.to_vec(),
+        baseline: baseline::of(case),
+        findings,
+        left_out: case.target.leave_out.iter().cloned().collect(),
+        outage_accepted: case.target.accept_outage,
+        outages,
+        skipped: draft.skipped,
+        procedures: draft.procedures,
+        stages: draft.stages,
+    }
+    .sealed()
+}
+
+/// A playbook that is for another kind of raise than the one asked for.
+fn mismatches(case: Case<'_>, playbooks: &[Playbook]) -> Vec<Finding> {
+    let from = rules::oldest_api_server(case);
+    let way = case.target.kubernetes.as_ref().zip(from.as_ref()).map(|(to, from)| Way::between(from, to));
+    let wrong = |playbook: &Playbook| {
+        let raises = match (playbook.raises, way) {
+            (Raises::KubernetesMinor, Some(Way::Patch)) => "a minor of Kubernetes, and this is a patch",
+            (Raises::KubernetesPatch, Some(Way::Minor)) => "a patch of Kubernetes, and this is a minor",
+            _ => return None,
+        };
+        let detail = format!("raises {raises}: use the other playbook");
+        Some(Finding::refusal(Rule::PlaybookMismatch, format!("playbook {}", playbook.name), detail))
+    };
+    playbooks.iter().filter_map(wrong).collect()
+}
+
+/// What will be away, in the order in which it will be.
+fn outages(case: Case<'_>) -> Vec<Outage> {
+    let mut outages = Vec::new();
+    let planes = case.with_role(Role::ControlPlane).count();
+    if case.target.etcd.is_some() {
+        let members = case.facts.etcd.known().map_or(0, |etcd| etcd.members.len());
+        let (what, needs_consent) = match members {
+            0..3 => (format!("etcd, and with it the API: {members} member(s) have no quorum without the one that restarts"), true),
+            _ => ("nothing for etcd's clients but a reconnection each time the member they use restarts".to_owned(), false),
+        };
+        outages.push(Outage { what, seconds: if needs_consent { 10 } else { 1 }, needs_consent });
+    }
+    if case.target.kubernetes.is_some() {
+        let (what, seconds, needs_consent) = match planes {
+            1 => ("the API, while the only API server restarts".to_owned(), 60, true),
+            _ => (
+                "one API server at a time; clients of the load balancer wait until it notices".to_owned(),
+                5,
+                false,
+            ),
+        };
+        outages.push(Outage { what, seconds, needs_consent });
+    }
+    outages
+}
+
+/// A plan that is being drawn.
+#[derive(Default)]
+struct Draft {
+    procedures: Vec<Vec<Step>>,
+    stages: Vec<Stage>,
+    skipped: Vec<Skipped>,
+}
+
+impl Draft {
+    fn stage(&mut self, case: Case<'_>, stage: &playbook::Stage) -> Result<(), Finding> {
+        let lanes = match &stage.select {
+            Select::Cluster => vec![self.lane(case, stage, None)?],
+            select => {
+                let mut lanes = Vec::new();
+                for node in selected(case, select) {
+                    lanes.push(self.lane(case, stage, Some(node))?);
+                }
+                lanes
+            }
+        };
+        let lanes: Vec<Lane> = lanes.into_iter().flatten().collect();
+        if !lanes.is_empty() {
+            let waves = waves::batched(lanes, &stage.batch).into_iter().map(|lanes| Wave { lanes }).collect();
+            self.stages.push(Stage { name: stage.name.clone(), waves });
+        }
+        Ok(())
+    }
+
+    /// The lane of `node`, unless everything that the stage would change is so already.
+    fn lane(&mut self, case: Case<'_>, stage: &playbook::Stage, node: Option<&Node>) -> Result<Option<Lane>, Finding> {
+        if let Some(why) = expand::needless(case, node, &stage.steps) {
+            let subject = node.map_or("cluster", |node| node.name.as_str()).to_owned();
+            self.skipped.push(Skipped { stage: stage.name.clone(), subject, why });
+            return Ok(None);
+        }
+        let mut steps = Vec::new();
+        for step in &stage.steps {
+            steps.extend(expand::step(case, node, step)?);
+        }
+        expand::name_apart(&mut steps);
+        Ok(Some(Lane { node: node.map(|node| node.name.clone()), procedure: self.procedure(steps) }))
+    }
+
+    /// Stores a procedure once.
+    fn procedure(&mut self, steps: Vec<Step>) -> usize {
+        self.procedures.iter().position(|known| known == &steps).unwrap_or_else(|| {
+            self.procedures.push(steps);
+            self.procedures.len() - 1
+        })
+    }
+
+    fn steps<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = &'a Step> {
+        stage.waves.iter().flat_map(|wave| &wave.lanes).flat_map(|lane| &self.procedures[lane.procedure])
+    }
+
+    /// Everything that only prepares comes before everything else, also across playbooks: what is missing is noticed
+    /// before anything has changed.
+    fn prepare_first(&mut self) {
+        let stages = std::mem::take(&mut self.stages);
+        let prepares = |stage: &Stage| {
+            self.steps(stage).all(|step| matches!(step.action, Action::FetchPackages(_) | Action::PullImages(_)))
+        };
+        let (first, rest): (Vec<Stage>, Vec<Stage>) = stages.into_iter().partition(prepares);
+        self.stages = first.into_iter().chain(rest).collect();
+    }
+
+    /// A plan that changes nothing has no stages, also no snapshot.
+    fn drop_idle(&mut self) {
+        if !self.stages.iter().any(|stage| self.steps(stage).any(|step| step.action.changes_cluster())) {
+            self.stages.clear();
+            self.procedures.clear();
+        }
+    }
+}
+
+/// The nodes of a stage, in the order in which they are worked on: that of the inventory, but etcd's leader last.
+fn selected<'a>(case: Case<'a>, select: &Select) -> Vec<&'a Node> {
+    let mut nodes: Vec<&Node> = match select {
+        Select::Cluster => Vec::new(),
+        Select::All => case.nodes().collect(),
+        Select::Nodes { role, labels, pick } => {
+            let matching: Vec<&Node> = case.with_role(*role).filter(|node| labelled(node, labels)).collect();
+            match pick {
+                Pick::All => matching,
+                Pick::First => matching.into_iter().take(1).collect(),
+                Pick::Others => matching.into_iter().skip(1).collect(),
+            }
+        }
+    };
+    if let Select::Nodes { role: Role::Etcd, .. } = select
+        && let Some(leader) = leader(case)
+    {
+        nodes.sort_by_key(|node| node.name == leader);
+    }
+    nodes
+}
+
+fn labelled(node: &Node, labels: &BTreeMap<String, String>) -> bool {
+    labels.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+}
+
+/// The machine whose member leads.
+fn leader(case: Case<'_>) -> Option<NodeName> {
+    let etcd = case.facts.etcd.known()?;
+    let leader = etcd.members.iter().find_map(|member| member.status.known().map(|status| status.leader))?;
+    etcd.members.iter().find(|member| member.id == leader)?.node.clone()
+}
+
+/// Which playbooks a target needs, etcd's first.
+pub fn raises(case: Case<'_>) -> Vec<Raises> {
+    let mut raises = Vec::new();
+    if case.target.etcd.is_some() {
+        raises.push(Raises::Etcd);
+    }
+    if let Some(to) = &case.target.kubernetes {
+        let from: Option<Version> = rules::oldest_api_server(case);
+        let patch = from.is_some_and(|from| Way::between(&from, to) == Way::Patch);
+        raises.push(if patch { Raises::KubernetesPatch } else { Raises::KubernetesMinor });
+    }
+    raises
+}

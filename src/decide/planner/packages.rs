@@ -1,0 +1,73 @@
+//! Which package versions carry the target on a machine, as its own repository names them.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+
+use crate::decide::actions::packages::Pinned;
+use crate::facts::version::parse_version;
+use crate::facts::{MachineFacts, Seen};
+use crate::inventory::Etcd;
+
+/// The packages of Kubernetes on every one of its nodes. kubectl goes with the kubelet.
+pub const KUBERNETES: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
+
+/// The packages that carry Kubernetes `to` on this machine, or what is missing, in words.
+pub fn kubernetes_packages(machine: &MachineFacts, to: &Version) -> Result<Vec<Pinned>, Vec<String>> {
+    all(KUBERNETES.iter().copied(), machine, to)
+}
+
+/// The packages that carry etcd `to` on this machine, or what is missing, in words.
+pub fn etcd_packages(machine: &MachineFacts, etcd: &Etcd, to: &Version) -> Result<Vec<Pinned>, Vec<String>> {
+    all(std::iter::once(etcd.package.as_str()).chain(etcd.client_package.as_deref()), machine, to)
+}
+
+fn all<'a>(
+    names: impl Iterator<Item = &'a str>,
+    machine: &MachineFacts,
+    to: &Version,
+) -> Result<Vec<Pinned>, Vec<String>> {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for name in names {
+        match pinned(name, machine, to) {
+            Ok(package) => found.push(package),
+            Err(why) => missing.push(why),
+        }
+    }
+    if missing.is_empty() { Ok(found) } else { Err(missing) }
+}
+
+/// The package as it is installed when it is at the target, else the first candidate that carries it.
+fn pinned(name: &str, machine: &MachineFacts, to: &Version) -> Result<Pinned, String> {
+    let facts = machine.packages.get(name).ok_or_else(|| format!("{name} was not looked up"))?;
+    let pin = |version: &String| Pinned { name: name.to_owned(), version: version.clone() };
+    let carries = |version: &&String| parse_version(version).as_ref() == Some(to);
+    if let Some(installed) = facts.installed.as_ref().filter(carries) {
+        return Ok(pin(installed));
+    }
+    if facts.installed.is_none() {
+        return Err(format!("{name} is not installed as a package"));
+    }
+    match &facts.candidates {
+        Seen::Unknown(why) => Err(format!("whether {name} {to} can be had is not known: {why}")),
+        Seen::Known(candidates) => candidates.iter().find(carries).map(pin).ok_or_else(|| {
+            let has = if candidates.is_empty() { "none".to_owned() } else { candidates.join(", ") };
+            format!("{name} {to} is not in its package repository (which has {has})")
+        }),
+    }
+}
+
+/// The installed versions of some packages.
+pub fn installed(machine: &MachineFacts, packages: &[Pinned]) -> BTreeMap<String, String> {
+    let version = |package: &Pinned| {
+        let installed = machine.packages.get(&package.name)?.installed.clone()?;
+        Some((package.name.clone(), installed))
+    };
+    packages.iter().filter_map(version).collect()
+}
+
+/// Those of some packages that are held.
+pub fn held(machine: &MachineFacts, packages: &[Pinned]) -> Vec<String> {
+    let is_held = |package: &&Pinned| machine.packages.get(&package.name).is_some_and(|facts| facts.held);
+    packages.iter().filter(is_held).map(|package| package.name.clone()).collect()
+}

@@ -1,0 +1,225 @@
+//! Rules of etcd: versions go by one minor, and only a whole cluster is touched. They hold also when only Kubernetes is
+//! raised, because every rung begins with a snapshot of a healthy etcd and every kubeadm step leans on it.
+
+use semver::Version;
+
+use super::{Case, needed};
+use crate::decide::actions::etcd::unhealthy;
+use crate::decide::finding::{Finding, Rule};
+use crate::decide::target::{Way, minors_apart};
+use crate::facts::{EtcdFacts, EtcdProcess, Seen};
+use crate::inventory::{NodeName, Topology};
+
+pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    match needed(&case.facts.etcd, "etcd", "etcd") {
+        Err(finding) => found.push(finding),
+        Ok(etcd) => {
+            found.extend(members(etcd));
+            found.extend(quorum(etcd));
+            found.extend(alarms(etcd));
+            found.extend(spread(etcd));
+            found.extend(size(case, etcd));
+            found.extend(strangers(case, etcd));
+            if let Some(to) = &case.target.etcd {
+                found.extend(ways(etcd, to));
+                found.extend(few(case, etcd));
+            }
+        }
+    }
+    if let Some(to) = &case.target.etcd {
+        found.extend(topology(case));
+        found.extend(releases(to));
+        found.extend(processes(case).flat_map(|(node, process)| v2_data(node, process, to)));
+    }
+    found
+}
+
+fn processes<'a>(case: Case<'a>) -> impl Iterator<Item = (&'a NodeName, &'a EtcdProcess)> {
+    case.inventory.etcd_nodes().filter_map(move |node| {
+        let process = case.machine(&node.name)?.etcd.known()?.as_ref()?;
+        Some((&node.name, process))
+    })
+}
+
+fn members(etcd: &EtcdFacts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for member in &etcd.members {
+        if member.learner {
+            let detail = "is a learner: promote or remove it first";
+            found.push(Finding::refusal(Rule::EtcdLearner, &member.name, detail));
+        }
+        if member.name.is_empty() {
+            let detail = format!("{:x} was added and never started: start or remove it first", member.id);
+            found.push(Finding::refusal(Rule::EtcdUnhealthy, "member", detail));
+        } else if let Some(why) = unhealthy(member) {
+            found.push(Finding::refusal(Rule::EtcdUnhealthy, &member.name, why));
+        }
+    }
+    let ahead = etcd.members.iter().filter_map(|m| m.status.known()).map(|s| s.raft_index).max().unwrap_or(0);
+    for member in &etcd.members {
+        let Seen::Known(status) = &member.status else { continue };
+        let behind = ahead.saturating_sub(status.raft_applied);
+        if behind > LAG_WORTH_SAYING {
+            let detail = format!("is {behind} entries behind the leader");
+            found.push(Finding::warning(Rule::EtcdLag, &member.name, detail));
+        }
+    }
+    found
+}
+
+/// Members are asked one after another while writes go on: a busy cluster shows some lag that is none.
+const LAG_WORTH_SAYING: u64 = 5000;
+
+fn quorum(etcd: &EtcdFacts) -> Option<Finding> {
+    let voters: Vec<_> = etcd.members.iter().filter(|member| !member.learner).collect();
+    let healthy = voters.iter().filter(|member| unhealthy(member).is_none()).count();
+    let needed = voters.len() / 2 + 1;
+    (healthy < needed).then(|| {
+        let detail = format!("{healthy} of {} members are healthy; {needed} make a quorum", voters.len());
+        Finding::refusal(Rule::EtcdQuorum, "etcd", detail)
+    })
+}
+
+fn alarms(etcd: &EtcdFacts) -> Vec<Finding> {
+    let name = |id: u64| etcd.members.iter().find(|m| m.id == id).map_or_else(|| format!("{id:x}"), |m| m.name.clone());
+    let alarm = |alarm: &crate::facts::Alarm| {
+        let advice = match alarm.kind.as_str() {
+            "NOSPACE" => "compact, defragment one member at a time, then `etcdctl alarm disarm`",
+            "CORRUPT" => "replace this member before anything else",
+            _ => "clear it first",
+        };
+        let detail = format!("has raised alarm {}: {advice}", alarm.kind);
+        Finding::refusal(Rule::EtcdAlarm, name(alarm.member_id), detail)
+    };
+    etcd.alarms.iter().map(alarm).collect()
+}
+
+fn versions(etcd: &EtcdFacts) -> impl Iterator<Item = (&str, &Version)> {
+    etcd.members.iter().filter_map(|m| m.status.known().map(|status| (m.name.as_str(), &status.version)))
+}
+
+fn spread(etcd: &EtcdFacts) -> Option<Finding> {
+    let (oldest, newest) = (versions(etcd).min_by_key(|(_, v)| *v)?, versions(etcd).max_by_key(|(_, v)| *v)?);
+    minors_apart(oldest.1, newest.1).is_none_or(|apart| apart > 1).then(|| {
+        let detail = format!(
+            "members are more than one minor apart: {} at {}, {} at {}",
+            oldest.0, oldest.1, newest.0, newest.1
+        );
+        Finding::refusal(Rule::EtcdSpread, "etcd", detail)
+    })
+}
+
+/// etcd does not refuse a skipped minor itself: its smallest cluster version is 3.0 in every release up to 3.7.
+fn ways(etcd: &EtcdFacts, to: &Version) -> Vec<Finding> {
+    let way = |(name, from): (&str, &Version)| match Way::between(from, to) {
+        Way::Same | Way::Patch => None,
+        Way::Minor => floor(from, to).map(|floor| {
+            let detail = format!("is at {from}; before etcd {}.{} it has to be at {floor} or later", to.major, to.minor);
+            Finding::refusal(Rule::EtcdRelease, name, detail)
+        }),
+        Way::Down => {
+            let detail = format!("is at {from}, newer than {to}; etcd does not go back this way");
+            Some(Finding::refusal(Rule::EtcdDowngrade, name, detail))
+        }
+        Way::Skip => {
+            let detail = format!(
+                "is at {from}; {to} would skip a minor, and no minor may be skipped: raise to {}.{} first",
+                from.major,
+                from.minor + 1
+            );
+            Some(Finding::refusal(Rule::EtcdSkip, name, detail))
+        }
+    };
+    versions(etcd).filter_map(way).collect()
+}
+
+/// The release that a member has to be at before the next minor: 3.5.32 before 3.6 (etcd.io upgrade_3_6), 3.6.11 before
+/// 3.7 (etcd.io upgrade_3_7).
+fn floor(from: &Version, to: &Version) -> Option<Version> {
+    let floor = match (to.major, to.minor) {
+        (3, 6) => Version::new(3, 5, 32),
+        (3, 7) => Version::new(3, 6, 11),
+        _ => return None,
+    };
+    (from < &floor).then_some(floor)
+}
+
+/// 3.5.0 to 3.5.2 can lose consistency when killed under load (etcd-io/etcd#13766).
+fn releases(to: &Version) -> Option<Finding> {
+    (to >= &Version::new(3, 5, 0) && to <= &Version::new(3, 5, 2)).then(|| {
+        let detail = format!("{to} can corrupt its data when it is killed under load (etcd-io/etcd#13766): use 3.5.3 or later");
+        Finding::refusal(Rule::EtcdRelease, "etcd", detail)
+    })
+}
+
+/// 3.6 has no v2 API any more.
+fn v2_data(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Finding> {
+    if (to.major, to.minor) < (3, 6) {
+        return None;
+    }
+    let enabled = process.enable_v2.known().copied().unwrap_or(false);
+    let keys = process.v2_keys.known().copied().unwrap_or(false);
+    (enabled || keys).then(|| {
+        let what = if keys { "holds data of the v2 API" } else { "runs with --enable-v2" };
+        let detail = format!("{what}, which etcd {}.{} cannot serve", to.major, to.minor);
+        Finding::refusal(Rule::EtcdV2Data, node, detail)
+    })
+}
+
+/// A database that is nearly full raises NOSPACE in the middle of things.
+fn size(case: Case<'_>, etcd: &EtcdFacts) -> Vec<Finding> {
+    let quota = |node: &NodeName| -> Option<u64> {
+        case.machine(node)?.etcd.known()?.as_ref()?.quota_bytes.known().copied().filter(|quota| *quota > 0)
+    };
+    let near = |member: &crate::facts::EtcdMember| {
+        let (status, quota) = (member.status.known()?, quota(member.node.as_ref()?)?);
+        (status.db_size > quota / 5 * 4).then(|| {
+            let detail = format!(
+                "its database takes {} of {} allowed",
+                crate::text::bytes(status.db_size),
+                crate::text::bytes(quota)
+            );
+            Finding::warning(Rule::EtcdQuota, &member.name, detail)
+        })
+    };
+    etcd.members.iter().filter_map(near).collect()
+}
+
+/// Every member runs on a machine of the inventory, and every etcd machine of the inventory is a member.
+fn strangers(case: Case<'_>, etcd: &EtcdFacts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for member in etcd.members.iter().filter(|member| member.node.is_none() && member.status.known().is_some()) {
+        let detail = format!("is a member of etcd ({}), but on no machine of the inventory", member.client_urls.join(", "));
+        found.push(Finding::refusal(Rule::NodeUnknown, &member.name, detail));
+    }
+    for node in case.inventory.etcd_nodes() {
+        if !etcd.members.iter().any(|member| member.node.as_ref() == Some(&node.name)) {
+            let reached = case.machine(&node.name).is_some();
+            if reached {
+                let detail = "is an etcd machine of the inventory, but no member of the cluster answers from it";
+                found.push(Finding::refusal(Rule::NodeUnknown, &node.name, detail));
+            }
+        }
+    }
+    found
+}
+
+fn topology(case: Case<'_>) -> Option<Finding> {
+    (case.inventory.etcd.topology == Topology::Stacked).then(|| {
+        let detail = "etcd is stacked: kubeadm raises it together with its control plane, so --etcd-to has no place here";
+        Finding::refusal(Rule::EtcdTopology, "etcd", detail)
+    })
+}
+
+fn few(case: Case<'_>, etcd: &EtcdFacts) -> Option<Finding> {
+    let voters = etcd.members.iter().filter(|member| !member.learner).count();
+    (voters < 3).then(|| {
+        let detail = format!("with {voters} etcd member(s) etcd, and with it the API, is away while a member restarts, about 10 s each");
+        if case.target.accept_outage {
+            Finding::warning(Rule::Outage, "etcd", format!("{detail} (accepted)"))
+        } else {
+            Finding::refusal(Rule::Outage, "etcd", format!("{detail}: accept it with --accept-outage"))
+        }
+    })
+}

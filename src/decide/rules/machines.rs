@@ -1,0 +1,148 @@
+//! Rules of machines: reached, driven by a package manager that we know, with the target to be had and room for it, clocks
+//! together, certificates alive.
+
+use super::{Case, needed};
+use crate::decide::finding::{Finding, Rule};
+use crate::decide::planner::packages::{etcd_packages, kubernetes_packages};
+use crate::facts::{MachineFacts, PackageManager, Seen};
+use crate::inventory::{Node, Role, Topology};
+
+/// Room for packages and their unpacking, in bytes: the Kubernetes packages of one version unpack to about 300 MB.
+const ROOM_FOR_PACKAGES: u64 = 600 << 20;
+/// Room for the images of one version on a control plane, in bytes: about 800 MB unpacked.
+const ROOM_FOR_IMAGES: u64 = 1 << 30;
+/// Clocks further apart than this confuse leases and certificates, in milliseconds.
+const CLOCK_SKEW_WORTH_SAYING_MS: u64 = 1000;
+/// Certificates that end within a run would be worse than none; those that end within a month are worth saying.
+const MONTH_SECONDS: i64 = 30 * 24 * 3600;
+
+pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
+    let mut found = unreached(case);
+    found.extend(left_out(case));
+    for (node, machine) in case.seen_nodes() {
+        if !case.concerned(node) {
+            continue;
+        }
+        found.extend(targets(case, node, machine));
+        found.extend(room(case, node, machine));
+        found.extend(clock(node, machine));
+        found.extend(certificates(case, node, machine));
+    }
+    if !case.inventory.ssh.strict_host_keys {
+        let detail = "the inventory switches strict host keys off: anybody between here and the nodes can take their place";
+        found.push(Finding::warning(Rule::HostKeys, "inventory", detail));
+    }
+    found
+}
+
+fn unreached(case: Case<'_>) -> Vec<Finding> {
+    let gone = |node: &Node| {
+        let facts = case.node_facts(&node.name)?;
+        let Seen::Unknown(why) = &facts.machine else { return None };
+        let control_plane = node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd);
+        let advice =
+            if control_plane { String::new() } else { format!(" (a dead worker can be left out: --leave-out {})", node.name) };
+        Some(Finding::unreachable(&node.name, format!("{why}{advice}")))
+    };
+    case.nodes().filter_map(gone).collect()
+}
+
+fn left_out(case: Case<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for name in &case.target.leave_out {
+        match case.inventory.node(name) {
+            None => {
+                let detail = "is to be left out, but is not in the inventory";
+                found.push(Finding::refusal(Rule::NodeUnknown, name, detail));
+            }
+            Some(node) if node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd) => {
+                let detail = "cannot be left out: only workers can";
+                found.push(Finding::refusal(Rule::ControlPlaneLeftOut, name, detail));
+            }
+            Some(_) => {}
+        }
+    }
+    found
+}
+
+/// The target's packages can be had here.
+fn targets(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    match needed(&machine.package_manager, &node.name, "its package manager") {
+        Err(finding) => return vec![finding],
+        Ok(PackageManager::Apt) => {}
+        Ok(other) => {
+            let detail = format!("is managed by {other:?}, which this Windlass cannot drive yet: only apt");
+            return vec![Finding::refusal(Rule::PackageManager, &node.name, detail)];
+        }
+    }
+    if let Some(to) = &case.target.kubernetes
+        && !(node.roles.len() == 1 && node.roles.contains(&Role::Etcd))
+        && let Err(missing) = kubernetes_packages(machine, to)
+    {
+        found.extend(missing.into_iter().map(|detail| Finding::refusal(Rule::TargetMissing, &node.name, detail)));
+    }
+    if let Some(to) = &case.target.etcd
+        && case.inventory.etcd.topology == Topology::External
+        && node.roles.contains(&Role::Etcd)
+        && let Err(missing) = etcd_packages(machine, &case.inventory.etcd, to)
+    {
+        found.extend(missing.into_iter().map(|detail| Finding::refusal(Rule::TargetMissing, &node.name, detail)));
+    }
+    for (name, package) in machine.packages.iter().filter(|(_, package)| package.installed.is_some() && !package.held) {
+        let _ = package;
+        let detail = format!("{name} is not held: an unattended upgrade may raise it behind your back");
+        found.push(Finding::warning(Rule::NotHeld, &node.name, detail));
+    }
+    found
+}
+
+fn room(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut want = |what: &str, places: &[&str], bytes: u64| {
+        let Some((path, disk)) = places.iter().find_map(|path| machine.disks.get(*path).map(|disk| (path, disk))) else {
+            return;
+        };
+        if disk.free_bytes < bytes {
+            let (free, need) = (crate::text::bytes(disk.free_bytes), crate::text::bytes(bytes));
+            let detail = format!("no room for {what}: {path} has {free} free, {need} are needed");
+            found.push(Finding::refusal(Rule::NoRoom, &node.name, detail));
+        }
+    };
+    want("the packages", &["/var/cache/apt/archives", "/var", "/"], ROOM_FOR_PACKAGES);
+    if node.roles.contains(&Role::ControlPlane) {
+        if case.target.kubernetes.is_some() {
+            want("the images", &["/var/lib/containerd", "/var/lib", "/"], ROOM_FOR_IMAGES);
+        }
+        let etcd = case.facts.etcd.known().map_or(0, |etcd| {
+            etcd.members.iter().filter_map(|m| m.status.known()).map(|status| status.db_size).max().unwrap_or(0)
+        });
+        want("the copy of the snapshot", &["/var/lib", "/"], etcd * 2 + (64 << 20));
+    }
+    found
+}
+
+fn clock(node: &Node, machine: &MachineFacts) -> Option<Finding> {
+    let skew = machine.clock_skew_ms.known()?;
+    (skew.unsigned_abs() > CLOCK_SKEW_WORTH_SAYING_MS).then(|| {
+        let way = if *skew > 0 { "ahead of" } else { "behind" };
+        let detail = format!("its clock is {} ms {way} this machine's", skew.unsigned_abs());
+        Finding::warning(Rule::ClockSkew, &node.name, detail)
+    })
+}
+
+fn certificates(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let Seen::Known(certificates) = &machine.certificates else { return found };
+    for certificate in certificates {
+        let left = certificate.not_after.as_second() - case.facts.taken_at.as_second();
+        if left < 0 {
+            let detail = format!("{} ended on {}", certificate.path, certificate.not_after);
+            found.push(Finding::refusal(Rule::Certificate, &node.name, detail));
+        } else if left < MONTH_SECONDS {
+            let detail = format!("{} ends in {} days", certificate.path, left / 86400);
+            found.push(Finding::warning(Rule::Certificate, &node.name, detail));
+        }
+    }
+    found
+}

@@ -1,0 +1,155 @@
+//! The lock: lock files on a majority of the control planes, taken in inventory order, with a token one above the highest
+//! seen. Nodes refuse units under a lower token. It never expires by itself.
+
+use std::sync::atomic::Ordering;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::event::Event;
+use crate::decide::call::{Call, Script};
+use crate::error::{Exit, Failure, chain};
+use crate::facts::Seen;
+use crate::facts::ask::Section;
+use crate::inventory::{NodeName, Role};
+use crate::{journal, observe};
+
+/// Who carries out a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// `user@host`.
+    pub name: String,
+    /// What tells this machine apart from others of the same name.
+    pub machine: String,
+}
+
+/// What a lock file says. Text for people and for `lock show`; the nodes compare only the owner and the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Holder {
+    run: String,
+    operator: String,
+    since: String,
+    token: u64,
+}
+
+/// Answers of `lock-take`, as its text documents them.
+mod taken {
+    pub(super) const YES: i32 = 0;
+    pub(super) const HELD: i32 = 3;
+    pub(super) const LOW: i32 = 4;
+}
+
+/// How one control plane answered.
+enum Answer {
+    Taken,
+    Held(String),
+    Low,
+    Silent(String),
+}
+
+impl Engine<'_> {
+    /// Takes the lock, or says who holds it.
+    pub(super) async fn take_lock(&self) -> Result<(), Failure> {
+        let _busy = self.meter.remote(self.clock);
+        let token = self.highest_token().await + 1;
+        let planes: Vec<NodeName> = self.inventory.with_role(Role::ControlPlane).map(|node| node.name.clone()).collect();
+        let (mut ours, mut silent) = (Vec::new(), Vec::new());
+        for node in &planes {
+            match self.take_on(node, token).await {
+                Answer::Taken => ours.push(node),
+                Answer::Silent(why) => silent.push(format!("{node}: {why}")),
+                Answer::Held(holder) => {
+                    self.release_on(&ours, token).await;
+                    return Err(held(node, &holder));
+                }
+                Answer::Low => {
+                    self.release_on(&ours, token).await;
+                    return Err(Failure::new(Exit::Refused, "another operator is taking the lock at this moment")
+                        .hint(format!("nothing was changed; ask them, or try again with `{}`", self.again)));
+                }
+            }
+        }
+        if ours.len() <= planes.len() / 2 {
+            self.release_on(&ours, token).await;
+            let exit = if self.history().begun() { Exit::StepFailed } else { Exit::Unreachable };
+            let what = format!("the lock needs a majority of the control planes; {} of {} answer", ours.len(), planes.len());
+            let mut failure = Failure::new(exit, what);
+            failure.causes = silent;
+            return Err(failure.hint(format!("nothing was changed; when they answer again, run `{}`", self.again)));
+        }
+        self.token.store(token, Ordering::SeqCst);
+        self.write(journal::Event::Locked { token, holder: self.operator.name.clone() })?;
+        self.tell(&Event::Locked { token, on: (ours.len(), planes.len()) });
+        Ok(())
+    }
+
+    /// The highest token that any machine has stored.
+    async fn highest_token(&self) -> u64 {
+        let look = observe::Look { sections: vec![Section::Windlass], packages: Vec::new() };
+        let nodes = &self.inventory.nodes;
+        let machines = nodes.iter().map(|node| observe::machine(self.remote, self.clock, self.inventory, node, &look));
+        let seen = join_all(machines).await;
+        seen.iter().filter_map(Seen::known).map(|machine| machine.token).max().unwrap_or(0)
+    }
+
+    async fn take_on(&self, node: &NodeName, token: u64) -> Answer {
+        let holder = Holder {
+            run: self.plan.id.to_string(),
+            operator: self.operator.name.clone(),
+            since: self.clock.now().to_string(),
+            token,
+        };
+        let json = serde_json::to_string(&holder).unwrap_or_default();
+        let owner = format!("{} {} {}", self.plan.id, self.operator.name, self.operator.machine);
+        let call = Call { script: Script::LockTake, args: vec![token.to_string(), json, owner] };
+        match self.remote.call(node, &call).await {
+            Ok(output) => match output.status {
+                taken::YES => Answer::Taken,
+                taken::HELD => Answer::Held(output.stdout),
+                taken::LOW => Answer::Low,
+                status => Answer::Silent(format!("status {status}: {}", output.stderr.trim())),
+            },
+            Err(error) => Answer::Silent(chain(&error).join(": ")),
+        }
+    }
+
+    /// Gives the lock back. A node that does not answer keeps a lock file of ours, which the next run of this plan takes
+    /// again.
+    pub(super) async fn release_lock(&self) {
+        let _busy = self.meter.remote(self.clock);
+        let token = self.token.load(Ordering::SeqCst);
+        let planes: Vec<&NodeName> = self.inventory.with_role(Role::ControlPlane).map(|node| &node.name).collect();
+        self.release_on(&planes, token).await;
+        // Whoever reads the journal then sees a lock that was not given back: the safe side.
+        if let Err(failure) = self.write(journal::Event::Released { token }) {
+            self.tell(&Event::Note(failure.to_string()));
+        }
+    }
+
+    async fn release_on(&self, nodes: &[&NodeName], token: u64) {
+        let call = Call { script: Script::LockRelease, args: vec![token.to_string()] };
+        let answers = join_all(nodes.iter().map(|node| self.remote.call(node, &call))).await;
+        for (node, answer) in nodes.iter().zip(answers) {
+            let why = match answer {
+                Ok(output) if output.status == 0 => continue,
+                Ok(output) => format!("status {} {}", output.status, output.stderr.trim()),
+                Err(error) => chain(&error).join(": "),
+            };
+            self.tell(&Event::Note(format!("the lock on {node} could not be given back: {why}")));
+        }
+    }
+}
+
+fn held(node: &NodeName, json: &str) -> Failure {
+    let failure = Failure::new(Exit::Refused, "another run holds this cluster");
+    match serde_json::from_str::<Holder>(json) {
+        Ok(holder) => failure
+            .because(format!(
+                "{} holds the lock for run {} since {} (seen on {node})",
+                holder.operator, holder.run, holder.since
+            ))
+            .hint(format!("nothing was changed; let {} finish that run first", holder.operator)),
+        Err(_) => failure.because(format!("{node} has a lock file that cannot be read: {}", json.trim())),
+    }
+}

@@ -1,0 +1,148 @@
+//! Law 2: a snapshot that is verified before anything leans on it. Trailing hash and page structure were checked by the
+//! seam while it was read; here the cluster's own members, a revision not older than the one read before it began, keys
+//! below `/registry`, and the members' hashes equal at one revision.
+
+use camino::Utf8PathBuf;
+use futures_util::future::join_all;
+
+use super::Engine;
+use super::event::Event;
+use crate::decide::actions::etcd::unhealthy;
+use crate::decide::call::{Call, Script};
+use crate::error::{Exit, Failure, chain};
+use crate::facts::{EtcdFacts, EtcdMember, Seen};
+use crate::inventory::{NodeName, Role};
+use crate::remote::{HashKv, SnapshotContents};
+use crate::{journal, observe, text};
+
+/// Tries at a revision that no compaction passes while the members are asked one after another. Compactions are minutes
+/// apart.
+const HASH_TRIES: u32 = 3;
+
+impl Engine<'_> {
+    /// Takes a snapshot to the operator's machine, verifies it, and leaves a copy on a control plane.
+    pub(super) async fn snapshot(&self, step: &str) -> Result<(), Failure> {
+        let _busy = self.meter.waiting(self.clock);
+        self.take_snapshot(step).await.map_err(|(why, mut causes)| {
+            let event = journal::Event::Failed { step: step.to_owned(), why: why.clone(), in_doubt: false };
+            if let Err(failure) = self.write(event) {
+                return failure;
+            }
+            let mut failure = Failure::new(Exit::StepFailed, "no verified snapshot of etcd could be taken");
+            failure.causes.push(why);
+            failure.causes.append(&mut causes);
+            failure.hint(format!("nothing goes on without one; put right what is wrong, then run `{}`", self.again))
+        })
+    }
+
+    async fn take_snapshot(&self, step: &str) -> Result<(), (String, Vec<String>)> {
+        let plain = |why: String| (why, Vec::new());
+        let remote = |error: crate::remote::RemoteError| {
+            let mut causes = chain(&error);
+            (causes.remove(0), causes)
+        };
+        let etcd = match observe::etcd(self.remote, self.inventory).await {
+            Seen::Known(etcd) => etcd,
+            Seen::Unknown(why) => return Err(plain(why)),
+        };
+        let node = source(&etcd).map_err(plain)?;
+        let before = self.remote.etcd_status(&node).await.map_err(remote)?.revision;
+        let file = self.snapshot_file();
+        let contents = self.remote.etcd_snapshot(&node, &file).await.map_err(remote)?;
+        judge(&contents, &etcd, before).map_err(plain)?;
+        self.same_hashes(&etcd).await.map_err(plain)?;
+        let copy = self.copy_to_control_plane(&file, &contents).await.map_err(plain)?;
+        let event = journal::Event::Snapshot {
+            file: file.to_string(),
+            bytes: contents.bytes,
+            sha256: contents.sha256.clone(),
+            revision: contents.revision,
+            registry_keys: contents.registry_keys,
+            from: node.clone(),
+            copy: Some(copy.clone()),
+        };
+        self.write(event).map_err(|failure| plain(failure.to_string()))?;
+        let verified = format!(
+            "{} from {node}, revision {}, {} keys below /registry; hash, pages and members checked; copy on {copy}",
+            text::bytes(contents.bytes),
+            contents.revision,
+            contents.registry_keys
+        );
+        self.tell(&Event::Line { step: step.to_owned(), line: format!("{file}: {verified}") });
+        self.tell(&Event::Snapshot { file: file.to_string(), verified });
+        Ok(())
+    }
+
+    /// A new name for each: nothing is ever overwritten.
+    fn snapshot_file(&self) -> Utf8PathBuf {
+        let stamp = self.clock.now().strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
+        self.snapshots.join(format!("{}-{}-{stamp}.db", self.plan.cluster, self.plan.id))
+    }
+
+    /// All members hash the same at one revision.
+    async fn same_hashes(&self, etcd: &EtcdFacts) -> Result<(), String> {
+        let nodes: Vec<&NodeName> = etcd.members.iter().filter_map(|member| member.node.as_ref()).collect();
+        let mut why = String::new();
+        for _ in 0..HASH_TRIES {
+            let first = nodes.first().ok_or("no member answers from a machine of the inventory")?;
+            let revision = self.remote.etcd_status(first).await.map_err(|e| chain(&e).join(": "))?.revision;
+            let answers = join_all(nodes.iter().map(|node| self.remote.etcd_hash(node, revision))).await;
+            let mut hashes: Vec<HashKv> = Vec::new();
+            for answer in answers {
+                hashes.push(answer.map_err(|error| chain(&error).join(": "))?);
+            }
+            if hashes.windows(2).all(|pair| pair[0] == pair[1]) {
+                return Ok(());
+            }
+            let comparable = hashes.windows(2).all(|pair| pair[0].compact_revision == pair[1].compact_revision);
+            why = format!("the members' data differ at revision {revision}: {hashes:?}");
+            if comparable {
+                break;
+            }
+        }
+        Err(why)
+    }
+
+    /// A copy on the first control plane that takes it.
+    async fn copy_to_control_plane(&self, file: &Utf8PathBuf, contents: &SnapshotContents) -> Result<NodeName, String> {
+        let name = format!("snapshots/{}", file.file_name().unwrap_or("snapshot.db").to_lowercase());
+        let args = vec![self.token(), name, contents.file_sha256.clone(), contents.bytes.to_string()];
+        let call = Call { script: Script::PutFile, args };
+        let mut why = "there is no control plane".to_owned();
+        for node in self.inventory.with_role(Role::ControlPlane) {
+            match self.remote.send(&node.name, &call, file).await {
+                Ok(output) if output.status == 0 => return Ok(node.name.clone()),
+                Ok(output) => why = format!("{}: status {}: {}", node.name, output.status, output.stderr.trim()),
+                Err(error) => why = format!("{}: {}", node.name, chain(&error).join(": ")),
+            }
+        }
+        Err(format!("no control plane took a copy of the snapshot: {why}"))
+    }
+}
+
+/// A healthy member to take it from; not the leader where there is a choice.
+fn source(etcd: &EtcdFacts) -> Result<NodeName, String> {
+    if let Some(why) = etcd.members.iter().find_map(unhealthy) {
+        return Err(why);
+    }
+    let leads = |member: &&EtcdMember| member.status.known().is_some_and(|status| status.leader == member.id);
+    let with_node = || etcd.members.iter().filter(|member| member.node.is_some() && !member.learner);
+    let member = with_node().find(|member| !leads(member)).or_else(|| with_node().next());
+    member.and_then(|member| member.node.clone()).ok_or_else(|| "no member answers from a machine of the inventory".to_owned())
+}
+
+/// Whether the file is this cluster's, not older than when it was asked for, and not empty.
+fn judge(contents: &SnapshotContents, etcd: &EtcdFacts, before: u64) -> Result<(), String> {
+    let mut members: Vec<u64> = etcd.members.iter().map(|member| member.id).collect();
+    members.sort_unstable();
+    if contents.members != members {
+        return Err("the snapshot is of another cluster: its members are not the ones that answer".to_owned());
+    }
+    if contents.revision < before {
+        return Err(format!("the snapshot is at revision {}, older than {before}, read before it began", contents.revision));
+    }
+    if contents.registry_keys == 0 {
+        return Err("the snapshot has no keys below /registry: it is not of a Kubernetes cluster".to_owned());
+    }
+    Ok(())
+}

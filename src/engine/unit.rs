@@ -1,0 +1,240 @@
+//! Units on nodes: started at most once under the lock's token, attached to by name, waited for, never killed.
+
+use std::time::Duration;
+
+use super::Engine;
+use super::event::Event;
+use super::lane::LOST_AFTER;
+use crate::decide::action::On;
+use crate::decide::call::{Call, Script};
+use crate::decide::plan::Placed;
+use crate::error::{Exit, Failure, chain};
+use crate::facts::unit::{UnitReport, UnitState, report};
+use crate::inventory::NodeName;
+use crate::journal;
+use crate::remote::{Output, RemoteError};
+
+/// A unit of this run on some machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// The machine.
+    pub on: NodeName,
+    /// Its name within the run.
+    pub name: String,
+}
+
+/// How long one question for a unit's end stays open, in seconds: long enough to cost nothing, short enough to show a log
+/// that lives.
+const WAIT_SECONDS: u64 = 5;
+/// Lines of a failed unit's log that are shown: kubeadm's and apt's last words fit.
+const LAST_LINES: usize = 20;
+/// Between two questions to a machine that does not answer.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Answers of `unit-start`, as its text documents them.
+mod started {
+    pub(super) const YES: i32 = 0;
+    pub(super) const LOWER_TOKEN: i32 = 3;
+    pub(super) const BEFORE: i32 = 4;
+}
+
+impl Engine<'_> {
+    /// Journals and starts a unit.
+    pub(super) async fn start(&self, placed: Placed<'_>, attempt: u32, on: On, job: &Call) -> Result<Unit, Failure> {
+        let step = placed.id();
+        let on = match (on, placed.node) {
+            (On::Lane, Some(node)) => node.clone(),
+            _ => self.healthy_control_plane(placed.node).await.map_err(|why| {
+                Failure::new(Exit::StepFailed, format!("step {step} finds no healthy control plane to act through"))
+                    .because(why)
+                    .hint(format!("it has not acted; to go on, run `{}`", self.again))
+            })?,
+        };
+        let unit = Unit { on, name: unit_name(&step, attempt) };
+        let (node, name) = (Some(unit.on.clone()), Some(unit.name.clone()));
+        self.write(journal::Event::Started { step: step.clone(), attempt, on: node, unit: name })?;
+        let answer = {
+            let _busy = self.meter.remote(self.clock);
+            self.remote.call(&unit.on, &self.start_call(&unit, job)).await
+        };
+        match answer {
+            Ok(Output { status: started::YES | started::BEFORE, .. }) => {}
+            Ok(Output { status: started::LOWER_TOKEN, stdout, .. }) => return Err(self.fenced(placed, &unit, &stdout)),
+            Ok(output) => {
+                let log = output.stderr.lines().map(str::to_owned).collect();
+                let what = format!("step {step} could not be started on {}", unit.on);
+                return Err(self.failed(placed, &what, &format!("status {}", output.status), log)?);
+            }
+            Err(error @ RemoteError::NotStarted { .. }) => {
+                let what = format!("step {step} could not be started on {}", unit.on);
+                return Err(self.failed(placed, &what, &chain(&error).join(": "), Vec::new())?);
+            }
+            // It may have been started: the unit itself tells.
+            Err(_) => match self.unit_state(placed, &unit).await? {
+                UnitState::Never => {
+                    let what = format!("step {step} could not be started on {}", unit.on);
+                    return Err(self.failed(placed, &what, "the connection was lost before it was", Vec::new())?);
+                }
+                UnitState::Running | UnitState::Exited(_) | UnitState::Gone => {}
+            },
+        }
+        self.tell_unit(&step, &unit, false);
+        Ok(unit)
+    }
+
+    fn tell_unit(&self, step: &str, unit: &Unit, attached: bool) {
+        let name = format!("windlass-{}-{}", self.plan.id, unit.name);
+        self.tell(&Event::Unit { step: step.to_owned(), on: unit.on.clone(), unit: name, attached });
+    }
+
+    fn start_call(&self, unit: &Unit, job: &Call) -> Call {
+        let name = crate::remote::scripts::name(job.script).to_owned();
+        let mut args = vec![self.token(), self.plan.id.to_string(), unit.name.clone(), name];
+        args.extend(job.args.iter().cloned());
+        Call { script: Script::UnitStart, args }
+    }
+
+    fn fenced(&self, placed: Placed<'_>, unit: &Unit, stored: &str) -> Failure {
+        let event = journal::Event::Failed { step: placed.id(), why: "fenced".to_owned(), in_doubt: false };
+        if let Err(failure) = self.write(event) {
+            return failure;
+        }
+        Failure::new(Exit::Refused, format!("{} refused step {}", unit.on, placed.id()))
+            .because(format!("it has seen token {}, ours is {}: another operator took the lock", stored.trim(), self.token()))
+            .hint("this run does not act any more; ask the other operator")
+    }
+
+    /// What a unit is doing, asked until the machine answers or is lost.
+    pub(super) async fn unit_state(&self, placed: Placed<'_>, unit: &Unit) -> Result<UnitState, Failure> {
+        let call = Call { script: Script::UnitStatus, args: vec![self.plan.id.to_string(), unit.name.clone()] };
+        Ok(self.ask_unit(placed, unit, &call).await?.state)
+    }
+
+    async fn ask_unit(&self, placed: Placed<'_>, unit: &Unit, call: &Call) -> Result<UnitReport, Failure> {
+        let mut heard = self.clock.elapsed();
+        loop {
+            let why = match self.remote.call(&unit.on, call).await {
+                Ok(output) => match report(&output.stdout) {
+                    Ok(report) if output.status == 0 => return Ok(report),
+                    Ok(_) => format!("status {}: {}", output.status, output.stderr.trim()),
+                    Err(error) => format!("{error}: {}", output.stderr.trim()),
+                },
+                Err(error) => chain(&error).join(": "),
+            };
+            if self.clock.elapsed().saturating_sub(heard) >= LOST_AFTER {
+                return Err(self.lost_unit(placed, unit, &why));
+            }
+            self.tell(&Event::Waiting { step: placed.id(), why });
+            self.clock.sleep(ASK_AGAIN_AFTER).await;
+            heard = heard.min(self.clock.elapsed());
+        }
+    }
+
+    fn lost_unit(&self, placed: Placed<'_>, unit: &Unit, why: &str) -> Failure {
+        let event = journal::Event::Failed { step: placed.id(), why: why.to_owned(), in_doubt: true };
+        if let Err(failure) = self.write(event) {
+            return failure;
+        }
+        Failure::new(Exit::StepFailed, format!("lost {} in step {}", unit.on, placed.id())).because(why).hint(format!(
+            "what was started there goes on by itself; when {} answers again, run `{}`",
+            unit.on, self.again
+        ))
+    }
+
+    /// Waits for a unit to end, and shows its log.
+    pub(super) async fn wait_for(&self, placed: Placed<'_>, unit: Unit) -> Result<(), Failure> {
+        let _busy = self.meter.waiting(self.clock);
+        let began = self.clock.elapsed();
+        let limit = Duration::from_secs(placed.step.timeout_seconds);
+        let mut log = Log::default();
+        loop {
+            let args =
+                vec![self.plan.id.to_string(), unit.name.clone(), WAIT_SECONDS.to_string(), log.offset.to_string()];
+            let report = self.ask_unit(placed, &unit, &Call { script: Script::UnitWait, args }).await?;
+            for line in log.take(&report.log) {
+                self.tell(&Event::Line { step: placed.id(), line });
+            }
+            let more = report.size > log.offset && !report.log.is_empty();
+            match report.state {
+                UnitState::Running => {}
+                _ if more => continue,
+                UnitState::Exited(0) => return Ok(()),
+                UnitState::Exited(status) => {
+                    let what = format!("step {} failed on {}", placed.id(), unit.on);
+                    let why = format!("{} ended with status {status}", placed.step.action.describe());
+                    return Err(self.failed(placed, &what, &why, log.last())?);
+                }
+                UnitState::Never | UnitState::Gone => {
+                    let what = format!("step {} was cut off on {}", placed.id(), unit.on);
+                    let why = "the machine has forgotten its unit: it was rebooted in the middle of it";
+                    return Err(self.failed(placed, &what, why, log.last())?);
+                }
+            }
+            if self.clock.elapsed().saturating_sub(began) > limit + self.grace(placed) {
+                return Err(self.too_long(placed, &unit, limit, log.last()));
+            }
+        }
+    }
+
+    /// A drain bounds itself, by the longest grace period on the node if that is longer: it is not given up on before.
+    fn grace(&self, placed: Placed<'_>) -> Duration {
+        match placed.step.action {
+            crate::decide::action::Action::Drain(_) => Duration::from_secs(24 * 3600),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn too_long(&self, placed: Placed<'_>, unit: &Unit, limit: Duration, log: Vec<String>) -> Failure {
+        let why = format!("still running after {}", crate::text::seconds(limit.as_secs()));
+        let event = journal::Event::Failed { step: placed.id(), why: why.clone(), in_doubt: true };
+        if let Err(failure) = self.write(event) {
+            return failure;
+        }
+        let what = format!("step {} takes too long on {}", placed.id(), unit.on);
+        let mut failure = Failure::new(Exit::StepFailed, what).because(why);
+        failure.log = log;
+        failure.hint(format!(
+            "unit windlass-{}-{} on {} was left running; to wait on, run `{}`",
+            self.plan.id, unit.name, unit.on, self.again
+        ))
+    }
+}
+
+/// A unit's name within its run: the step's id in letters that systemd and a path take as they are, and the attempt.
+fn unit_name(step: &str, attempt: u32) -> String {
+    format!("{}.{attempt}", step.replace('/', "."))
+}
+
+/// A log that arrives in pieces.
+#[derive(Default)]
+struct Log {
+    offset: u64,
+    half: String,
+    last: Vec<String>,
+}
+
+impl Log {
+    /// The whole lines of the next piece.
+    fn take(&mut self, piece: &str) -> Vec<String> {
+        self.offset += piece.len() as u64;
+        self.half.push_str(piece);
+        let mut lines = Vec::new();
+        while let Some(end) = self.half.find('\n') {
+            let line: String = self.half.drain(..=end).collect();
+            lines.push(line.trim_end().to_owned());
+        }
+        self.last.extend(lines.iter().cloned());
+        let surplus = self.last.len().saturating_sub(LAST_LINES);
+        self.last.drain(..surplus);
+        lines
+    }
+
+    /// Its last lines.
+    fn last(self) -> Vec<String> {
+        let mut last = self.last;
+        if !self.half.is_empty() {
+            last.push(self.half);
+        }
+        last
+    }
+}

@@ -1,0 +1,101 @@
+//! What can be asked of a machine and of the API: the sections of the probes, by the words that the scripts know them by.
+
+/// A section of the probe; each fills the fields of [`MachineFacts`] that it is named after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Host name, machine id, boot id, operating system.
+    Identity,
+    /// Package manager, versions installed, holds.
+    Packages,
+    /// Versions to be had, asked of the repositories (a second or more); only beside [`Section::Packages`].
+    Candidates,
+    /// Room on file systems.
+    Disks,
+    /// Version of the running kubelet.
+    Kubelet,
+    /// Images in the static pods' manifests.
+    StaticPods,
+    /// What the container runtime runs.
+    Containers,
+    /// Version of this machine's own API server, when it is ready.
+    ApiServer,
+    /// Ends of certificates.
+    Certificates,
+    /// The etcd process.
+    Etcd,
+    /// Windlass's own lock and token.
+    Windlass,
+}
+
+impl Section {
+    /// Everything except [`Section::Candidates`], which goes over the network.
+    pub const ALL: [Self; 10] = [
+        Self::Identity,
+        Self::Packages,
+        Self::Disks,
+        Self::Kubelet,
+        Self::StaticPods,
+        Self::Containers,
+        Self::ApiServer,
+        Self::Certificates,
+        Self::Etcd,
+        Self::Windlass,
+    ];
+
+    /// The word that the script knows it by.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Packages => "packages",
+            Self::Candidates => "candidates",
+            Self::Disks => "disks",
+            Self::Kubelet => "kubelet",
+            Self::StaticPods => "static-pods",
+            Self::Containers => "containers",
+            Self::ApiServer => "api-server",
+            Self::Certificates => "certificates",
+            Self::Etcd => "etcd",
+            Self::Windlass => "windlass",
+        }
+    }
+}
+
+/// What can be asked of the Kubernetes API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiSection {
+    /// Only whether it is ready, which every call asks first anyway.
+    Ready,
+    /// Node objects.
+    Nodes,
+    /// kubeadm-config.
+    Kubeadm,
+    /// Images of kube-proxy and CoreDNS.
+    Addons,
+    /// Names of the kubelet-config ConfigMaps.
+    KubeletConfigs,
+    /// Replicas of the StatefulSets.
+    StatefulSets,
+}
+
+impl ApiSection {
+    /// Everything.
+    pub const ALL: [Self; 5] = [
+        Self::Nodes,
+        Self::Kubeadm,
+        Self::Addons,
+        Self::KubeletConfigs,
+        Self::StatefulSets,
+    ];
+
+    /// The word that the script knows it by.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "readyz",
+            Self::Nodes => "nodes",
+            Self::Kubeadm => "kubeadm",
+            Self::Addons => "addons",
+            Self::KubeletConfigs => "kubelet-configs",
+            Self::StatefulSets => "stateful-sets",
+        }
+    }
+}

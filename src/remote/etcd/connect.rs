@@ -1,0 +1,159 @@
+//! Opening a client: the identity from the node, a forward, TLS over it.
+
+use camino::Utf8PathBuf;
+use etcd_client::{Certificate, Channel, Client, Identity, TlsOptions};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::{Endpoint, Uri};
+use zeroize::Zeroizing;
+
+use super::super::ssh::{Link, chain, failed, forward};
+use super::super::{Call, Script, scripts};
+use super::ANSWER_LIMIT;
+use crate::inventory::{Address, Etcd, NodeName};
+use crate::remote::RemoteError;
+
+/// Where a forward comes out, and what the member behind it may be called.
+pub(super) struct Socket<'a> {
+    pub(super) node: &'a NodeName,
+    pub(super) address: &'a Address,
+    /// Begin of the local socket's path; the listener's number is put after it.
+    pub(super) path: &'a Utf8PathBuf,
+}
+
+/// The certificates and the key that etcd's clients on the node use.
+struct Pems {
+    ca: Zeroizing<Vec<u8>>,
+    cert: Zeroizing<Vec<u8>>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+/// Opens a client that has shaken hands. Etcd usually listens on the node's loopback; when it does not, on its address.
+pub(super) async fn open(link: &Link, etcd: &Etcd, socket: &Socket<'_>) -> Result<Client, RemoteError> {
+    let trouble = |what: String| RemoteError::Etcd {
+        node: socket.node.clone(),
+        what,
+    };
+    let pems = identity(link, etcd, socket.node).await?;
+    let not_reached = |cause| RemoteError::NotStarted {
+        node: socket.node.clone(),
+        cause: Box::new(cause),
+    };
+    let (session, _) = link.session().await.map_err(not_reached)?;
+    let mut complaints = Vec::new();
+    for (number, host) in ["127.0.0.1", socket.address.as_str()].into_iter().enumerate() {
+        let path = Utf8PathBuf::from(format!("{}-{number}", socket.path));
+        if let Err(error) = forward(&session, &path, host, etcd.client_port).await {
+            // The session is lost, or forwarding is refused: another listener will not help.
+            link.forget(&session).await;
+            return Err(trouble(format!("no forward over SSH: {error}")));
+        }
+        match shake_hands(&path, &pems, socket).await {
+            Ok(client) => return Ok(client),
+            Err(words) => complaints.push(format!("{host}:{}: {words}", etcd.client_port)),
+        }
+    }
+    Err(trouble(complaints.join("; ")))
+}
+
+/// Tries the names that a member's certificate usually holds. All of them mean this node: the way there is SSH's.
+async fn shake_hands(path: &Utf8PathBuf, pems: &Pems, socket: &Socket<'_>) -> Result<Client, String> {
+    let mut last = String::new();
+    for name in ["localhost", "127.0.0.1", socket.address.as_str(), socket.node.as_str()] {
+        match tokio::time::timeout(ANSWER_LIMIT, connect(path, pems, name)).await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(words)) => last = words,
+            Err(_) => last = format!("no handshake within {} s", ANSWER_LIMIT.as_secs()),
+        }
+        if !last.contains("not valid for name") {
+            break;
+        }
+    }
+    // A refused or forbidden forward shows only as a stream that ends at once.
+    let hint = if last.contains("eof") {
+        " (nobody listens there, or sshd forbids forwarding)"
+    } else {
+        ""
+    };
+    Err(format!("{last}{hint}"))
+}
+
+async fn connect(path: &Utf8PathBuf, pems: &Pems, name: &str) -> Result<Client, String> {
+    let tls = TlsOptions::new()
+        .ca_certificate(Certificate::from_pem(&*pems.ca))
+        .identity(Identity::from_pem(&*pems.cert, &*pems.key))
+        .domain_name(name);
+    let endpoint = Endpoint::from_static("https://etcd")
+        .tls_config(tls)
+        .map_err(|error| chain(&error))?;
+    let path = path.clone();
+    let connector = tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    let channel = endpoint
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| chain(&error))?;
+    Client::from_channel(Channel::Tonic(channel), None)
+        .await
+        .map_err(|error| chain(&error))
+}
+
+async fn identity(link: &Link, etcd: &Etcd, node: &NodeName) -> Result<Pems, RemoteError> {
+    let args = [&etcd.ca, &etcd.cert, &etcd.key].map(ToString::to_string);
+    let call = Call {
+        script: Script::EtcdIdentity,
+        args: args.to_vec(),
+    };
+    let answer = link
+        .run_script(&scripts::text(&call), &call.args, ANSWER_LIMIT * 2)
+        .await;
+    let answer = answer.map_err(|failure| failed(node, failure))?;
+    let trouble = |what: String| RemoteError::Etcd {
+        node: node.clone(),
+        what,
+    };
+    if answer.status != 0 {
+        let said = String::from_utf8_lossy(&answer.stderr);
+        return Err(trouble(format!(
+            "its client's certificates could not be read: {}",
+            said.trim()
+        )));
+    }
+    pems(&answer.stdout).ok_or_else(|| trouble("its client's certificates came in a form unknown".to_owned()))
+}
+
+/// The three parts of what `etcd-identity` prints.
+fn pems(printed: &[u8]) -> Option<Pems> {
+    let text = std::str::from_utf8(printed).ok()?;
+    let (_, rest) = text.split_once("--- ca\n")?;
+    let (ca, rest) = rest.split_once("--- cert\n")?;
+    let (cert, key) = rest.split_once("--- key\n")?;
+    let part = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
+    Some(Pems {
+        ca: part(ca),
+        cert: part(cert),
+        key: part(key),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_is_cut_into_its_parts() {
+        let printed = b"--- ca\nA\n\n--- cert\nB\n\n--- key\nC\n\n";
+        let pems = pems(printed).expect("it has three parts");
+        assert_eq!(
+            (&pems.ca[..], &pems.cert[..], &pems.key[..]),
+            (&b"A\n\n"[..], &b"B\n\n"[..], &b"C\n\n"[..])
+        );
+    }
+
+    #[test]
+    fn a_missing_part_is_no_identity() {
+        assert!(super::pems(b"--- ca\nA\n--- cert\nB\n").is_none());
+    }
+}

@@ -1,0 +1,45 @@
+# Job: pulls the images that the target's own kubeadm asks for; what is there already is not pulled again.
+# Arguments: KUBERNETES-VERSION (v1.21.14)  KUBEADM-PACKAGE-VERSION  all|all-but-etcd|worker
+# Exit: 0 all there; 1 one could not be had; 2 the downloaded package is not there.
+main() {
+    set -u
+    version=$1 package=$2 which=$3
+    # apt writes the colon of an epoch as %3a in file names.
+    file=$(printf '%s' "$package" | sed 's/:/%3a/g')
+    deb=
+    for found in /var/cache/apt/archives/kubeadm_"$file"_*.deb; do
+        [ -f "$found" ] && deb=$found
+    done
+    if [ -n "$deb" ]; then
+        unpacked=$WINDLASS_DIR/kubeadm
+        rm -rf "$unpacked"
+        dpkg-deb -x "$deb" "$unpacked" || return 2
+        kubeadm=$unpacked/usr/bin/kubeadm
+    elif [ "$(dpkg-query -W -f '${Version}' kubeadm 2>/dev/null)" = "$package" ]; then
+        kubeadm=$(command -v kubeadm)
+    else
+        echo "kubeadm $package was not downloaded" >&2
+        return 2
+    fi
+    images=$("$kubeadm" config images list --kubernetes-version "$version") || return 1
+    rm -rf "${unpacked:-}"
+    failed=0
+    for image in $images; do
+        name=${image##*/}
+        case $which:$name in
+            all-but-etcd:etcd:*) continue ;;
+            worker:kube-proxy:* | worker:pause:* | worker:coredns:*) ;;
+            worker:*) continue ;;
+        esac
+        if crictl inspecti -q "$image" >/dev/null 2>&1; then
+            echo "$image is there"
+        elif crictl pull "$image"; then
+            echo "$image pulled"
+        else
+            echo "could not pull $image" >&2
+            failed=1
+        fi
+    done
+    return "$failed"
+}
+main "$@" </dev/null

@@ -1,0 +1,37 @@
+# unit-wait RUN UNIT SECONDS OFFSET: waits until the unit does not run any more, SECONDS at most, then prints what
+# unit-status prints, then `log`, and the log's bytes from OFFSET on, 64 KiB at most (less than a second of a fast link;
+# the rest is asked for with the next OFFSET).
+#
+# Exit 0: printed. 2, 6: see prelude.sh.
+
+# Seconds since boot, which nobody sets back.
+uptime_seconds() {
+    read -r up _ </proc/uptime
+    echo "${up%%.*}"
+}
+
+wait_for_end() {
+    until_uptime=$(($(uptime_seconds) + $3))
+    while look_surely "$1" "$2" && [ "$state" = running ] && [ "$(uptime_seconds)" -lt "$until_uptime" ]; do
+        # The end shows first in `rc`, which costs nothing to look for; systemd is asked only between such rounds.
+        for _ in 1 2 3 4 5 6 7 8; do
+            [ ! -e "$1/rc" ] || break
+            sleep 0.15
+        done
+    done
+}
+
+main() {
+    [ "$#" -eq 4 ] || complain 2 "usage: unit-wait RUN UNIT SECONDS OFFSET"
+    check_name "$1"
+    check_name "$2"
+    check_number "$3"
+    check_number "$4"
+    dir=$root/runs/$1/$2
+    wait_for_end "$dir" "windlass-$1-$2.service" "$3"
+    report "$dir"
+    echo log
+    [ ! -e "$dir/log" ] || tail -c "+$(($4 + 1))" "$dir/log" | head -c 65536
+}
+
+main "$@" </dev/null

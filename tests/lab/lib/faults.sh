@@ -1,0 +1,34 @@
+# Faults a cluster meets, and undoing them: power loss, a hang, a cut cable.
+# shellcheck shell=bash
+
+lab_kill() { known_node "$1"; engine kill -s KILL "$(container "$1")" >/dev/null; }
+
+lab_pause() { known_node "$1"; engine pause "$(container "$1")" >/dev/null; }
+
+lab_cut() { known_node "$1"; engine network disconnect "$LAB_NETWORK" "$(container "$1")"; }
+
+is_connected() {
+  engine inspect -f '{{json .NetworkSettings.Networks}}' "$(container "$1")" | jq -e --arg name "$LAB_NETWORK" 'has($name)' >/dev/null
+}
+
+heal_node() {
+  local node=$1
+  is_connected "$node" || engine network connect --ip "${LAB_ADDRESS[$node]}" "$LAB_NETWORK" "$(container "$node")"
+  case $(container_state "$node") in
+    paused) engine unpause "$(container "$node")" >/dev/null ;;
+    running) ;;
+    absent) die "$node does not exist: lab up makes it" ;;
+    *) engine start "$(container "$node")" >/dev/null ;;
+  esac
+  wait_for_ssh "$node"
+}
+
+lab_heal() {
+  local node=${1:-all}
+  if [ "$node" = all ]; then
+    in_parallel heal_node "${LAB_NODES[@]}"
+  else
+    known_node "$node"
+    heal_node "$node"
+  fi
+}

@@ -1,0 +1,44 @@
+# The inventory Windlass reads to find the lab. Addresses are fixed and paths
+# are relative to the inventory, so it always has the same bytes.
+# shellcheck shell=bash
+
+inventory() {
+  local node
+  cat <<TOML
+# Written by tests/lab/lab up.
+format = 1
+name = "lab"
+
+[ssh]
+user = "$LAB_USER"
+port = 22
+identity = "../tests/lab/.state/id_ed25519"
+known_hosts = "../tests/lab/.state/known_hosts"
+connect_timeout = "5s"
+keepalive = "5s"
+sudo = true
+
+[api]
+endpoint = "${LAB_ADDRESS[lb1]}:6443"
+
+[etcd]
+topology = "external"
+service = "etcd"
+package = "etcd-server"
+client_package = "etcd-client"
+ca = "/etc/etcd/pki/ca.crt"
+cert = "/etc/etcd/pki/client.crt"
+key = "/etc/etcd/pki/client.key"
+env_file = "/etc/default/etcd"
+TOML
+  for node in "${LAB_ETCD[@]}" "${LAB_KUBE_NODES[@]}"; do
+    printf '\n[[node]]\nname = "%s"\naddress = "%s"\nroles = ["%s"]\n' "$node" "${LAB_ADDRESS[$node]}" "$(role_of "$node")"
+  done
+}
+
+write_inventory() {
+  local path=$LAB_ROOT/inventories/lab.toml
+  mkdir -p "$(dirname "$path")"
+  inventory >"$path.new"
+  if cmp -s "$path.new" "$path"; then rm "$path.new"; else mv "$path.new" "$path"; fi
+}

@@ -1,0 +1,243 @@
+//! The seam against the lab's real nodes: real sshd, real systemd, real etcd. Run with the lab up:
+//! `cargo test --test remote_lab -- --ignored --test-threads=1`. `WINDLASS_LAB` is the lab's folder, `tests/lab` when absent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use camino::Utf8PathBuf;
+use windlass::facts::unit::{UnitState, report};
+use windlass::inventory::{Address, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology, UserName};
+use windlass::remote::ssh::Fleet;
+use windlass::remote::{Call, Output, Remote, RemoteError, Script};
+
+fn lab() -> Utf8PathBuf {
+    std::env::var("WINDLASS_LAB").map_or_else(|_| Utf8PathBuf::from("tests/lab"), Utf8PathBuf::from)
+}
+
+fn name(word: &str) -> NodeName {
+    NodeName::new(word).expect("a node name")
+}
+
+fn node(word: &str, address: &str, role: Role) -> Node {
+    Node {
+        name: name(word),
+        address: Address::new(address).expect("an address"),
+        roles: BTreeSet::from([role]),
+        labels: BTreeMap::new(),
+    }
+}
+
+fn inventory() -> Inventory {
+    Inventory {
+        name: "lab".to_owned(),
+        ssh: Ssh {
+            user: Some(UserName::new("ops").expect("a user")),
+            port: 22,
+            identity: Some(".state/id_ed25519".into()),
+            config: None,
+            known_hosts: Some(".state/known_hosts".into()),
+            jump: None,
+            connect_timeout: Duration::from_secs(5),
+            keepalive: Duration::from_secs(5),
+            sudo: true,
+            strict_host_keys: true,
+        },
+        api_endpoint: None,
+        etcd: Etcd {
+            topology: Topology::External,
+            service: "etcd".to_owned(),
+            package: "etcd-server".to_owned(),
+            client_package: None,
+            ca: "/etc/etcd/pki/ca.crt".into(),
+            cert: "/etc/etcd/pki/client.crt".into(),
+            key: "/etc/etcd/pki/client.key".into(),
+            env_file: "/etc/default/etcd".into(),
+            client_port: 2379,
+        },
+        kubeadm: Kubeadm::default(),
+        nodes: vec![
+            node("etcd1", "172.30.0.11", Role::Etcd),
+            node("etcd3", "172.30.0.13", Role::Etcd),
+            node("w2", "172.30.0.32", Role::Worker),
+        ],
+    }
+}
+
+fn fleet() -> Fleet {
+    Fleet::new(&inventory(), &lab()).expect("a fleet")
+}
+
+async fn call(fleet: &Fleet, script: Script, args: &[&str]) -> Output {
+    let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    fleet
+        .call(&name("w2"), &Call { script, args })
+        .await
+        .expect("an answer")
+}
+
+/// A token that the node has not seen yet, and a name for a run that it has not seen either.
+async fn fresh(fleet: &Fleet) -> (String, String) {
+    let stored = call(fleet, Script::LockTake, &["0", "{}", "test"]).await;
+    assert_eq!(stored.status, 4, "{stored:?}");
+    let token: u64 = stored.stdout.trim().parse().expect("a token");
+    let since = std::time::UNIX_EPOCH.elapsed().expect("a time after 1970");
+    ((token + 1).to_string(), format!("test-{}", since.as_millis()))
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_unit_runs_once_and_its_end_is_told() {
+    let fleet = fleet();
+    let (token, run) = fresh(&fleet).await;
+    let hard = "a b\n'$HOME' %n \\ \"";
+    let start = [
+        &token,
+        &run,
+        "one",
+        "run",
+        "sh",
+        "-c",
+        "sleep 2; printf '<%s>' \"$1\"; exit 7",
+        "x",
+        hard,
+    ];
+    let answer = call(&fleet, Script::UnitStart, &start).await;
+    assert_eq!(answer.status, 0, "{answer:?}");
+    let running = report(&call(&fleet, Script::UnitStatus, &[&run, "one"]).await.stdout).expect("a report");
+    assert_eq!(running.state, UnitState::Running);
+    assert_eq!(call(&fleet, Script::UnitStart, &start).await.status, 4);
+
+    let since = Instant::now();
+    let ended = report(&call(&fleet, Script::UnitWait, &[&run, "one", "30", "0"]).await.stdout).expect("a report");
+    eprintln!("waited {:?}", since.elapsed());
+    assert_eq!((ended.state, ended.log), (UnitState::Exited(7), format!("<{hard}>")));
+    let never = report(&call(&fleet, Script::UnitStatus, &[&run, "two"]).await.stdout).expect("a report");
+    assert_eq!(never.state, UnitState::Never);
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_unit_outlives_the_connection() {
+    let first = fleet();
+    let (token, run) = fresh(&first).await;
+    let start = [
+        &token,
+        &run,
+        "long",
+        "run",
+        "sh",
+        "-c",
+        "sleep 3; echo written; echo more",
+    ];
+    assert_eq!(call(&first, Script::UnitStart, &start).await.status, 0);
+    first.close().await;
+    drop(first);
+    let second = fleet();
+    let ended = report(&call(&second, Script::UnitWait, &[&run, "long", "30", "0"]).await.stdout).expect("a report");
+    assert_eq!(
+        (ended.state, ended.log.as_str()),
+        (UnitState::Exited(0), "written\nmore\n")
+    );
+    for time in second.timings().so_far() {
+        eprintln!("{time:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn an_old_token_starts_nothing() {
+    let fleet = fleet();
+    let (token, run) = fresh(&fleet).await;
+    let newer = (token.parse::<u64>().expect("a token") + 1).to_string();
+    assert_eq!(call(&fleet, Script::LockTake, &[&newer, "{}", &run]).await.status, 0);
+    let refused = call(&fleet, Script::UnitStart, &[&token, &run, "one", "run", "true"]).await;
+    assert_eq!((refused.status, refused.stdout.trim()), (3, newer.as_str()));
+    let never = report(&call(&fleet, Script::UnitStatus, &[&run, "one"]).await.stdout).expect("a report");
+    assert_eq!(never.state, UnitState::Never);
+    assert_eq!(call(&fleet, Script::LockRelease, &[&newer]).await.status, 0);
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_file_arrives_whole() {
+    use sha2::Digest;
+    let fleet = fleet();
+    let (token, run) = fresh(&fleet).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = Utf8PathBuf::try_from(folder.path().join("file")).expect("a path");
+    let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(&file, &bytes).expect("written");
+    let sum: String = sha2::Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let put = |name: &str, size: usize| Call {
+        script: Script::PutFile,
+        args: vec![token.clone(), name.to_owned(), sum.clone(), size.to_string()],
+    };
+    let since = Instant::now();
+    let target = format!("files/{run}");
+    let sent = fleet
+        .send(&name("w2"), &put(&target, bytes.len()), &file)
+        .await
+        .expect("an answer");
+    eprintln!("12 MB in {:?}", since.elapsed());
+    assert_eq!(sent.status, 0, "{sent:?}");
+    let short = fleet
+        .send(&name("w2"), &put(&target, bytes.len() + 1), &file)
+        .await
+        .expect("an answer");
+    assert_eq!(short.status, 8, "{short:?}");
+    let outside = fleet
+        .send(&name("w2"), &put("../x", bytes.len()), &file)
+        .await
+        .expect("an answer");
+    assert_eq!(outside.status, 2, "{outside:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn many_calls_share_a_session() {
+    let fleet = fleet();
+    call(&fleet, Script::UnitStatus, &["none", "none"]).await;
+    let since = Instant::now();
+    let calls = (0..40).map(|_| call(&fleet, Script::UnitStatus, &["none", "none"]));
+    let mut all = tokio::task::JoinSet::new();
+    drop(calls);
+    let fleet = std::sync::Arc::new(fleet);
+    for _ in 0..40 {
+        let fleet = std::sync::Arc::clone(&fleet);
+        all.spawn(async move { call(&fleet, Script::UnitStatus, &["none", "none"]).await.status });
+    }
+    assert!(all.join_all().await.into_iter().all(|status| status == 0));
+    eprintln!("40 calls at once: {:?}", since.elapsed());
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn etcd_answers_and_its_snapshot_is_read_back() {
+    let fleet = fleet();
+    let etcd = name("etcd3");
+    let since = Instant::now();
+    let members = fleet.etcd_members(&etcd).await.expect("members");
+    eprintln!("members, first: {:?}", since.elapsed());
+    let since = Instant::now();
+    let status = fleet.etcd_status(&etcd).await.expect("a status");
+    eprintln!("status: {:?} {status:?}", since.elapsed());
+    let hash = fleet.etcd_hash(&etcd, status.revision).await.expect("a hash");
+    eprintln!("{members:?}\n{hash:?}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let into = Utf8PathBuf::try_from(folder.path().join("snapshot.db")).expect("a path");
+    let since = Instant::now();
+    let contents = fleet.etcd_snapshot(&etcd, &into).await.expect("a snapshot");
+    eprintln!("snapshot: {:?} {contents:?}", since.elapsed());
+    assert!(contents.revision >= status.revision && contents.registry_keys > 0);
+    let mut ids: Vec<u64> = members.members.iter().map(|member| member.id).collect();
+    ids.sort_unstable();
+    assert_eq!(contents.members, ids);
+    assert!(matches!(
+        fleet.etcd_snapshot(&etcd, &into).await,
+        Err(RemoteError::Local { .. })
+    ));
+}
