@@ -16,12 +16,7 @@ fn run(script: &str, args: &[&str]) -> String {
         .stdout(Stdio::piped())
         .spawn()
         .expect("sh starts");
-    shell
-        .stdin
-        .take()
-        .expect("a pipe")
-        .write_all(script.as_bytes())
-        .expect("sh reads");
+    shell.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("sh reads");
     let output = shell.wait_with_output().expect("sh ends");
     assert!(output.status.success());
     String::from_utf8(output.stdout).expect("text")
@@ -44,10 +39,7 @@ fn every_section_is_known_to_the_script() {
 #[test]
 fn an_unknown_section_is_answered_and_not_run() {
     let answer = run(PROBE, &["windlass,$(id)", "-"]);
-    assert!(
-        answer.contains("@@ end $(id) unseen this probe knows no such section"),
-        "{answer}"
-    );
+    assert!(answer.contains("@@ end $(id) unseen this probe knows no such section"), "{answer}");
 }
 
 #[test]

@@ -38,11 +38,7 @@ pub fn parse(stdout: &str, asked: NodeName) -> Result<ApiFacts, ApiError> {
     };
     let addons = answer.section("addons");
     let image = |name: &str| -> Seen<Option<String>> {
-        seen(
-            addons
-                .clone()
-                .map(|lines| value(lines, name).filter(|image| !image.is_empty()).map(str::to_owned)),
-        )
+        seen(addons.clone().map(|lines| value(lines, name).filter(|image| !image.is_empty()).map(str::to_owned)))
     };
     Ok(ApiFacts {
         asked,
@@ -51,9 +47,7 @@ pub fn parse(stdout: &str, asked: NodeName) -> Result<ApiFacts, ApiError> {
         kube_proxy: image("kube-proxy"),
         coredns: image("coredns"),
         kubelet_configs: seen(
-            answer
-                .section("kubelet-configs")
-                .map(|lines| lines.iter().map(|&l| l.to_owned()).collect()),
+            answer.section("kubelet-configs").map(|lines| lines.iter().map(|&l| l.to_owned()).collect()),
         ),
         stateful_sets: seen(answer.section("stateful-sets").and_then(stateful_sets)),
     })
@@ -68,16 +62,10 @@ fn stateful_sets(lines: &[&str]) -> Result<Vec<Replicas>, String> {
         };
         let count = |text: &str, absent| match text {
             "<none>" => Ok(absent),
-            number => number
-                .parse()
-                .map_err(|_| format!("{namespace}/{name} has `{}` replicas", beginning(number))),
+            number => number.parse().map_err(|_| format!("{namespace}/{name} has `{}` replicas", beginning(number))),
         };
         // One replica is the API's default; none ready is how a status without the field reads.
-        Ok(Replicas {
-            name: format!("{namespace}/{name}"),
-            wanted: count(wanted, 1)?,
-            ready: count(ready, 0)?,
-        })
+        Ok(Replicas { name: format!("{namespace}/{name}"), wanted: count(wanted, 1)?, ready: count(ready, 0)? })
     };
     lines.iter().map(replicas).collect()
 }
@@ -86,11 +74,7 @@ fn stateful_sets(lines: &[&str]) -> Result<Vec<Replicas>, String> {
 fn nodes(lines: &[&str]) -> Result<Vec<KubeNode>, String> {
     let starts: Vec<_> = (0..lines.len()).filter(|&at| lines[at].starts_with("node ")).collect();
     let ends = starts.iter().skip(1).copied().chain([lines.len()]);
-    starts
-        .iter()
-        .zip(ends)
-        .map(|(&start, end)| node(&lines[start..end]))
-        .collect()
+    starts.iter().zip(ends).map(|(&start, end)| node(&lines[start..end])).collect()
 }
 
 #[derive(Default, Deserialize)]
@@ -134,15 +118,9 @@ fn node(lines: &[&str]) -> Result<KubeNode, String> {
     let spec: Spec = part(lines, "spec")?;
     let conditions: Vec<Condition> = part(lines, "conditions")?;
     let info: Info = part(lines, "info")?;
-    let roles = labels
-        .keys()
-        .filter_map(|key| key.strip_prefix("node-role.kubernetes.io/"));
-    let kubelet = parse_version(&info.kubelet_version).ok_or_else(|| {
-        format!(
-            "the kubelet reports its version as `{}`",
-            beginning(&info.kubelet_version)
-        )
-    });
+    let roles = labels.keys().filter_map(|key| key.strip_prefix("node-role.kubernetes.io/"));
+    let kubelet = parse_version(&info.kubelet_version)
+        .ok_or_else(|| format!("the kubelet reports its version as `{}`", beginning(&info.kubelet_version)));
     Ok(KubeNode {
         name,
         roles: roles.filter(|role| !role.is_empty()).map(str::to_owned).collect(),
@@ -182,18 +160,12 @@ fn cordon_reason(spec: &Spec) -> Option<String> {
     if !spec.unschedulable {
         return None;
     }
-    let since = spec
-        .taints
-        .iter()
-        .filter(|taint| taint.key == CORDON_TAINT)
-        .find_map(|taint| taint.time_added.as_deref());
+    let since =
+        spec.taints.iter().filter(|taint| taint.key == CORDON_TAINT).find_map(|taint| taint.time_added.as_deref());
     let others = spec.taints.iter().map(|taint| taint.key.as_str());
     let others = others.filter(|key| *key != CORDON_TAINT && !key.starts_with("node-role.kubernetes.io/"));
-    let said: Vec<_> = since
-        .map(|time| format!("since {time}"))
-        .into_iter()
-        .chain(others.map(|key| format!("taint {key}")))
-        .collect();
+    let said: Vec<_> =
+        since.map(|time| format!("since {time}")).into_iter().chain(others.map(|key| format!("taint {key}"))).collect();
     if said.is_empty() { None } else { Some(said.join(", ")) }
 }
 

@@ -79,13 +79,7 @@ pub enum ApiSection {
 
 impl ApiSection {
     /// Everything.
-    pub const ALL: [Self; 5] = [
-        Self::Nodes,
-        Self::Kubeadm,
-        Self::Addons,
-        Self::KubeletConfigs,
-        Self::StatefulSets,
-    ];
+    pub const ALL: [Self; 5] = [Self::Nodes, Self::Kubeadm, Self::Addons, Self::KubeletConfigs, Self::StatefulSets];
 
     /// The word that the script knows it by.
     pub fn word(self) -> &'static str {

@@ -45,9 +45,7 @@ pub(super) fn read(lines: &[&str]) -> Result<Option<EtcdProcess>, String> {
         server_version,
         cluster_version: version(|answer| &answer.etcdcluster),
         config_digest: seen(
-            value(lines, "digest")
-                .map(str::to_owned)
-                .ok_or("its configuration file is not there".to_owned()),
+            value(lines, "digest").map(str::to_owned).ok_or("its configuration file is not there".to_owned()),
         ),
     }))
 }
@@ -66,9 +64,7 @@ impl Settings<'_> {
             return Ok(last("set", key).map(str::to_owned));
         };
         if values(self.lines, "conf").next().is_none() {
-            return Err(format!(
-                "etcd is configured by {file}, where none of its settings could be read"
-            ));
+            return Err(format!("etcd is configured by {file}, where none of its settings could be read"));
         }
         Ok(last("conf", key).map(str::to_owned))
     }
@@ -83,8 +79,7 @@ impl Settings<'_> {
 
     fn number(&self, key: &str, default: u64) -> Result<u64, String> {
         let text = self.text(key, || Ok(default.to_string()))?;
-        text.parse()
-            .map_err(|_| format!("{key} is `{}`, which is not a number", beginning(&text)))
+        text.parse().map_err(|_| format!("{key} is `{}`, which is not a number", beginning(&text)))
     }
 
     fn quota(&self) -> Result<u64, String> {
@@ -121,11 +116,7 @@ impl Settings<'_> {
 
 fn rest_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(key)?;
-    if rest.is_empty() {
-        Some("")
-    } else {
-        rest.strip_prefix(' ').map(str::trim)
-    }
+    if rest.is_empty() { Some("") } else { rest.strip_prefix(' ').map(str::trim) }
 }
 
 #[derive(Clone, Deserialize)]
@@ -172,18 +163,10 @@ mod tests {
     #[test]
     fn a_running_one_without_settings_has_etcds_defaults() {
         let version = r#"version {"etcdserver":"3.3.25","etcdcluster":"3.3.0"}"#;
-        let etcd = process(&[
-            "running yes",
-            "cwd /srv",
-            version,
-            r#"v2 {"action":"get","node":{"dir":true}}"#,
-        ]);
+        let etcd = process(&["running yes", "cwd /srv", version, r#"v2 {"action":"get","node":{"dir":true}}"#]);
         assert_eq!(etcd.name, Seen::Known("default".to_owned()));
         assert_eq!(etcd.data_dir, Seen::Known("/srv/default.etcd".to_owned()));
-        assert_eq!(
-            (etcd.heartbeat_ms, etcd.election_ms),
-            (Seen::Known(100), Seen::Known(1000))
-        );
+        assert_eq!((etcd.heartbeat_ms, etcd.election_ms), (Seen::Known(100), Seen::Known(1000)));
         assert_eq!(etcd.quota_bytes, Seen::Known(2_147_483_648));
         assert_eq!((etcd.enable_v2, etcd.v2_keys), (Seen::Known(true), Seen::Known(false)));
         assert_eq!(etcd.cluster_version, Seen::Known(Version::new(3, 3, 0)));
@@ -196,25 +179,13 @@ mod tests {
         let version = r#"version {"etcdserver":"3.5.16","etcdcluster":"3.5.0"}"#;
         let etcd = process(&["running yes", "set enable-v2 true", version, keys]);
         assert_eq!(etcd.v2_keys, Seen::Known(true));
-        let later = process(&[
-            "running yes",
-            r#"version {"etcdserver":"3.6.11","etcdcluster":"3.6.0"}"#,
-        ]);
-        assert_eq!(
-            (later.enable_v2, later.v2_keys),
-            (Seen::Known(false), Seen::Known(false))
-        );
+        let later = process(&["running yes", r#"version {"etcdserver":"3.6.11","etcdcluster":"3.6.0"}"#]);
+        assert_eq!((later.enable_v2, later.v2_keys), (Seen::Known(false), Seen::Known(false)));
     }
 
     #[test]
     fn a_stopped_one_is_known_by_its_configuration_only() {
-        let etcd = process(&[
-            "running no",
-            "set name a",
-            "set name b",
-            "set quota-backend-bytes -1",
-            "digest 00",
-        ]);
+        let etcd = process(&["running no", "set name a", "set name b", "set quota-backend-bytes -1", "digest 00"]);
         assert_eq!(etcd.name, Seen::Known("b".to_owned()));
         assert_eq!(etcd.quota_bytes, Seen::Known(u64::MAX));
         assert!(etcd.heartbeat_ms.known().is_none());
@@ -224,12 +195,7 @@ mod tests {
 
     #[test]
     fn a_configuration_file_hides_flags_and_environment() {
-        let lines = [
-            "running yes",
-            "set config-file /etc/etcd.yml",
-            "set name flag",
-            "conf name file",
-        ];
+        let lines = ["running yes", "set config-file /etc/etcd.yml", "set name flag", "conf name file"];
         assert_eq!(process(&lines).name, Seen::Known("file".to_owned()));
         assert!(process(&lines[..3]).name.known().is_none());
     }

@@ -24,12 +24,7 @@ pub(super) fn cluster_configuration(lines: &[&str]) -> Result<KubeadmConfig, Str
     }
     let version = version.ok_or("kubeadm-config says no kubernetesVersion")?;
     let parsed = parse_version(&version).ok_or_else(|| format!("kubernetesVersion `{version}` is not a version"))?;
-    Ok(KubeadmConfig {
-        version: parsed,
-        endpoint,
-        external_etcd: external,
-        etcd_image_tag: image_tag,
-    })
+    Ok(KubeadmConfig { version: parsed, endpoint, external_etcd: external, etcd_image_tag: image_tag })
 }
 
 /// Keeps the path of keys by indentation.
@@ -51,18 +46,11 @@ impl Reader {
         };
         self.above.retain(|(above, _)| *above < indent);
         self.above.push((indent, key.trim_matches(['"', '\'']).to_owned()));
-        let path = self
-            .above
-            .iter()
-            .map(|(_, key)| key.as_str())
-            .collect::<Vec<_>>()
-            .join(".");
+        let path = self.above.iter().map(|(_, key)| key.as_str()).collect::<Vec<_>>().join(".");
         let value = scalar(value);
         // `{}` is an empty map in any style; a full one would hide keys from this reader.
         if path.starts_with("etcd") && value.starts_with(['{', '&', '*', '|', '>']) && value != "{}" {
-            return Err(format!(
-                "kubeadm-config writes `{path}` in a style that is not read here"
-            ));
+            return Err(format!("kubeadm-config writes `{path}` in a style that is not read here"));
         }
         Ok(Some((path, value)))
     }

@@ -79,10 +79,7 @@ pub struct Facts {
 impl Facts {
     /// The machine called `name`, when it answered.
     pub fn machine(&self, name: &NodeName) -> Option<&MachineFacts> {
-        self.nodes
-            .iter()
-            .find(|node| &node.name == name)
-            .and_then(|node| node.machine.known())
+        self.nodes.iter().find(|node| &node.name == name).and_then(|node| node.machine.known())
     }
 }
 

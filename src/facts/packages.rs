@@ -13,9 +13,8 @@ pub(super) fn read(answer: &Answer<'_>) -> (Seen<PackageManager>, BTreeMap<Strin
         Ok(lines) => lines,
         Err(why) => return (Seen::Unknown(why), BTreeMap::new()),
     };
-    let mut packages: BTreeMap<_, _> = values(lines, "asked")
-        .map(|name| (name.to_owned(), not_installed(candidates(answer, name))))
-        .collect();
+    let mut packages: BTreeMap<_, _> =
+        values(lines, "asked").map(|name| (name.to_owned(), not_installed(candidates(answer, name)))).collect();
     for line in values(lines, "package") {
         let mut words = line.splitn(4, ' ');
         let (Some(name), Some(want), Some(state)) = (words.next(), words.next(), words.next()) else {
@@ -34,19 +33,12 @@ fn manager(lines: &[&str]) -> Result<PackageManager, String> {
         Some("apt") => Ok(PackageManager::Apt),
         Some("dnf") => Ok(PackageManager::Dnf),
         Some("zypper") => Ok(PackageManager::Zypper),
-        other => Err(format!(
-            "the probe told of no package manager that is known here ({})",
-            other.unwrap_or("none")
-        )),
+        other => Err(format!("the probe told of no package manager that is known here ({})", other.unwrap_or("none"))),
     }
 }
 
 fn not_installed(candidates: Seen<Vec<String>>) -> PackageFacts {
-    PackageFacts {
-        installed: None,
-        held: false,
-        candidates,
-    }
+    PackageFacts { installed: None, held: false, candidates }
 }
 
 /// What dpkg was interrupted at is neither installed nor absent, and must not look like the bare version.
@@ -94,10 +86,7 @@ mod tests {
             "",
         );
         assert_eq!(packages.keys().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
-        assert_eq!(
-            (packages["a"].installed.as_deref(), packages["a"].held),
-            (Some("1.2.3-00"), true)
-        );
+        assert_eq!((packages["a"].installed.as_deref(), packages["a"].held), (Some("1.2.3-00"), true));
         assert_eq!((packages["b"].installed.as_deref(), packages["b"].held), (None, false));
         assert_eq!(packages["c"].installed, None);
         assert_eq!(packages["d"].installed.as_deref(), Some("1.2.3-00 (half-configured)"));
@@ -110,13 +99,7 @@ mod tests {
             " manager apt\n asked a\n asked b\n",
             "@@ candidates\n failed http://x\n candidate a 2.0-1\n candidate a 1.0-1\n candidate a 2.0-1\n@@ end candidates ok\n",
         );
-        assert_eq!(
-            packages["a"].candidates,
-            Seen::Known(vec!["2.0-1".to_owned(), "1.0-1".to_owned()])
-        );
-        assert_eq!(
-            packages["b"].candidates,
-            Seen::Unknown("a package source did not answer: http://x".to_owned())
-        );
+        assert_eq!(packages["a"].candidates, Seen::Known(vec!["2.0-1".to_owned(), "1.0-1".to_owned()]));
+        assert_eq!(packages["b"].candidates, Seen::Unknown("a package source did not answer: http://x".to_owned()));
     }
 }

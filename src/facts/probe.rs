@@ -32,12 +32,7 @@ pub fn parse(stdout: &str) -> Result<MachineFacts, ProbeError> {
     let windlass = answer.section("windlass").unwrap_or(&[]);
     let (package_manager, packages) = packages::read(&answer);
     Ok(MachineFacts {
-        hostname: identity
-            .clone()
-            .ok()
-            .and_then(|lines| value(lines, "hostname"))
-            .unwrap_or_default()
-            .to_owned(),
+        hostname: identity.clone().ok().and_then(|lines| value(lines, "hostname")).unwrap_or_default().to_owned(),
         machine_id: seen(identity.clone().and_then(|lines| word(lines, "machine-id"))),
         boot_id: seen(identity.clone().and_then(|lines| word(lines, "boot-id"))),
         os: seen(identity.and_then(os)),
@@ -64,9 +59,7 @@ pub fn clock_ms(stdout: &str) -> Option<i64> {
 }
 
 fn word(lines: &[&str], key: &str) -> Result<String, String> {
-    value(lines, key)
-        .map(str::to_owned)
-        .ok_or_else(|| format!("the machine has no {key}"))
+    value(lines, key).map(str::to_owned).ok_or_else(|| format!("the machine has no {key}"))
 }
 
 fn os(lines: &[&str]) -> Result<Os, String> {
@@ -75,11 +68,7 @@ fn os(lines: &[&str]) -> Result<Os, String> {
         text.map(|text| text.trim_matches(['"', '\'']).to_owned())
     };
     let id = field("ID").ok_or("/etc/os-release has no ID")?;
-    Ok(Os {
-        id,
-        version: field("VERSION_ID").unwrap_or_default(),
-        pretty: field("PRETTY_NAME").unwrap_or_default(),
-    })
+    Ok(Os { id, version: field("VERSION_ID").unwrap_or_default(), pretty: field("PRETTY_NAME").unwrap_or_default() })
 }
 
 /// Lines of `disk PATH BLOCK-SIZE BLOCKS FREE-BLOCKS`.
@@ -89,10 +78,7 @@ fn disks(lines: &[&str]) -> BTreeMap<String, Disk> {
         let path = words.next()?.to_owned();
         let mut number = || words.next()?.parse::<u64>().ok();
         let (size, total, free) = (number()?, number()?, number()?);
-        let disk = Disk {
-            free_bytes: free.checked_mul(size)?,
-            total_bytes: total.checked_mul(size)?,
-        };
+        let disk = Disk { free_bytes: free.checked_mul(size)?, total_bytes: total.checked_mul(size)? };
         Some((path, disk))
     };
     values(lines, "disk").filter_map(disk).collect()
@@ -104,9 +90,7 @@ fn kubelet(lines: &[&str]) -> Result<Option<Version>, String> {
     }
     let text = value(lines, "version").unwrap_or_default();
     let version = text.strip_prefix("Kubernetes ").and_then(parse_version);
-    version
-        .map(Some)
-        .ok_or_else(|| format!("the running kubelet calls its version `{}`", beginning(text)))
+    version.map(Some).ok_or_else(|| format!("the running kubelet calls its version `{}`", beginning(text)))
 }
 
 fn static_pods(lines: &[&str]) -> Result<BTreeMap<String, String>, String> {
@@ -123,10 +107,7 @@ fn containers(lines: &[&str]) -> Result<Vec<Container>, String> {
     }
     let container = |line: &str| {
         let (name, image) = line.split_once(' ').unwrap_or((line, ""));
-        Container {
-            name: name.to_owned(),
-            image: image.to_owned(),
-        }
+        Container { name: name.to_owned(), image: image.to_owned() }
     };
     Ok(values(lines, "container").map(container).collect())
 }
@@ -160,14 +141,8 @@ struct CriImage {
 fn crictl(text: &str) -> Result<Vec<Container>, String> {
     let list: CriList = serde_json::from_str(text).map_err(|error| format!("crictl's list cannot be read: {error}"))?;
     let container = |container: CriContainer| {
-        let CriImage {
-            image,
-            user_specified_image: asked,
-        } = container.image;
-        Container {
-            name: container.metadata.name,
-            image: if asked.is_empty() { image } else { asked },
-        }
+        let CriImage { image, user_specified_image: asked } = container.image;
+        Container { name: container.metadata.name, image: if asked.is_empty() { image } else { asked } }
     };
     Ok(list.containers.into_iter().map(container).collect())
 }
@@ -197,10 +172,7 @@ fn certificates(lines: &[&str]) -> Result<Vec<Certificate>, String> {
     let certificate = |line: &str| {
         let (path, end) = line.split_once(' ').unwrap_or((line, ""));
         let not_after = end_of_certificate(end).ok_or_else(|| format!("{path} does not tell when it ends: {end}"))?;
-        Ok(Certificate {
-            path: path.to_owned(),
-            not_after,
-        })
+        Ok(Certificate { path: path.to_owned(), not_after })
     };
     values(lines, "certificate").map(certificate).collect()
 }

@@ -22,9 +22,7 @@ fn a_control_plane_in_the_middle_of_an_upgrade() {
     assert_eq!(machine.package_manager, Seen::Known(PackageManager::Apt));
     let kubeadm = &machine.packages["kubeadm"];
     assert_eq!((kubeadm.installed.as_deref(), kubeadm.held), (Some("1.21.14-00"), true));
-    let newest_first = ["1.22.17-00", "1.21.14-00", "1.20.15-00", "1.20.2-00"]
-        .map(str::to_owned)
-        .to_vec();
+    let newest_first = ["1.22.17-00", "1.21.14-00", "1.20.15-00", "1.20.2-00"].map(str::to_owned).to_vec();
     assert_eq!(kubeadm.candidates, Seen::Known(newest_first));
     assert_eq!(machine.packages["cri-tools"].installed, None);
     assert_eq!(machine.kubelet_running, Seen::Known(Some(Version::new(1, 20, 2))));
@@ -32,14 +30,7 @@ fn a_control_plane_in_the_middle_of_an_upgrade() {
     let pods = machine.static_pods.known().unwrap();
     assert_eq!(pods["kube-scheduler"], "k8s.gcr.io/kube-scheduler:v1.21.14");
     assert_eq!(pods.len(), 3);
-    assert!(
-        machine
-            .containers
-            .known()
-            .unwrap()
-            .iter()
-            .any(|container| container.name == "kube-apiserver")
-    );
+    assert!(machine.containers.known().unwrap().iter().any(|container| container.name == "kube-apiserver"));
     assert_eq!(machine.etcd, Seen::Known(None));
     assert_eq!((machine.token, machine.lock), (0, None));
 }
@@ -50,10 +41,7 @@ fn its_room_and_its_certificates() {
     assert_eq!(machine.disks["/var/lib"].total_bytes, 4096 * 66_053_021);
     assert!(!machine.disks.contains_key("/var/lib/etcd"));
     let certificates = machine.certificates.known().unwrap();
-    let apiserver = certificates
-        .iter()
-        .find(|c| c.path == "/etc/kubernetes/pki/apiserver.crt")
-        .unwrap();
+    let apiserver = certificates.iter().find(|c| c.path == "/etc/kubernetes/pki/apiserver.crt").unwrap();
     assert_eq!(apiserver.not_after.to_string(), "2027-11-22T19:39:02Z");
     assert!(certificates.iter().any(|c| c.path == "/etc/kubernetes/admin.conf"));
 }
@@ -65,20 +53,14 @@ fn an_etcd_member_ahead_of_its_cluster() {
     assert!(etcd.running);
     assert_eq!(etcd.name, Seen::Known("etcd1".to_owned()));
     assert_eq!(etcd.data_dir, Seen::Known("/var/lib/etcd/default".to_owned()));
-    assert_eq!(
-        (&etcd.heartbeat_ms, &etcd.election_ms),
-        (&Seen::Known(250), &Seen::Known(2500))
-    );
+    assert_eq!((&etcd.heartbeat_ms, &etcd.election_ms), (&Seen::Known(250), &Seen::Known(2500)));
     assert_eq!(etcd.server_version, Seen::Known(Version::new(3, 5, 16)));
     assert_eq!(etcd.cluster_version, Seen::Known(Version::new(3, 4, 0)));
     assert_eq!(etcd.enable_v2, Seen::Known(false));
     assert_eq!(etcd.config_digest.known().unwrap().len(), 64);
     assert_eq!(machine.kubelet_running, Seen::Known(None));
     assert_eq!(machine.api_server, Seen::Known(None));
-    assert!(
-        machine.containers.known().is_none(),
-        "no runtime is there, which is not the same as nothing running"
-    );
+    assert!(machine.containers.known().is_none(), "no runtime is there, which is not the same as nothing running");
 }
 
 #[test]
@@ -86,27 +68,14 @@ fn a_worker_runs_no_api_server() {
     let machine = parse(WORKER).unwrap();
     assert_eq!(machine.api_server, Seen::Known(None));
     assert_eq!(machine.static_pods, Seen::Known(BTreeMap::new()));
-    assert!(
-        machine
-            .containers
-            .known()
-            .unwrap()
-            .iter()
-            .any(|container| container.name == "kube-proxy")
-    );
-    assert_eq!(
-        machine.packages["kubelet"].candidates,
-        Seen::Unknown("not asked".to_owned())
-    );
+    assert!(machine.containers.known().unwrap().iter().any(|container| container.name == "kube-proxy"));
+    assert_eq!(machine.packages["kubelet"].candidates, Seen::Unknown("not asked".to_owned()));
 }
 
 #[test]
 fn what_was_not_asked_or_not_seen_is_unknown() {
     let machine = parse("@@ kubelet\n@@ end kubelet unseen systemctl is not here\n@@ done\n").unwrap();
-    assert_eq!(
-        machine.kubelet_running,
-        Seen::Unknown("systemctl is not here".to_owned())
-    );
+    assert_eq!(machine.kubelet_running, Seen::Unknown("systemctl is not here".to_owned()));
     assert_eq!(machine.etcd, Seen::Unknown("not asked".to_owned()));
     assert_eq!(machine.package_manager, Seen::Unknown("not asked".to_owned()));
     assert!(machine.disks.is_empty());
@@ -114,13 +83,8 @@ fn what_was_not_asked_or_not_seen_is_unknown() {
 
 #[test]
 fn a_certificate_that_openssl_cannot_read_is_not_passed_over() {
-    let machine = section(
-        "certificates",
-        &[
-            "certificate /a notAfter=Nov  9 19:28:36 2036 GMT",
-            "certificate /b unreadable",
-        ],
-    );
+    let machine =
+        section("certificates", &["certificate /a notAfter=Nov  9 19:28:36 2036 GMT", "certificate /b unreadable"]);
     assert!(matches!(machine.certificates, Seen::Unknown(why) if why.starts_with("/b does not tell")));
 }
 
@@ -137,22 +101,14 @@ fn crictl_is_read_where_there_is_no_containerd() {
     let list = r#"crictl {"containers":[{"metadata":{"name":"etcd","attempt":1},"image":{"image":"sha256:0","userSpecifiedImage":"etcd:3"}},
         {"metadata":{"name":"web"},"image":{"image":"web:1"}}]}"#;
     let machine = section("containers", &[&list.replace('\n', " ")]);
-    let found = machine
-        .containers
-        .known()
-        .unwrap()
-        .iter()
-        .map(|c| (c.name.as_str(), c.image.as_str()));
+    let found = machine.containers.known().unwrap().iter().map(|c| (c.name.as_str(), c.image.as_str()));
     assert_eq!(found.collect::<Vec<_>>(), [("etcd", "etcd:3"), ("web", "web:1")]);
 }
 
 #[test]
 fn the_clock_is_read_at_the_middle() {
     assert_eq!(clock_ms("@@ clock 1000\n@@ clock 3000\n@@ done\n"), Some(2000));
-    assert_eq!(
-        clock_ms("@@ clock -9223372036854775808\n@@ clock 9223372036854775807\n@@ done\n"),
-        None
-    );
+    assert_eq!(clock_ms("@@ clock -9223372036854775808\n@@ clock 9223372036854775807\n@@ done\n"), None);
     assert_eq!(clock_ms("@@ done\n"), None);
 }
 

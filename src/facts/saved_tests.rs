@@ -43,15 +43,8 @@ fn status() -> impl Strategy<Value = MemberStatus> {
 
 fn member() -> impl Strategy<Value = EtcdMember> {
     let node = prop::option::of("[a-z]{1,5}".prop_map(|name| NodeName::new(name).unwrap()));
-    (
-        any::<u64>(),
-        any::<String>(),
-        any::<Vec<String>>(),
-        any::<bool>(),
-        node,
-        seen(status()),
-    )
-        .prop_map(|(id, name, urls, learner, node, status)| EtcdMember {
+    (any::<u64>(), any::<String>(), any::<Vec<String>>(), any::<bool>(), node, seen(status())).prop_map(
+        |(id, name, urls, learner, node, status)| EtcdMember {
             id,
             name,
             peer_urls: urls.clone(),
@@ -59,69 +52,36 @@ fn member() -> impl Strategy<Value = EtcdMember> {
             learner,
             node,
             status,
-        })
+        },
+    )
 }
 
 /// Real machines, with what varies most made arbitrary.
 fn machine() -> impl Strategy<Value = MachineFacts> {
-    let package = (
-        prop::option::of(any::<String>()),
-        any::<bool>(),
-        seen(any::<Vec<String>>()),
-    )
-        .prop_map(|(installed, held, candidates)| PackageFacts {
-            installed,
-            held,
-            candidates,
-        });
+    let package = (prop::option::of(any::<String>()), any::<bool>(), seen(any::<Vec<String>>()))
+        .prop_map(|(installed, held, candidates)| PackageFacts { installed, held, candidates });
     let packages = prop::collection::btree_map(any::<String>(), package, 0..4);
     let kubelet = seen(prop::option::of(version()));
-    (
-        0..PROBES.len(),
-        packages,
-        seen(any::<i64>()),
-        kubelet,
-        any::<u64>(),
-        prop::option::of(any::<String>()),
-    )
-        .prop_map(|(which, packages, clock_skew_ms, kubelet_running, token, lock)| {
+    (0..PROBES.len(), packages, seen(any::<i64>()), kubelet, any::<u64>(), prop::option::of(any::<String>())).prop_map(
+        |(which, packages, clock_skew_ms, kubelet_running, token, lock)| {
             let machine = probe::parse(PROBES[which]).unwrap();
-            MachineFacts {
-                packages,
-                clock_skew_ms,
-                kubelet_running,
-                token,
-                lock,
-                ..machine
-            }
-        })
+            MachineFacts { packages, clock_skew_ms, kubelet_running, token, lock, ..machine }
+        },
+    )
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
     let nodes = prop::collection::vec(("[a-z][a-z0-9]{0,8}", seen(machine())), 0..4);
-    let etcd = (
-        any::<u64>(),
-        prop::collection::vec(member(), 0..3),
-        prop::collection::vec(any::<(u64, String)>(), 0..2),
-    );
+    let etcd =
+        (any::<u64>(), prop::collection::vec(member(), 0..3), prop::collection::vec(any::<(u64, String)>(), 0..2));
     // To the microsecond; the file keeps nanoseconds.
     let time = 0i64..4_000_000_000_000_000;
     (time, any::<String>(), nodes, seen(Just(())), seen(etcd)).prop_map(|(time, cluster, nodes, api, etcd)| {
-        let node = |(name, machine): (String, _)| NodeFacts {
-            name: NodeName::new(name).unwrap(),
-            machine,
-        };
+        let node = |(name, machine): (String, _)| NodeFacts { name: NodeName::new(name).unwrap(), machine };
         let asked = NodeName::new("cp1").unwrap();
         let known = |(cluster_id, members, alarms): (u64, Vec<EtcdMember>, Vec<(u64, String)>)| {
-            let alarms = alarms
-                .into_iter()
-                .map(|(member_id, kind)| Alarm { member_id, kind })
-                .collect();
-            EtcdFacts {
-                cluster_id,
-                members,
-                alarms,
-            }
+            let alarms = alarms.into_iter().map(|(member_id, kind)| Alarm { member_id, kind }).collect();
+            EtcdFacts { cluster_id, members, alarms }
         };
         Facts {
             format: FORMAT,
@@ -154,10 +114,7 @@ fn empty() -> Facts {
 #[test]
 fn another_format_is_named_before_anything_else_is_read() {
     let error = from_json(r#"{"format": 2, "what": "ever"}"#).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "these facts have format 2, and this Windlass reads format 1; take them again"
-    );
+    assert_eq!(error.to_string(), "these facts have format 2, and this Windlass reads format 1; take them again");
     assert!(matches!(from_json("{}"), Err(FactsError::NotFacts(_))));
     assert!(matches!(from_json("not JSON"), Err(FactsError::NotFacts(_))));
 }

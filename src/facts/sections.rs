@@ -28,10 +28,7 @@ pub(super) struct Answer<'a> {
 impl<'a> Answer<'a> {
     /// Takes `stdout` apart. What came before the first marker (a login message) is skipped.
     pub(super) fn read(stdout: &'a str) -> Result<Self, AnswerError> {
-        let mut answer = Answer {
-            clock: Vec::new(),
-            sections: BTreeMap::new(),
-        };
+        let mut answer = Answer { clock: Vec::new(), sections: BTreeMap::new() };
         let mut lines = Vec::new();
         let mut framed = false;
         for line in stdout.lines() {
@@ -48,11 +45,7 @@ impl<'a> Answer<'a> {
             }
             answer.mark(marker, &mut lines);
         }
-        if framed {
-            Err(AnswerError::CutShort)
-        } else {
-            Err(AnswerError::Foreign(beginning(stdout)))
-        }
+        if framed { Err(AnswerError::CutShort) } else { Err(AnswerError::Foreign(beginning(stdout))) }
     }
 
     fn mark(&mut self, marker: &'a str, lines: &mut Vec<&'a str>) {
@@ -89,9 +82,7 @@ pub(super) fn value<'a>(lines: &[&'a str], key: &str) -> Option<&'a str> {
 
 /// The rests of all lines that begin with the word `key`.
 pub(super) fn values<'a>(lines: &[&'a str], key: &str) -> impl Iterator<Item = &'a str> {
-    lines
-        .iter()
-        .filter_map(move |line| line.strip_prefix(key)?.strip_prefix(' '))
+    lines.iter().filter_map(move |line| line.strip_prefix(key)?.strip_prefix(' '))
 }
 
 /// A parser's answer as something seen or not.
@@ -104,11 +95,7 @@ pub(super) fn seen<T>(result: Result<T, String>) -> Seen<T> {
 
 /// The first words of a text that is not what it should be, for a message.
 pub(super) fn beginning(text: &str) -> String {
-    text.trim()
-        .chars()
-        .take(80)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.trim().chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -127,13 +114,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_its_end_is_refused() {
-        assert_eq!(
-            Answer::read("@@ a\n x\n@@ end a ok\n").unwrap_err(),
-            AnswerError::CutShort
-        );
-        assert_eq!(
-            Answer::read("sudo: no\ntty").unwrap_err(),
-            AnswerError::Foreign("sudo: no tty".to_owned())
-        );
+        assert_eq!(Answer::read("@@ a\n x\n@@ end a ok\n").unwrap_err(), AnswerError::CutShort);
+        assert_eq!(Answer::read("sudo: no\ntty").unwrap_err(), AnswerError::Foreign("sudo: no tty".to_owned()));
     }
 }

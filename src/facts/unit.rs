@@ -48,11 +48,7 @@ pub fn report(printed: &str) -> Result<UnitReport, NotAReport> {
         _ => return Err(wrong()),
     };
     let size = word("size").and_then(|size| size.parse().ok()).ok_or_else(wrong)?;
-    Ok(UnitReport {
-        state,
-        log: log.to_owned(),
-        size,
-    })
+    Ok(UnitReport { state, log: log.to_owned(), size })
 }
 
 #[cfg(test)]
@@ -60,9 +56,7 @@ mod tests {
     use super::*;
 
     fn read(printed: &str) -> Option<(UnitState, u64, String)> {
-        report(printed)
-            .ok()
-            .map(|report| (report.state, report.size, report.log))
+        report(printed).ok().map(|report| (report.state, report.size, report.log))
     }
 
     #[test]
@@ -71,31 +65,20 @@ mod tests {
         assert_eq!(read("state never\nsize 0\n"), Some((UnitState::Never, 0, none())));
         assert_eq!(read("state running\nsize 12\n"), Some((UnitState::Running, 12, none())));
         assert_eq!(read("state gone\nsize 12\n"), Some((UnitState::Gone, 12, none())));
-        assert_eq!(
-            read("state exited\nrc 137\nsize 1\n"),
-            Some((UnitState::Exited(137), 1, none()))
-        );
+        assert_eq!(read("state exited\nrc 137\nsize 1\n"), Some((UnitState::Exited(137), 1, none())));
     }
 
     #[test]
     fn a_log_is_taken_as_it_is() {
         let printed = "state exited\nrc 0\nsize 20\nlog\nstate never\n\nlog\nend";
-        assert_eq!(
-            read(printed),
-            Some((UnitState::Exited(0), 20, "state never\n\nlog\nend".to_owned()))
-        );
+        assert_eq!(read(printed), Some((UnitState::Exited(0), 20, "state never\n\nlog\nend".to_owned())));
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for printed in [
-            "",
-            "state\n",
-            "state odd\nsize 1\n",
-            "state exited\nsize 1\n",
-            "state never\n",
-            "log\nstate never",
-        ] {
+        for printed in
+            ["", "state\n", "state odd\nsize 1\n", "state exited\nsize 1\n", "state never\n", "log\nstate never"]
+        {
             assert_eq!(read(printed), None, "{printed}");
         }
     }

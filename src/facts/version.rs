@@ -18,13 +18,7 @@ pub fn parse_version(text: &str) -> Option<Version> {
     let (major, rest) = number(text)?;
     let (minor, rest) = number(rest.strip_prefix('.')?)?;
     let (patch, rest) = number(rest.strip_prefix('.')?)?;
-    Some(Version {
-        major,
-        minor,
-        patch,
-        pre: pre_release(rest),
-        build: BuildMetadata::EMPTY,
-    })
+    Some(Version { major, minor, patch, pre: pre_release(rest), build: BuildMetadata::EMPTY })
 }
 
 /// The version in an image's tag: `k8s.gcr.io/etcd:3.4.13-0` → 3.4.13.
@@ -47,9 +41,7 @@ fn pre_release(rest: &str) -> Prerelease {
     if !["alpha.", "beta.", "rc."].iter().any(|stage| word.starts_with(stage)) {
         return Prerelease::EMPTY;
     }
-    let end = word
-        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '.'))
-        .unwrap_or(word.len());
+    let end = word.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(word.len());
     Prerelease::new(&word[..end]).unwrap_or(Prerelease::EMPTY)
 }
 
@@ -82,16 +74,7 @@ mod tests {
 
     #[test]
     fn what_is_no_version_is_none() {
-        for text in [
-            "",
-            "v",
-            "1.21",
-            "latest",
-            "x1.2.3",
-            "1..2",
-            "99999999999999999999.1.2",
-            ":1.2.3",
-        ] {
+        for text in ["", "v", "1.21", "latest", "x1.2.3", "1..2", "99999999999999999999.1.2", ":1.2.3"] {
             assert_eq!(parse_version(text), None, "{text}");
         }
     }
@@ -99,14 +82,8 @@ mod tests {
     #[test]
     fn an_image_is_read_by_its_tag() {
         let version = |image| image_version(image).map(|v| v.to_string());
-        assert_eq!(
-            version("k8s.gcr.io/kube-apiserver:v1.21.14").as_deref(),
-            Some("1.21.14")
-        );
-        assert_eq!(
-            version("registry.local:5000/etcd:3.5.16-0@sha256:00").as_deref(),
-            Some("3.5.16")
-        );
+        assert_eq!(version("k8s.gcr.io/kube-apiserver:v1.21.14").as_deref(), Some("1.21.14"));
+        assert_eq!(version("registry.local:5000/etcd:3.5.16-0@sha256:00").as_deref(), Some("3.5.16"));
         assert_eq!(version("registry.local:5000/etcd"), None);
         assert_eq!(version("coredns@sha256:00"), None);
     }

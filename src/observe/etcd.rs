@@ -27,17 +27,9 @@ pub async fn etcd(remote: &dyn Remote, inventory: &Inventory) -> Seen<EtcdFacts>
         .buffered(AT_ONCE)
         .collect()
         .await;
-    let mut members: Vec<_> = list
-        .members
-        .into_iter()
-        .map(|member| with_status(member, &answers))
-        .collect();
+    let mut members: Vec<_> = list.members.into_iter().map(|member| with_status(member, &answers)).collect();
     members.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-    Seen::Known(EtcdFacts {
-        cluster_id: list.cluster_id,
-        members,
-        alarms: list.alarms,
-    })
+    Seen::Known(EtcdFacts { cluster_id: list.cluster_id, members, alarms: list.alarms })
 }
 
 async fn first_list(remote: &dyn Remote, inventory: &Inventory) -> Result<MemberList, String> {
@@ -60,31 +52,12 @@ fn with_status(member: ListedMember, answers: &Answers) -> EtcdMember {
         Some((node, status)) => (Some(node), Seen::Known(status)),
         None => (None, Seen::Unknown(missing(answers))),
     };
-    let ListedMember {
-        id,
-        name,
-        peer_urls,
-        client_urls,
-        learner,
-    } = member;
-    EtcdMember {
-        id,
-        name,
-        peer_urls,
-        client_urls,
-        learner,
-        node,
-        status,
-    }
+    let ListedMember { id, name, peer_urls, client_urls, learner } = member;
+    EtcdMember { id, name, peer_urls, client_urls, learner, node, status }
 }
 
 fn missing(answers: &Answers) -> String {
-    let silent = answers
-        .iter()
-        .filter_map(|(node, answer)| Some(format!("{node}: {}", answer.as_ref().err()?)));
+    let silent = answers.iter().filter_map(|(node, answer)| Some(format!("{node}: {}", answer.as_ref().err()?)));
     let silent: Vec<_> = silent.collect();
-    format!(
-        "no machine of the inventory answered as this member ({})",
-        all_or("all answered as others", &silent)
-    )
+    format!("no machine of the inventory answered as this member ({})", all_or("all answered as others", &silent))
 }

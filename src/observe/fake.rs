@@ -39,15 +39,8 @@ impl Remote for FakeRemote {
                 stdout: String::new(),
                 stderr: "one\nsudo: a password is required\n".to_owned(),
             }),
-            Some(text) => Ok(Output {
-                status: 0,
-                stdout: text.clone(),
-                stderr: String::new(),
-            }),
-            None => Err(RemoteError::NotStarted {
-                node: node.clone(),
-                cause: "connection refused".into(),
-            }),
+            Some(text) => Ok(Output { status: 0, stdout: text.clone(), stderr: String::new() }),
+            None => Err(RemoteError::NotStarted { node: node.clone(), cause: "connection refused".into() }),
         }
     }
 
@@ -77,10 +70,7 @@ impl Remote for FakeRemote {
 }
 
 fn silent(node: &NodeName) -> RemoteError {
-    RemoteError::Etcd {
-        node: node.clone(),
-        what: "deadline exceeded".to_owned(),
-    }
+    RemoteError::Etcd { node: node.clone(), what: "deadline exceeded".to_owned() }
 }
 
 /// A clock that is one second later each time it is read.

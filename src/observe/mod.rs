@@ -55,11 +55,7 @@ impl Ask {
     /// The packages to look up on `node`.
     pub fn packages(&self, node: &Node) -> Vec<String> {
         let kubernetes = node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Worker);
-        let mut packages = if kubernetes {
-            self.kubernetes_packages.clone()
-        } else {
-            Vec::new()
-        };
+        let mut packages = if kubernetes { self.kubernetes_packages.clone() } else { Vec::new() };
         if node.roles.contains(&Role::Etcd) {
             packages.extend(self.etcd_packages.iter().cloned());
         }
@@ -75,14 +71,7 @@ pub async fn observe(remote: &dyn Remote, clock: &dyn Clock, inventory: &Invento
         .collect()
         .await;
     let (api, etcd) = join(first_api(remote, inventory, &nodes), etcd(remote, inventory)).await;
-    Facts {
-        format: FORMAT,
-        taken_at: clock.now(),
-        cluster: inventory.name.clone(),
-        nodes,
-        api,
-        etcd,
-    }
+    Facts { format: FORMAT, taken_at: clock.now(), cluster: inventory.name.clone(), nodes, api, etcd }
 }
 
 async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, ask: &Ask, node: &Node) -> NodeFacts {
@@ -90,14 +79,8 @@ async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, 
     if ask.candidates {
         sections.push(Section::Candidates);
     }
-    let look = Look {
-        sections,
-        packages: ask.packages(node),
-    };
-    NodeFacts {
-        name: node.name.clone(),
-        machine: machine(remote, clock, inventory, node, &look).await,
-    }
+    let look = Look { sections, packages: ask.packages(node) };
+    NodeFacts { name: node.name.clone(), machine: machine(remote, clock, inventory, node, &look).await }
 }
 
 /// The call that asks the API through `api.sh`; with `only`, the nodes are that one node.
@@ -105,10 +88,7 @@ pub fn api_call(sections: &[ApiSection], only: Option<&NodeName>) -> Call {
     let words: Vec<_> = sections.iter().map(|section| section.word()).collect();
     let mut args = vec![words.join(","), ADMIN_KUBECONFIG.to_owned()];
     args.extend(only.map(|node| node.as_str().to_owned()));
-    Call {
-        script: Script::Api,
-        args,
-    }
+    Call { script: Script::Api, args }
 }
 
 /// Asks the API server of the control plane `via`; with `only`, the nodes are that one node (none when it is not there).
@@ -132,10 +112,7 @@ pub async fn api(
 async fn first_api(remote: &dyn Remote, inventory: &Inventory, nodes: &[NodeFacts]) -> Seen<ApiFacts> {
     let mut reasons = Vec::new();
     for node in inventory.with_role(Role::ControlPlane) {
-        let machine = nodes
-            .iter()
-            .find(|facts| facts.name == node.name)
-            .map(|facts| &facts.machine);
+        let machine = nodes.iter().find(|facts| facts.name == node.name).map(|facts| &facts.machine);
         let why = match machine.map(api_server_of) {
             Some(Ok(())) => match api(remote, &node.name, &ApiSection::ALL, None).await {
                 Seen::Known(facts) => return Seen::Known(facts),
@@ -183,11 +160,7 @@ fn reason(error: &dyn Error) -> String {
 }
 
 fn all_or(nothing: &str, reasons: &[String]) -> String {
-    if reasons.is_empty() {
-        nothing.to_owned()
-    } else {
-        reasons.join("; ")
-    }
+    if reasons.is_empty() { nothing.to_owned() } else { reasons.join("; ") }
 }
 
 #[cfg(test)]

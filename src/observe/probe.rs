@@ -24,19 +24,12 @@ pub fn probe_call(inventory: &Inventory, node: &Node, look: &Look) -> Call {
     let sections: Vec<_> = look.sections.iter().map(|section| section.word()).collect();
     let mut args = vec![listed(&sections), listed(&look.packages)];
     args.extend(etcd_arguments(inventory, node));
-    Call {
-        script: Script::Probe,
-        args,
-    }
+    Call { script: Script::Probe, args }
 }
 
 fn listed(words: &[impl AsRef<str>]) -> String {
     let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
-    if words.is_empty() {
-        "-".to_owned()
-    } else {
-        words.join(",")
-    }
+    if words.is_empty() { "-".to_owned() } else { words.join(",") }
 }
 
 /// Service, environment file, CA, certificate, key, port. A member in a static pod has neither of the first two.
@@ -49,14 +42,7 @@ fn etcd_arguments(inventory: &Inventory, node: &Node) -> [String; 6] {
         _ => return std::array::from_fn(|_| absent()),
     };
     let port = etcd.client_port.to_string();
-    [
-        service,
-        env_file,
-        etcd.ca.to_string(),
-        etcd.cert.to_string(),
-        etcd.key.to_string(),
-        port,
-    ]
+    [service, env_file, etcd.ca.to_string(), etcd.cert.to_string(), etcd.key.to_string(), port]
 }
 
 /// Probes one machine in one round trip, and compares its clock with the operator's at the middle of it.
@@ -74,10 +60,7 @@ pub async fn machine(
     };
     let after = clock.now();
     match probe::parse(&stdout) {
-        Ok(machine) => Seen::Known(MachineFacts {
-            clock_skew_ms: skew(&stdout, before, after),
-            ..machine
-        }),
+        Ok(machine) => Seen::Known(MachineFacts { clock_skew_ms: skew(&stdout, before, after), ..machine }),
         Err(error) => Seen::Unknown(super::reason(&error)),
     }
 }

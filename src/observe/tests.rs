@@ -76,13 +76,7 @@ fn status(member_id: u64) -> MemberStatus {
 }
 
 fn listed(id: u64, name: &str) -> ListedMember {
-    ListedMember {
-        id,
-        name: name.to_owned(),
-        peer_urls: Vec::new(),
-        client_urls: Vec::new(),
-        learner: false,
-    }
+    ListedMember { id, name: name.to_owned(), peer_urls: Vec::new(), client_urls: Vec::new(), learner: false }
 }
 
 /// cp1's API server is not ready; cp2's answers its probe but then no call; cp3's answers; w1 asks sudo for a password;
@@ -100,11 +94,7 @@ fn remote() -> FakeRemote {
         apis: BTreeMap::from([("cp3", API.to_owned())]),
         lists: BTreeMap::from([(
             "etcd2",
-            MemberList {
-                cluster_id: 7,
-                members: vec![listed(22, "etcd2"), listed(11, "etcd1")],
-                alarms: Vec::new(),
-            },
+            MemberList { cluster_id: 7, members: vec![listed(22, "etcd2"), listed(11, "etcd1")], alarms: Vec::new() },
         )]),
         statuses: BTreeMap::from([("etcd2", status(22))]),
         ..FakeRemote::default()
@@ -131,21 +121,14 @@ async fn every_machine_is_asked_once_and_stays_in_its_place() {
     let names: Vec<_> = facts.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(names, ["etcd1", "etcd2", "cp1", "cp2", "cp3", "w1"]);
     let asked = remote.asked.lock().unwrap();
-    let probed: Vec<_> = asked
-        .iter()
-        .filter(|(_, call)| call.script == Script::Probe)
-        .map(|(node, _)| node)
-        .collect();
+    let probed: Vec<_> = asked.iter().filter(|(_, call)| call.script == Script::Probe).map(|(node, _)| node).collect();
     assert_eq!(probed, ["etcd1", "etcd2", "cp1", "cp2", "cp3", "w1"]);
 }
 
 #[tokio::test]
 async fn what_cannot_be_reached_is_unknown_with_its_reason() {
     let facts = look(&remote()).await;
-    assert_eq!(
-        unknown(&facts.nodes[0].machine),
-        "could not reach etcd1: connection refused"
-    );
+    assert_eq!(unknown(&facts.nodes[0].machine), "could not reach etcd1: connection refused");
     let sudo = unknown(&facts.nodes[5].machine);
     assert_eq!(sudo, "the script ended with status 1: sudo: a password is required");
 }
@@ -156,39 +139,22 @@ async fn the_next_api_server_is_asked_when_one_does_not_answer() {
     let facts = look(&remote).await;
     assert_eq!(facts.api.known().unwrap().asked.as_str(), "cp3");
     let asked = remote.asked.lock().unwrap();
-    let apis: Vec<_> = asked
-        .iter()
-        .filter(|(_, call)| call.script == Script::Api)
-        .map(|(node, _)| node)
-        .collect();
+    let apis: Vec<_> = asked.iter().filter(|(_, call)| call.script == Script::Api).map(|(node, _)| node).collect();
     assert_eq!(apis, ["cp2", "cp3"], "cp1 is not ready, which its probe said already");
 }
 
 #[tokio::test]
 async fn without_any_api_server_every_reason_is_told() {
-    let facts = look(&FakeRemote {
-        apis: BTreeMap::new(),
-        ..remote()
-    })
-    .await;
+    let facts = look(&FakeRemote { apis: BTreeMap::new(), ..remote() }).await;
     let why = unknown(&facts.api);
-    assert!(
-        why.starts_with("cp1: it answers as 1.21.14 but is not ready: etcd failed; cp2: could not reach"),
-        "{why}"
-    );
+    assert!(why.starts_with("cp1: it answers as 1.21.14 but is not ready: etcd failed; cp2: could not reach"), "{why}");
 }
 
 #[tokio::test]
 async fn a_silent_member_is_listed_without_a_status() {
     let facts = look(&remote()).await;
     let etcd = facts.etcd.known().unwrap();
-    assert_eq!(
-        etcd.members
-            .iter()
-            .map(|member| member.name.as_str())
-            .collect::<Vec<_>>(),
-        ["etcd1", "etcd2"]
-    );
+    assert_eq!(etcd.members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>(), ["etcd1", "etcd2"]);
     let why = unknown(&etcd.members[0].status);
     assert!(why.contains("etcd1: etcd on etcd1: deadline exceeded"), "{why}");
     assert_eq!(etcd.members[1].node.as_ref().map(NodeName::as_str), Some("etcd2"));
@@ -201,10 +167,7 @@ async fn the_clock_is_compared_at_the_middle_of_the_round_trip() {
     let node = inventory.node(&NodeName::new("cp3").unwrap()).unwrap();
     let theirs = facts::probe::clock_ms(CP1).unwrap();
     let clock = FakeClock(AtomicI64::new(theirs));
-    let look = Look {
-        sections: vec![Section::Identity],
-        packages: Vec::new(),
-    };
+    let look = Look { sections: vec![Section::Identity], packages: Vec::new() };
     let seen = machine(&remote(), &clock, &inventory, node, &look).await;
     assert_eq!(seen.known().unwrap().clock_skew_ms, Seen::Known(-500));
 }
@@ -213,17 +176,11 @@ async fn the_clock_is_compared_at_the_middle_of_the_round_trip() {
 fn the_probe_is_told_of_etcd_only_where_it_runs() {
     let mut inventory = inventory();
     let call = |inventory: &Inventory, node: usize| {
-        let look = Look {
-            sections: vec![Section::Packages, Section::Etcd],
-            packages: vec!["a".into(), "b".into()],
-        };
+        let look = Look { sections: vec![Section::Packages, Section::Etcd], packages: vec!["a".into(), "b".into()] };
         probe_call(inventory, &inventory.nodes[node], &look).args.join(" ")
     };
     let pki = "/pki/ca.crt /pki/client.crt /pki/client.key 2379";
-    assert_eq!(
-        call(&inventory, 0),
-        format!("packages,etcd a,b etcd /etc/default/etcd {pki}")
-    );
+    assert_eq!(call(&inventory, 0), format!("packages,etcd a,b etcd /etc/default/etcd {pki}"));
     assert_eq!(call(&inventory, 2), "packages,etcd a,b - - - - - -");
     inventory.etcd.topology = Topology::Stacked;
     assert_eq!(call(&inventory, 2), format!("packages,etcd a,b - - {pki}"));
@@ -237,8 +194,5 @@ fn packages_follow_roles() {
     assert_eq!(ask.packages(&inventory.nodes[0]), ["etcd-server", "etcd-client"]);
     assert_eq!(ask.packages(&inventory.nodes[5]), ["kubeadm", "kubelet", "kubectl"]);
     let only = NodeName::new("w1").unwrap();
-    assert_eq!(
-        api_call(&[ApiSection::Ready], Some(&only)).args,
-        ["readyz", ADMIN_KUBECONFIG, "w1"]
-    );
+    assert_eq!(api_call(&[ApiSection::Ready], Some(&only)).args, ["readyz", ADMIN_KUBECONFIG, "w1"]);
 }
