@@ -46,10 +46,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         let unit = unit.ok_or_else(|| DurationError::Unitless(number.to_owned()))?;
         let worth = take_unit(&mut units, unit)?;
         let number = number.parse::<u64>().map_err(|_| DurationError::Long)?;
-        seconds = number
-            .checked_mul(worth)
-            .and_then(|more| seconds.checked_add(more))
-            .ok_or(DurationError::Long)?;
+        seconds = number.checked_mul(worth).and_then(|more| seconds.checked_add(more)).ok_or(DurationError::Long)?;
         rest = &tail[unit.len_utf8()..];
     }
     Ok(Duration::from_secs(seconds))
@@ -100,11 +97,7 @@ pub fn bytes(bytes: u64) -> String {
     let mut size = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if size < 1024.0 {
-            return if unit == "B" {
-                format!("{bytes} B")
-            } else {
-                format!("{size:.1} {unit}")
-            };
+            return if unit == "B" { format!("{bytes} B") } else { format!("{size:.1} {unit}") };
         }
         size /= 1024.0;
     }
@@ -115,13 +108,8 @@ pub fn bytes(bytes: u64) -> String {
 pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Two slips in a word of six letters, never more than three: beyond that a suggestion is a guess.
     let most = (word.chars().count() / 3).clamp(1, 3);
-    let measured = words
-        .into_iter()
-        .map(|other| (strsim::damerau_levenshtein(word, other), other));
-    measured
-        .filter(|(distance, _)| *distance <= most)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, other)| other)
+    let measured = words.into_iter().map(|other| (strsim::damerau_levenshtein(word, other), other));
+    measured.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance).map(|(_, other)| other)
 }
 
 /// `a`, `a and b`, `a, b and c`; with `or` as well, or whatever `last` joins with.
@@ -138,11 +126,7 @@ pub fn list<T: AsRef<str>>(items: &[T], last: &str) -> String {
 
 /// `1 node`, `3 nodes`.
 pub fn count(number: usize, noun: &str) -> String {
-    if number == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{number} {noun}s")
-    }
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// `word` between backticks, fit for one line of a message: control characters escaped, the middle of a long one left out.
@@ -151,24 +135,12 @@ pub fn quoted(word: &str) -> String {
     const MOST: usize = 60;
     let letters: Vec<char> = word.chars().collect();
     let show = |part: &[char]| -> String {
-        part.iter()
-            .flat_map(|c| {
-                if is_printable(*c) {
-                    vec![*c]
-                } else {
-                    c.escape_unicode().collect()
-                }
-            })
-            .collect()
+        part.iter().flat_map(|c| if is_printable(*c) { vec![*c] } else { c.escape_unicode().collect() }).collect()
     };
     if letters.len() <= MOST {
         format!("`{}`", show(&letters))
     } else {
-        format!(
-            "`{}…{}`",
-            show(&letters[..MOST / 2]),
-            show(&letters[letters.len() - MOST / 4..])
-        )
+        format!("`{}…{}`", show(&letters[..MOST / 2]), show(&letters[letters.len() - MOST / 4..]))
     }
 }
 
@@ -224,10 +196,7 @@ mod tests {
         assert_eq!(list::<&str>(&[], "or"), "");
         assert_eq!(list(&["a"], "or"), "a");
         assert_eq!(list(&["a", "b", "c"], "or"), "a, b or c");
-        assert_eq!(
-            (count(1, "node"), count(3, "node")),
-            ("1 node".to_owned(), "3 nodes".to_owned())
-        );
+        assert_eq!((count(1, "node"), count(3, "node")), ("1 node".to_owned(), "3 nodes".to_owned()));
     }
 
     #[test]

@@ -69,10 +69,7 @@ fn fleet() -> Fleet {
 
 async fn call(fleet: &Fleet, script: Script, args: &[&str]) -> Output {
     let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-    fleet
-        .call(&name("w2"), &Call { script, args })
-        .await
-        .expect("an answer")
+    fleet.call(&name("w2"), &Call { script, args }).await.expect("an answer")
 }
 
 /// A token that the node has not seen yet, and a name for a run that it has not seen either.
@@ -90,17 +87,7 @@ async fn a_unit_runs_once_and_its_end_is_told() {
     let fleet = fleet();
     let (token, run) = fresh(&fleet).await;
     let hard = "a b\n'$HOME' %n \\ \"";
-    let start = [
-        &token,
-        &run,
-        "one",
-        "run",
-        "sh",
-        "-c",
-        "sleep 2; printf '<%s>' \"$1\"; exit 7",
-        "x",
-        hard,
-    ];
+    let start = [&token, &run, "one", "run", "sh", "-c", "sleep 2; printf '<%s>' \"$1\"; exit 7", "x", hard];
     let answer = call(&fleet, Script::UnitStart, &start).await;
     assert_eq!(answer.status, 0, "{answer:?}");
     let running = report(&call(&fleet, Script::UnitStatus, &[&run, "one"]).await.stdout).expect("a report");
@@ -120,24 +107,13 @@ async fn a_unit_runs_once_and_its_end_is_told() {
 async fn a_unit_outlives_the_connection() {
     let first = fleet();
     let (token, run) = fresh(&first).await;
-    let start = [
-        &token,
-        &run,
-        "long",
-        "run",
-        "sh",
-        "-c",
-        "sleep 3; echo written; echo more",
-    ];
+    let start = [&token, &run, "long", "run", "sh", "-c", "sleep 3; echo written; echo more"];
     assert_eq!(call(&first, Script::UnitStart, &start).await.status, 0);
     first.close().await;
     drop(first);
     let second = fleet();
     let ended = report(&call(&second, Script::UnitWait, &[&run, "long", "30", "0"]).await.stdout).expect("a report");
-    assert_eq!(
-        (ended.state, ended.log.as_str()),
-        (UnitState::Exited(0), "written\nmore\n")
-    );
+    assert_eq!((ended.state, ended.log.as_str()), (UnitState::Exited(0), "written\nmore\n"));
     for time in second.timings().so_far() {
         eprintln!("{time:?}");
     }
@@ -167,31 +143,19 @@ async fn a_file_arrives_whole() {
     let file = Utf8PathBuf::try_from(folder.path().join("file")).expect("a path");
     let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     std::fs::write(&file, &bytes).expect("written");
-    let sum: String = sha2::Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sum: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let put = |name: &str, size: usize| Call {
         script: Script::PutFile,
         args: vec![token.clone(), name.to_owned(), sum.clone(), size.to_string()],
     };
     let since = Instant::now();
     let target = format!("files/{run}");
-    let sent = fleet
-        .send(&name("w2"), &put(&target, bytes.len()), &file)
-        .await
-        .expect("an answer");
+    let sent = fleet.send(&name("w2"), &put(&target, bytes.len()), &file).await.expect("an answer");
     eprintln!("12 MB in {:?}", since.elapsed());
     assert_eq!(sent.status, 0, "{sent:?}");
-    let short = fleet
-        .send(&name("w2"), &put(&target, bytes.len() + 1), &file)
-        .await
-        .expect("an answer");
+    let short = fleet.send(&name("w2"), &put(&target, bytes.len() + 1), &file).await.expect("an answer");
     assert_eq!(short.status, 8, "{short:?}");
-    let outside = fleet
-        .send(&name("w2"), &put("../x", bytes.len()), &file)
-        .await
-        .expect("an answer");
+    let outside = fleet.send(&name("w2"), &put("../x", bytes.len()), &file).await.expect("an answer");
     assert_eq!(outside.status, 2, "{outside:?}");
 }
 
@@ -236,8 +200,5 @@ async fn etcd_answers_and_its_snapshot_is_read_back() {
     let mut ids: Vec<u64> = members.members.iter().map(|member| member.id).collect();
     ids.sort_unstable();
     assert_eq!(contents.members, ids);
-    assert!(matches!(
-        fleet.etcd_snapshot(&etcd, &into).await,
-        Err(RemoteError::Local { .. })
-    ));
+    assert!(matches!(fleet.etcd_snapshot(&etcd, &into).await, Err(RemoteError::Local { .. })));
 }

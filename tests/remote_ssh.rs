@@ -39,15 +39,10 @@ impl Server {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("sshd-").tempdir().expect("a folder");
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|l| l.local_addr())
-            .expect("a port")
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
         for key in ["host", "other_host", "user", "other_user"] {
             let file = folder.path().join(key);
-            run(Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(file));
+            run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file));
         }
         let at = folder.path().display();
         let config = format!(
@@ -68,11 +63,7 @@ impl Server {
         let server = Self { sshd, port, folder };
         server.knows("known_hosts", "host");
         let ready = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-        assert!(
-            eventually(ready),
-            "sshd listens: {:?}",
-            std::fs::read_to_string(server.folder.path().join("log"))
-        );
+        assert!(eventually(ready), "sshd listens: {:?}", std::fs::read_to_string(server.folder.path().join("log")));
         Some(server)
     }
 
@@ -132,14 +123,8 @@ impl Server {
     fn signal(&self, signal: &str) {
         let mut parents = vec![self.sshd.id().to_string()];
         while let Some(parent) = parents.pop() {
-            let listed = Command::new("ps")
-                .args(["--ppid", &parent, "-o", "pid=,comm="])
-                .output()
-                .expect("ps runs");
-            for line in String::from_utf8_lossy(&listed.stdout)
-                .lines()
-                .filter(|line| line.contains("sshd"))
-            {
+            let listed = Command::new("ps").args(["--ppid", &parent, "-o", "pid=,comm="]).output().expect("ps runs");
+            for line in String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.contains("sshd")) {
                 let pid = line.split_whitespace().next().unwrap_or_default().to_owned();
                 let _ = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
                 parents.push(pid);
@@ -168,10 +153,7 @@ fn name(word: &str) -> NodeName {
 }
 
 fn call(script: Script, args: &[&str]) -> Call {
-    Call {
-        script,
-        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-    }
+    Call { script, args: args.iter().map(|arg| (*arg).to_owned()).collect() }
 }
 
 fn status_call() -> Call {
@@ -203,9 +185,7 @@ async fn a_script_answers() {
     let here = name("here");
     let answer = fleet.call(&here, &status_call()).await.expect("an answer");
     assert_eq!((answer.status, answer.stdout.as_str()), (0, "state never\nsize 0\n"));
-    let taken = fleet
-        .call(&here, &call(Script::LockTake, &["1", "{\"a\": \"it's $HOME\"}", "me"]))
-        .await;
+    let taken = fleet.call(&here, &call(Script::LockTake, &["1", "{\"a\": \"it's $HOME\"}", "me"])).await;
     assert_eq!(taken.expect("an answer").status, 0);
     let kept = std::fs::read_to_string(server.folder.path().join("node/lock")).expect("a lock");
     assert_eq!(kept, "{\"a\": \"it's $HOME\"}\n");
@@ -217,18 +197,10 @@ async fn a_file_is_sent() {
     let Some(server) = Server::start() else { return };
     let file = server.base().join("known_hosts");
     let size = std::fs::metadata(&file).expect("a file").len().to_string();
-    let sum = Command::new("sha256sum")
-        .arg(&file)
-        .output()
-        .expect("sha256sum runs")
-        .stdout;
+    let sum = Command::new("sha256sum").arg(&file).output().expect("sha256sum runs").stdout;
     let sum = String::from_utf8(sum).expect("text");
     let put = call(Script::PutFile, &["3", "files/a-b.txt", &sum[..64], &size]);
-    let answer = server
-        .fleet()
-        .send(&name("here"), &put, &file)
-        .await
-        .expect("an answer");
+    let answer = server.fleet().send(&name("here"), &put, &file).await.expect("an answer");
     assert_eq!(answer.status, 0, "{answer:?}");
     let there = std::fs::read(server.folder.path().join("node/files/a-b.txt")).expect("the file");
     assert_eq!(there, std::fs::read(&file).expect("the file"));
@@ -248,14 +220,7 @@ async fn host_keys_are_checked() {
     let mut lax = server.inventory();
     lax.ssh.strict_host_keys = false;
     let fleet = Fleet::new(&lax, server.base()).expect("a fleet");
-    assert_eq!(
-        fleet
-            .call(&name("here"), &status_call())
-            .await
-            .expect("an answer")
-            .status,
-        0
-    );
+    assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
 }
 
 #[tokio::test]
@@ -269,37 +234,21 @@ async fn why_a_node_cannot_be_reached_is_told() {
         eprintln!("{trouble:?}");
         trouble.reason
     };
-    assert_eq!(
-        reason(&|i| i.ssh.identity = Some("other_user".into())).await,
-        Reason::PermissionDenied
-    );
+    assert_eq!(reason(&|i| i.ssh.identity = Some("other_user".into())).await, Reason::PermissionDenied);
     assert_eq!(reason(&|i| i.ssh.port = 1).await, Reason::Refused);
     let nowhere = Address::new("no-such-host.invalid").expect("an address");
-    assert_eq!(
-        reason(&|i| i.nodes[0].address = nowhere.clone()).await,
-        Reason::Unresolved
-    );
+    assert_eq!(reason(&|i| i.nodes[0].address = nowhere.clone()).await, Reason::Unresolved);
     // TEST-NET-1 (RFC 5737): no host has it. Where even its packets are refused, that is told instead.
     let silent = Address::new("192.0.2.1").expect("an address");
     let silence = reason(&|i| i.nodes[0].address = silent.clone()).await;
-    assert!(
-        matches!(silence, Reason::TimedOut | Reason::NoRoute | Reason::Refused),
-        "{silence:?}"
-    );
+    assert!(matches!(silence, Reason::TimedOut | Reason::NoRoute | Reason::Refused), "{silence:?}");
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_in_a_call_leaves_it_in_doubt_soon() {
     let Some(server) = Server::start() else { return };
     let fleet = server.fleet();
-    assert_eq!(
-        fleet
-            .call(&name("here"), &status_call())
-            .await
-            .expect("an answer")
-            .status,
-        0
-    );
+    assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
     let endless = endless_call(&server);
     let since = Instant::now();
     let hang = async {
@@ -319,24 +268,13 @@ async fn a_server_that_hangs_in_a_call_leaves_it_in_doubt_soon() {
 async fn a_server_that_hangs_before_a_call_leaves_it_not_started() {
     let Some(server) = Server::start() else { return };
     let fleet = server.fleet();
-    assert_eq!(
-        fleet
-            .call(&name("here"), &status_call())
-            .await
-            .expect("an answer")
-            .status,
-        0
-    );
+    assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
     server.signal("STOP");
-    let _ = Command::new("kill")
-        .args(["-STOP", &server.sshd.id().to_string()])
-        .status();
+    let _ = Command::new("kill").args(["-STOP", &server.sshd.id().to_string()]).status();
     let since = Instant::now();
     let trouble = not_started(fleet.call(&name("here"), &status_call()).await);
     let took = since.elapsed();
-    let _ = Command::new("kill")
-        .args(["-CONT", &server.sshd.id().to_string()])
-        .status();
+    let _ = Command::new("kill").args(["-CONT", &server.sshd.id().to_string()]).status();
     eprintln!("noticed after {took:?}: {trouble:?}");
     // As above, and then one new connection's 2 s.
     assert!(took < Duration::from_secs(10), "{took:?}");
@@ -346,32 +284,11 @@ async fn a_server_that_hangs_before_a_call_leaves_it_not_started() {
 async fn a_lost_session_is_opened_again() {
     let Some(server) = Server::start() else { return };
     let fleet = server.fleet();
-    assert_eq!(
-        fleet
-            .call(&name("here"), &status_call())
-            .await
-            .expect("an answer")
-            .status,
-        0
-    );
+    assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
     server.signal("KILL");
-    assert_eq!(
-        fleet
-            .call(&name("here"), &status_call())
-            .await
-            .expect("an answer")
-            .status,
-        0
-    );
+    assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
     fleet.close().await;
-    assert_eq!(
-        fleet
-            .call(&name("here"), &status_call())
-            .await
-            .expect("an answer")
-            .status,
-        0
-    );
+    assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
 }
 
 #[tokio::test]
@@ -393,28 +310,14 @@ async fn a_connection_cut_in_a_call_leaves_it_in_doubt() {
 async fn no_folder_nor_process_is_left_behind() {
     let Some(server) = Server::start() else { return };
     let fleet = server.fleet();
-    assert_eq!(
-        fleet
-            .call(&name("here"), &status_call())
-            .await
-            .expect("an answer")
-            .status,
-        0
-    );
+    assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
     let shown = format!("{fleet:?}");
-    let folder = shown
-        .split('"')
-        .find(|part| part.contains("/wl-"))
-        .map(Utf8PathBuf::from)
-        .expect("its folder");
+    let folder = shown.split('"').find(|part| part.contains("/wl-")).map(Utf8PathBuf::from).expect("its folder");
     assert!(folder.exists());
     drop(fleet);
     assert!(eventually(|| !folder.exists()));
     let masters = || {
-        let listed = Command::new("ps")
-            .args(["ax", "-o", "args="])
-            .output()
-            .expect("ps runs");
+        let listed = Command::new("ps").args(["ax", "-o", "args="]).output().expect("ps runs");
         String::from_utf8_lossy(&listed.stdout).contains(folder.as_str())
     };
     assert!(eventually(|| !masters()));

@@ -66,8 +66,8 @@ async fn carry_out(
 ) -> Result<(), Failure> {
     let fleet = Fleet::new(inventory, Utf8Path::new(".")).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
     let live = std::io::stdout().is_terminal().then(Live::default);
-    let plain = Plain::default();
-    let reporter: &dyn Reporter = live.as_ref().map_or(&plain as &dyn Reporter, |live| live);
+    let lines = Plain::default();
+    let reporter: &dyn Reporter = live.as_ref().map_or(&lines as &dyn Reporter, |live| live);
     let interrupts = Arc::new(Interrupts::default());
     count_interrupts(Arc::clone(&interrupts));
     let meter = Meter::start(clock);
@@ -95,7 +95,10 @@ async fn carry_out(
     let spent = meter.spent(clock);
     fleet.close().await;
     if let Outcome::WasRaised = outcome? {
-        anstream::println!("plan {} was carried out before, and the cluster is as it left it: nothing was changed", plan.id);
+        anstream::println!(
+            "plan {} was carried out before, and the cluster is as it left it: nothing was changed",
+            plan.id
+        );
     } else {
         anstream::println!("plan {} is carried out: {}", plan.id, targets(plan));
         anstream::println!("{}", report::spent(&spent, &times));
@@ -105,17 +108,16 @@ async fn carry_out(
 
 fn targets(plan: &Plan) -> String {
     let named = [("Kubernetes", &plan.kubernetes), ("etcd", &plan.etcd)];
-    let at: Vec<String> =
-        named.iter().filter_map(|(what, raise)| raise.as_ref().map(|raise| format!("{what} is at {}", raise.to))).collect();
+    let at: Vec<String> = named
+        .iter()
+        .filter_map(|(what, raise)| raise.as_ref().map(|raise| format!("{what} is at {}", raise.to)))
+        .collect();
     at.join(", ")
 }
 
 fn again(arguments: &Arguments) -> String {
-    let mut command = format!("windlass upgrade apply {}", arguments.plan);
-    if let Some(inventory) = &arguments.inventory {
-        command += &format!(" -i {inventory}");
-    }
-    command
+    let inventory = arguments.inventory.as_ref().map_or_else(String::new, |path| format!(" -i {path}"));
+    format!("windlass upgrade apply {}{inventory}", arguments.plan)
 }
 
 fn read_plan(path: &Utf8Path) -> Result<Plan, Failure> {
@@ -174,7 +176,8 @@ fn operator() -> Operator {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let file = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "somebody".to_owned());
-    let host = file("/proc/sys/kernel/hostname").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "somewhere".to_owned());
+    let host =
+        file("/proc/sys/kernel/hostname").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "somewhere".to_owned());
     let machine = file("/etc/machine-id").unwrap_or_else(|| host.clone());
     Operator { name: format!("{user}@{host}"), machine }
 }

@@ -30,7 +30,8 @@ pub(super) fn read(path: &Utf8Path) -> Result<String, Failure> {
 /// Reads an inventory; its warnings go to stderr.
 pub(super) fn inventory(path: &Utf8Path) -> Result<ReadInventory, Failure> {
     let text = read(path)?;
-    let Parsed { value, warnings } = inventory::parse(&text).map_err(|found| refused("inventory", path, &text, &found))?;
+    let Parsed { value, warnings } =
+        inventory::parse(&text).map_err(|found| refused("inventory", path, &text, &found))?;
     warn(path, &text, &warnings);
     let absolute = camino::absolute_utf8(path).map_err(|error| Failure::of(Exit::InvalidFile, &error))?;
     let folder = absolute.parent().map(Utf8Path::to_owned).unwrap_or_default();
@@ -65,9 +66,8 @@ fn colour() -> bool {
 pub(super) fn write(path: &Utf8Path, content: &str) -> Result<(), Failure> {
     let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
     let written = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .permissions(std::fs::Permissions::from_mode(0o600))
-            .tempfile_in(folder)?;
+        let mut file =
+            tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
         file.write_all(content.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;

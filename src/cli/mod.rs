@@ -31,7 +31,7 @@ enum Command {
     Playbook(Check),
     /// Plan and carry out an upgrade
     #[command(subcommand)]
-    Upgrade(Upgrade),
+    Upgrade(Box<Upgrade>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,8 +72,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Inventory(Check::Check { file }) => check::inventory(&file),
         Command::Playbook(Check::Check { file }) => check::playbook(&file),
-        Command::Upgrade(Upgrade::Plan(arguments)) => plan::run(arguments).await,
-        Command::Upgrade(Upgrade::Apply(arguments)) => apply::run(arguments).await,
+        Command::Upgrade(upgrade) => match *upgrade {
+            Upgrade::Plan(arguments) => plan::run(arguments).await,
+            Upgrade::Apply(arguments) => apply::run(arguments).await,
+        },
     }
 }
 

@@ -126,7 +126,8 @@ fn playbooks(
     let (mut playbooks, mut digests) = (Vec::new(), BTreeMap::new());
     for &raised in raises {
         let etcd = raised == Raises::Etcd;
-        let (playbook, digest) = match given.iter().position(|(playbook, _)| (playbook.raises == Raises::Etcd) == etcd) {
+        let (playbook, digest) = match given.iter().position(|(playbook, _)| (playbook.raises == Raises::Etcd) == etcd)
+        {
             Some(at) => given.remove(at),
             None => along(raised)?,
         };

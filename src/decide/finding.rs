@@ -138,6 +138,11 @@ impl Finding {
 
     /// A node that was not reached.
     pub fn unreachable(subject: impl fmt::Display, detail: impl Into<String>) -> Self {
-        Self { severity: Severity::Unreachable, rule: Rule::Unreachable, subject: subject.to_string(), detail: detail.into() }
+        Self {
+            severity: Severity::Unreachable,
+            rule: Rule::Unreachable,
+            subject: subject.to_string(),
+            detail: detail.into(),
+        }
     }
 }

@@ -65,5 +65,6 @@ pub fn minor(version: &Version) -> String {
 
 /// How many minors `newer` is ahead of `older`; `None` across majors. Negative when it is behind.
 pub fn minors_apart(older: &Version, newer: &Version) -> Option<i64> {
-    (older.major == newer.major).then(|| i64::try_from(newer.minor).unwrap_or(i64::MAX) - i64::try_from(older.minor).unwrap_or(i64::MAX))
+    (older.major == newer.major)
+        .then(|| i64::try_from(newer.minor).unwrap_or(i64::MAX) - i64::try_from(older.minor).unwrap_or(i64::MAX))
 }

@@ -33,40 +33,24 @@ pub struct Complaint {
 impl Complaint {
     /// A complaint that refuses the document.
     pub fn error(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            span,
-            message: message.into(),
-            expected: None,
-            also: Vec::new(),
-            hint: None,
-        }
+        Self { severity: Severity::Error, span, message: message.into(), expected: None, also: Vec::new(), hint: None }
     }
 
     /// A complaint that does not.
     pub fn warning(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(span, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
     /// Says what was expected, or why not.
     #[must_use]
     pub fn expected(self, expected: impl Into<String>) -> Self {
-        Self {
-            expected: Some(expected.into()),
-            ..self
-        }
+        Self { expected: Some(expected.into()), ..self }
     }
 
     /// Says what to do.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// Points at another place too.
@@ -80,10 +64,7 @@ impl Complaint {
     pub fn position(&self, source: &str) -> (usize, usize) {
         let before = source.get(..self.span.start).unwrap_or(source);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 }
 
@@ -132,11 +113,7 @@ impl<'a> IntoIterator for &'a Complaints {
 impl fmt::Display for Complaints {
     /// The number of complaints only: [`Complaints::render`] has the text to show them in.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errors = self
-            .0
-            .iter()
-            .filter(|complaint| complaint.severity == Severity::Error)
-            .count();
+        let errors = self.0.iter().filter(|complaint| complaint.severity == Severity::Error).count();
         let of = |number, noun| crate::text::count(number, noun);
         match (errors, self.0.len() - errors) {
             (errors, 0) => f.write_str(&of(errors, "error")),

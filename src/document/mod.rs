@@ -52,10 +52,7 @@ pub fn read<T>(
 ) -> Result<Parsed<T>, Complaints> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(Complaints::sorted(
-            text,
-            errors.iter().map(|error| not_toml(error, text)).collect(),
-        ));
+        return Err(Complaints::sorted(text, errors.iter().map(|error| not_toml(error, text)).collect()));
     }
     let ledger = Ledger::default();
     if let Some(complaint) = other_format(document.get_ref(), format) {
@@ -63,19 +60,12 @@ pub fn read<T>(
     }
     // The document as a whole is pointed at by its first letter, not by all its lines.
     let value = Table::read(document.get_ref(), 0..0, &ledger, |table| {
-        table.need(
-            "format",
-            &format!("`format = {format}`, the first line of such a file"),
-            |_| Some(()),
-        );
+        table.need("format", &format!("`format = {format}`, the first line of such a file"), |_| Some(()));
         build(table)
     });
     let complaints = Complaints::sorted(text, ledger.into_inner());
     match value {
-        Some(value) if !complaints.refuse() => Ok(Parsed {
-            value,
-            warnings: complaints,
-        }),
+        Some(value) if !complaints.refuse() => Ok(Parsed { value, warnings: complaints }),
         _ => Err(complaints),
     }
 }
@@ -128,27 +118,15 @@ mod tests {
     #[test]
     fn numbers_are_read_in_every_base() {
         assert_eq!(messages("format = 0x1\nname = \"a\"\ncount = 0b1010"), [""; 0]);
-        assert_eq!(
-            messages("format = 1\nname = \"a\"\ncount = 0xff"),
-            ["`count` is out of range"]
-        );
-        assert_eq!(
-            messages("format = 1\nname = \"a\"\ncount = 99999999999999999999"),
-            ["`count` is out of range"]
-        );
-        assert_eq!(
-            messages("format = 1\nname = \"a\"\ncount = -1"),
-            ["`count` is out of range"]
-        );
+        assert_eq!(messages("format = 1\nname = \"a\"\ncount = 0xff"), ["`count` is out of range"]);
+        assert_eq!(messages("format = 1\nname = \"a\"\ncount = 99999999999999999999"), ["`count` is out of range"]);
+        assert_eq!(messages("format = 1\nname = \"a\"\ncount = -1"), ["`count` is out of range"]);
     }
 
     #[test]
     fn one_slip_is_one_complaint() {
         assert_eq!(messages("format = 1\nnmae = \"a\""), ["unknown key `nmae`"]);
-        assert_eq!(
-            messages("format = 1\ncolour = 1"),
-            ["missing key `name`", "nothing here has a `colour`"]
-        );
+        assert_eq!(messages("format = 1\ncolour = 1"), ["missing key `name`", "nothing here has a `colour`"]);
         assert_eq!(messages("format = 2\nnmae = \"a\""), ["this file is of format 2"]);
     }
 
@@ -164,16 +142,8 @@ mod tests {
     #[test]
     fn another_text_is_no_reason_to_panic() {
         let complaints = said("format = 1\nname = 1 # \u{e9}");
-        for other in [
-            "",
-            "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}",
-            "\n\n",
-        ] {
-            assert!(
-                complaints
-                    .render("a.toml", other, false)
-                    .starts_with("error: `name` cannot be a number")
-            );
+        for other in ["", "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", "\n\n"] {
+            assert!(complaints.render("a.toml", other, false).starts_with("error: `name` cannot be a number"));
         }
     }
 

@@ -16,11 +16,7 @@ impl Complaints {
         // A text that changed since it was read makes a place wrong, and must not make this panic.
         let placed = Self::sorted(source, self.iter().cloned().collect());
         let all: Vec<String> = placed.iter().map(one).collect();
-        if all.is_empty() {
-            String::new()
-        } else {
-            all.join("\n\n") + "\n"
-        }
+        if all.is_empty() { String::new() } else { all.join("\n\n") + "\n" }
     }
 }
 
@@ -39,17 +35,10 @@ impl Complaint {
         let snippet = Snippet::source(&source[lines.clone()])
             .line_start(source[..lines.start].matches('\n').count() + 1)
             .path(file)
-            .annotation(
-                AnnotationKind::Primary
-                    .span(within(&self.span))
-                    .label(self.expected.as_deref()),
-            )
+            .annotation(AnnotationKind::Primary.span(within(&self.span)).label(self.expected.as_deref()))
             .annotations(also);
         let hint = Level::HELP.with_name("hint");
-        let hint = self
-            .hint
-            .as_deref()
-            .map(|words| Group::with_title(hint.secondary_title(words)));
+        let hint = self.hint.as_deref().map(|words| Group::with_title(hint.secondary_title(words)));
         let what = level.primary_title(self.message.as_str()).element(snippet);
         [what].into_iter().chain(hint).collect()
     }

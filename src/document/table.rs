@@ -29,14 +29,7 @@ impl<'a> Table<'a> {
         ledger: &'a Ledger,
         build: impl FnOnce(&mut Self) -> T,
     ) -> T {
-        let mut table = Self {
-            entries,
-            span,
-            ledger,
-            asked: Vec::new(),
-            refused: Vec::new(),
-            missing: Vec::new(),
-        };
+        let mut table = Self { entries, span, ledger, asked: Vec::new(), refused: Vec::new(), missing: Vec::new() };
         let value = build(&mut table);
         table.complain_of_keys();
         value

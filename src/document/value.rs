@@ -54,10 +54,7 @@ impl<'a> Value<'a> {
 
     /// What `read` takes it for, together with its place.
     pub fn at<T>(&self, read: impl FnOnce(&Self) -> Option<T>) -> Option<At<T>> {
-        read(self).map(|value| At {
-            value,
-            span: self.span(),
-        })
+        read(self).map(|value| At { value, span: self.span() })
     }
 
     /// Adds a complaint.
@@ -78,10 +75,7 @@ impl<'a> Value<'a> {
 
     /// `true` or `false`.
     pub fn boolean(&self) -> Option<bool> {
-        self.toml
-            .get_ref()
-            .as_bool()
-            .or_else(|| self.mismatch("`true` or `false`"))
+        self.toml.get_ref().as_bool().or_else(|| self.mismatch("`true` or `false`"))
     }
 
     /// A whole number in `range`.
@@ -91,24 +85,17 @@ impl<'a> Value<'a> {
             return self.mismatch(&expected);
         }
         let number = super::integer(self.toml).and_then(|number| u64::try_from(number).ok());
-        number
-            .filter(|number| range.contains(number))
-            .or_else(|| self.out_of_range(&expected))
+        number.filter(|number| range.contains(number)).or_else(|| self.out_of_range(&expected))
     }
 
     /// A TCP port.
     pub fn port(&self) -> Option<u16> {
-        self.integer(1..=u64::from(u16::MAX))
-            .and_then(|port| u16::try_from(port).ok())
+        self.integer(1..=u64::from(u16::MAX)).and_then(|port| u16::try_from(port).ok())
     }
 
     /// A duration as people write it, in `range`.
     pub fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
-        let span = format!(
-            "from {} to {}",
-            text::show_duration(*range.start()),
-            text::show_duration(*range.end())
-        );
+        let span = format!("from {} to {}", text::show_duration(*range.start()), text::show_duration(*range.end()));
         let written = self.text_as(&format!("a duration {span}, as \"90s\", \"10m\" or \"1m30s\""))?;
         match text::parse_duration(written) {
             Ok(duration) if range.contains(&duration) => Some(duration),
@@ -131,11 +118,9 @@ impl<'a> Value<'a> {
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == written) {
             return Some(meaning.clone());
         }
-        let unknown = Complaint::error(
-            self.span(),
-            format!("unknown word {} for `{}`", text::quoted(written), self.key),
-        )
-        .expected(format!("expected {expected}"));
+        let unknown =
+            Complaint::error(self.span(), format!("unknown word {} for `{}`", text::quoted(written), self.key))
+                .expected(format!("expected {expected}"));
         self.refuse(match text::nearest(written, spellings) {
             Some(near) => unknown.hint(format!("did you mean `{near}`?")),
             None => unknown,

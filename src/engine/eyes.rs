@@ -41,19 +41,17 @@ impl Engine<'_> {
     }
 
     async fn ask_api(&self, asked: &ApiQuestion, lane: Option<&NodeName>) -> Seen<ApiFacts> {
-        match (asked.via, lane) {
-            (Via::Lane, Some(node)) => observe::api(self.remote, node, asked.sections, asked.node.as_ref()).await,
-            _ => {
-                let mut why = "there is no control plane".to_owned();
-                for node in self.other_control_planes(lane) {
-                    match observe::api(self.remote, &node.name, asked.sections, asked.node.as_ref()).await {
-                        Seen::Known(facts) => return Seen::Known(facts),
-                        Seen::Unknown(reason) => why = format!("{}: {reason}", node.name),
-                    }
-                }
-                Seen::Unknown(why)
+        if let (Via::Lane, Some(node)) = (asked.via, lane) {
+            return observe::api(self.remote, node, asked.sections, asked.node.as_ref()).await;
+        }
+        let mut why = "there is no control plane".to_owned();
+        for node in self.other_control_planes(lane) {
+            match observe::api(self.remote, &node.name, asked.sections, asked.node.as_ref()).await {
+                Seen::Known(facts) => return Seen::Known(facts),
+                Seen::Unknown(reason) => why = format!("{}: {reason}", node.name),
             }
         }
+        Seen::Unknown(why)
     }
 
     /// A control plane other than the lane's node whose API server answers.

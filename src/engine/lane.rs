@@ -9,8 +9,8 @@ use crate::decide::action::Action;
 use crate::decide::drift::Progress;
 use crate::decide::plan::{Lane, Placed, Stage, Step};
 use crate::error::{Exit, Failure};
-use crate::facts::ask::Section;
 use crate::facts::Seen;
+use crate::facts::ask::Section;
 use crate::inventory::NodeName;
 use crate::journal;
 use crate::observe;
@@ -114,11 +114,8 @@ impl Engine<'_> {
             Exit::Interrupted => format!("interrupted in step {step}"),
             _ => format!("lost {node} in step {step}"),
         };
-        let state = if begun {
-            "what was started on the node goes on there by itself"
-        } else {
-            "the step had not acted yet"
-        };
+        let state =
+            if begun { "what was started on the node goes on there by itself" } else { "the step had not acted yet" };
         Failure::new(exit, what).because(why).hint(format!("{state}; to go on, run `{}`", self.again))
     }
 }

@@ -53,7 +53,8 @@ impl Engine<'_> {
     pub(super) async fn take_lock(&self) -> Result<(), Failure> {
         let _busy = self.meter.remote(self.clock);
         let token = self.highest_token().await + 1;
-        let planes: Vec<NodeName> = self.inventory.with_role(Role::ControlPlane).map(|node| node.name.clone()).collect();
+        let planes: Vec<NodeName> =
+            self.inventory.with_role(Role::ControlPlane).map(|node| node.name.clone()).collect();
         let (mut ours, mut silent) = (Vec::new(), Vec::new());
         for node in &planes {
             match self.take_on(node, token).await {
@@ -73,7 +74,8 @@ impl Engine<'_> {
         if ours.len() <= planes.len() / 2 {
             self.release_on(&ours, token).await;
             let exit = if self.history().begun() { Exit::StepFailed } else { Exit::Unreachable };
-            let what = format!("the lock needs a majority of the control planes; {} of {} answer", ours.len(), planes.len());
+            let what =
+                format!("the lock needs a majority of the control planes; {} of {} answer", ours.len(), planes.len());
             let mut failure = Failure::new(exit, what);
             failure.causes = silent;
             return Err(failure.hint(format!("nothing was changed; when they answer again, run `{}`", self.again)));

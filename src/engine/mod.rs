@@ -3,8 +3,8 @@
 //! For each step: look → journal "started", on disk → act → look until done → journal "finished", on disk. It is the only
 //! room that changes a cluster, and only through [`crate::remote`].
 
-mod eyes;
 pub mod event;
+mod eyes;
 pub mod interrupt;
 mod lane;
 mod lock;

@@ -128,7 +128,9 @@ fn source(etcd: &EtcdFacts) -> Result<NodeName, String> {
     let leads = |member: &&EtcdMember| member.status.known().is_some_and(|status| status.leader == member.id);
     let with_node = || etcd.members.iter().filter(|member| member.node.is_some() && !member.learner);
     let member = with_node().find(|member| !leads(member)).or_else(|| with_node().next());
-    member.and_then(|member| member.node.clone()).ok_or_else(|| "no member answers from a machine of the inventory".to_owned())
+    member
+        .and_then(|member| member.node.clone())
+        .ok_or_else(|| "no member answers from a machine of the inventory".to_owned())
 }
 
 /// Whether the file is this cluster's, not older than when it was asked for, and not empty.
@@ -139,7 +141,10 @@ fn judge(contents: &SnapshotContents, etcd: &EtcdFacts, before: u64) -> Result<(
         return Err("the snapshot is of another cluster: its members are not the ones that answer".to_owned());
     }
     if contents.revision < before {
-        return Err(format!("the snapshot is at revision {}, older than {before}, read before it began", contents.revision));
+        return Err(format!(
+            "the snapshot is at revision {}, older than {before}, read before it began",
+            contents.revision
+        ));
     }
     if contents.registry_keys == 0 {
         return Err("the snapshot has no keys below /registry: it is not of a Kubernetes cluster".to_owned());

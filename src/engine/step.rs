@@ -82,7 +82,7 @@ impl Engine<'_> {
             let waited = self.clock.elapsed().saturating_sub(began);
             match self.look(placed, Moment::Before).await {
                 look @ (Look::Done | Look::Ready(_)) => return Ok(look),
-                Look::Drifted(why) => return Err(self.drifted_step(placed, &why)),
+                Look::Drifted(why) => return Err(drifted(placed, &why)),
                 // Steps that only wait do so after "acting".
                 Look::NotYet(_) if self.only_waits(placed) => return Ok(Look::Ready(String::new())),
                 Look::NotYet(why) if waited < limit => self.wait_a_little(placed, why).await,
@@ -177,25 +177,20 @@ impl Engine<'_> {
                     held = Some((fingerprint, since));
                     "it has to stay so for a moment".to_owned()
                 }
-                Look::Drifted(why) => return Err(self.drifted_step(placed, &why)),
+                Look::Drifted(why) => return Err(drifted(placed, &why)),
                 Look::Ready(why) | Look::NotYet(why) | Look::Unseen(why) => {
                     held = None;
                     why
                 }
             };
             if now.saturating_sub(began) > limit {
-                let what = format!("step {} had no effect within {}", placed.id(), crate::text::seconds(limit.as_secs()));
+                let what =
+                    format!("step {} had no effect within {}", placed.id(), crate::text::seconds(limit.as_secs()));
                 return Err(self.failed(placed, &what, &why, Vec::new())?);
             }
             self.tell(&Event::Waiting { step: placed.id(), why });
             self.clock.sleep(LOOK_EVERY).await;
         }
-    }
-
-    fn drifted_step(&self, placed: Placed<'_>, why: &str) -> Failure {
-        let mut failure = Failure::new(Exit::Drifted, format!("step {} found something else than planned", placed.id()));
-        failure.causes.push(why.to_owned());
-        failure.hint("the run stopped where it was; make a new plan with `windlass upgrade plan`")
     }
 
     /// Journals that a step failed for sure, and says so.
@@ -227,4 +222,10 @@ impl Engine<'_> {
             format!("nothing of this step is under way on {node}")
         }
     }
+}
+
+fn drifted(placed: Placed<'_>, why: &str) -> Failure {
+    Failure::new(Exit::Drifted, format!("step {} found something else than planned", placed.id()))
+        .because(why)
+        .hint("the run stopped where it was; make a new plan with `windlass upgrade plan`")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Engine;
 use super::event::Event;
 use super::lane::LOST_AFTER;
-use crate::decide::action::On;
+use crate::decide::action::{Action, On};
 use crate::decide::call::{Call, Script};
 use crate::decide::plan::Placed;
 use crate::error::{Exit, Failure, chain};
@@ -100,7 +100,11 @@ impl Engine<'_> {
             return failure;
         }
         Failure::new(Exit::Refused, format!("{} refused step {}", unit.on, placed.id()))
-            .because(format!("it has seen token {}, ours is {}: another operator took the lock", stored.trim(), self.token()))
+            .because(format!(
+                "it has seen token {}, ours is {}: another operator took the lock",
+                stored.trim(),
+                self.token()
+            ))
             .hint("this run does not act any more; ask the other operator")
     }
 
@@ -170,17 +174,9 @@ impl Engine<'_> {
                     return Err(self.failed(placed, &what, why, log.last())?);
                 }
             }
-            if self.clock.elapsed().saturating_sub(began) > limit + self.grace(placed) {
+            if self.clock.elapsed().saturating_sub(began) > limit + grace(placed) {
                 return Err(self.too_long(placed, &unit, limit, log.last()));
             }
-        }
-    }
-
-    /// A drain bounds itself, by the longest grace period on the node if that is longer: it is not given up on before.
-    fn grace(&self, placed: Placed<'_>) -> Duration {
-        match placed.step.action {
-            crate::decide::action::Action::Drain(_) => Duration::from_secs(24 * 3600),
-            _ => Duration::ZERO,
         }
     }
 
@@ -197,6 +193,14 @@ impl Engine<'_> {
             "unit windlass-{}-{} on {} was left running; to wait on, run `{}`",
             self.plan.id, unit.name, unit.on, self.again
         ))
+    }
+}
+
+/// A drain bounds itself, by the longest grace period on the node if that is longer: it is not given up on before.
+fn grace(placed: Placed<'_>) -> Duration {
+    match placed.step.action {
+        Action::Drain(_) => Duration::from_secs(24 * 3600),
+        _ => Duration::ZERO,
     }
 }
 

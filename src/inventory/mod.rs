@@ -161,11 +161,8 @@ impl Topology {
 
 impl Role {
     /// Each with the word used in files.
-    pub const WORDS: [(&'static str, Self); 3] = [
-        ("etcd", Self::Etcd),
-        ("control-plane", Self::ControlPlane),
-        ("worker", Self::Worker),
-    ];
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("etcd", Self::Etcd), ("control-plane", Self::ControlPlane), ("worker", Self::Worker)];
 
     /// The word used in files and text.
     pub fn word(self) -> &'static str {

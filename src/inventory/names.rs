@@ -108,9 +108,7 @@ fn check_node_name(word: &str) -> Result<(), NameError> {
         c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.'
     })?;
     let fits = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let labels_fit = word
-        .split('.')
-        .all(|label| fits(label.chars().next()) && fits(label.chars().last()));
+    let labels_fit = word.split('.').all(|label| fits(label.chars().next()) && fits(label.chars().last()));
     if labels_fit { Ok(()) } else { Err(NameError::Ends) }
 }
 
@@ -126,11 +124,7 @@ fn check_address(word: &str) -> Result<(), NameError> {
         return word.parse::<Ipv4Addr>().map(drop).map_err(|_| NameError::Ipv4);
     }
     let fits = |label: &str| !(label.is_empty() || label.starts_with('-') || label.ends_with('-'));
-    if word.split('.').all(fits) {
-        Ok(())
-    } else {
-        Err(NameError::Labels)
-    }
+    if word.split('.').all(fits) { Ok(()) } else { Err(NameError::Labels) }
 }
 
 fn check_user(word: &str) -> Result<(), NameError> {

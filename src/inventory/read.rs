@@ -14,9 +14,7 @@ use crate::document::{self, At, Complaint, Complaints, Parsed, Table, Value};
 
 pub(super) fn inventory(text: &str) -> Result<Parsed<Inventory>, Complaints> {
     document::read(text, FORMAT, |table| {
-        let name = table.need("name", "the cluster's name", |v| {
-            word(v, "a cluster name", words::check_slug)
-        });
+        let name = table.need("name", "the cluster's name", |v| word(v, "a cluster name", words::check_slug));
         let ssh = table.get("ssh", |v| v.table(ssh)).unwrap_or_default();
         let api_endpoint = table.get("api", |v| v.table(api)).flatten();
         let etcd = table.need("etcd", "a table `[etcd]` with the topology of etcd", |v| v.table(etcd));
@@ -28,14 +26,7 @@ pub(super) fn inventory(text: &str) -> Result<Parsed<Inventory>, Complaints> {
             rules::check(table, nodes, topology.as_ref());
         }
         let nodes = nodes?.into_iter().map(NodeDraft::finish).collect::<Option<_>>()?;
-        Some(Inventory {
-            name: name?,
-            ssh,
-            api_endpoint,
-            etcd: etcd?,
-            kubeadm,
-            nodes,
-        })
+        Some(Inventory { name: name?, ssh, api_endpoint, etcd: etcd?, kubeadm, nodes })
     })
 }
 
@@ -50,19 +41,11 @@ fn ssh(table: &mut Table<'_>) -> Ssh {
         identity: table.get("identity", ssh_path),
         config: table.get("config", ssh_path),
         known_hosts: table.get("known_hosts", ssh_path),
-        jump: table.get("jump", |v| {
-            word(v, "a jump host ([user@]host[:port])", words::check_jump)
-        }),
-        connect_timeout: table
-            .get("connect_timeout", |v| v.duration(connect))
-            .unwrap_or(usual.connect_timeout),
-        keepalive: table
-            .get("keepalive", |v| v.duration(keepalive))
-            .unwrap_or(usual.keepalive),
+        jump: table.get("jump", |v| word(v, "a jump host ([user@]host[:port])", words::check_jump)),
+        connect_timeout: table.get("connect_timeout", |v| v.duration(connect)).unwrap_or(usual.connect_timeout),
+        keepalive: table.get("keepalive", |v| v.duration(keepalive)).unwrap_or(usual.keepalive),
         sudo: table.get("sudo", Value::boolean).unwrap_or(usual.sudo),
-        strict_host_keys: table
-            .get("strict_host_keys", strict_host_keys)
-            .unwrap_or(usual.strict_host_keys),
+        strict_host_keys: table.get("strict_host_keys", strict_host_keys).unwrap_or(usual.strict_host_keys),
     }
 }
 
@@ -86,24 +69,18 @@ fn api(table: &mut Table<'_>) -> Option<String> {
 
 /// Etcd's topology is handed out beside it: rules about it hold also when the rest could not be read.
 fn etcd(table: &mut Table<'_>) -> (Option<At<Topology>>, Option<Etcd>) {
-    let topology = table.need("topology", "\"external\" or \"stacked\"", |v| {
-        v.at(|v| v.word(&Topology::WORDS))
-    });
+    let topology = table.need("topology", "\"external\" or \"stacked\"", |v| v.at(|v| v.word(&Topology::WORDS)));
     let external = topology.as_ref().map(|at| at.value) == Some(Topology::External);
     if topology.is_some() && !external {
         rules::external_only(table, &["service", "package", "env_file"]);
     }
     let [ca, cert, key] = certificates(table, external);
-    let package = table
-        .get("package", package)
-        .unwrap_or_else(|| "etcd-server".to_owned());
+    let package = table.get("package", package).unwrap_or_else(|| "etcd-server".to_owned());
     // Only Debian's etcd-server is known to come without its client.
     let usual_client = (external && package == "etcd-server").then(|| "etcd-client".to_owned());
     let service = table.get("service", |v| word(v, "a systemd unit", words::check_unit));
     let client_package = table.get("client_package", self::package).or(usual_client);
-    let env_file = table
-        .get("env_file", node_path)
-        .unwrap_or_else(|| "/etc/default/etcd".into());
+    let env_file = table.get("env_file", node_path).unwrap_or_else(|| "/etc/default/etcd".into());
     let client_port = table.get("client_port", Value::port).unwrap_or(2379);
     let finish = || {
         let topology = topology.as_ref()?.value;
@@ -126,21 +103,9 @@ fn etcd(table: &mut Table<'_>) -> (Option<At<Topology>>, Option<Etcd>) {
 
 /// What proves to etcd who its client is: key, what it holds, and where kubeadm keeps it for a stacked etcd.
 const CERTIFICATES: [(&str, &str, &str); 3] = [
-    (
-        "ca",
-        "the path of etcd's CA certificate on its nodes",
-        "/etc/kubernetes/pki/etcd/ca.crt",
-    ),
-    (
-        "cert",
-        "the path of a client certificate on etcd's nodes",
-        "/etc/kubernetes/pki/etcd/healthcheck-client.crt",
-    ),
-    (
-        "key",
-        "the path of a client key on etcd's nodes",
-        "/etc/kubernetes/pki/etcd/healthcheck-client.key",
-    ),
+    ("ca", "the path of etcd's CA certificate on its nodes", "/etc/kubernetes/pki/etcd/ca.crt"),
+    ("cert", "the path of a client certificate on etcd's nodes", "/etc/kubernetes/pki/etcd/healthcheck-client.crt"),
+    ("key", "the path of a client key on etcd's nodes", "/etc/kubernetes/pki/etcd/healthcheck-client.key"),
 ];
 
 fn certificates(table: &mut Table<'_>, external: bool) -> [Option<Utf8PathBuf>; 3] {
@@ -155,13 +120,9 @@ fn certificates(table: &mut Table<'_>, external: bool) -> [Option<Utf8PathBuf>; 
 
 fn kubeadm(table: &mut Table<'_>) -> Kubeadm {
     let errors = table.get("ignore_preflight_errors", |v| {
-        v.each("an array of names of checks, as [\"Swap\"]", |v| {
-            word(v, "a check to ignore", words::check_preflight)
-        })
+        v.each("an array of names of checks, as [\"Swap\"]", |v| word(v, "a check to ignore", words::check_preflight))
     });
-    Kubeadm {
-        ignore_preflight_errors: errors.unwrap_or_default(),
-    }
+    Kubeadm { ignore_preflight_errors: errors.unwrap_or_default() }
 }
 
 fn nodes(value: &Value<'_>) -> Option<Vec<NodeDraft>> {
@@ -185,35 +146,22 @@ impl NodeDraft {
 
     fn finish(self) -> Option<Node> {
         let (name, address, roles) = (self.name?.value, self.address?.value, self.roles?.value);
-        Some(Node {
-            name,
-            address,
-            roles,
-            labels: self.labels,
-        })
+        Some(Node { name, address, roles, labels: self.labels })
     }
 }
 
 fn node(table: &mut Table<'_>) -> NodeDraft {
     NodeDraft {
         span: table.span(),
-        name: table.need("name", "the node's name in Kubernetes", |v| {
-            v.at(|v| v.checked("a node name", node_name))
-        }),
-        address: table.need("address", "what SSH connects to", |v| {
-            v.at(|v| v.checked("an address", Address::new))
-        }),
+        name: table.need("name", "the node's name in Kubernetes", |v| v.at(|v| v.checked("a node name", node_name))),
+        address: table.need("address", "what SSH connects to", |v| v.at(|v| v.checked("an address", Address::new))),
         roles: table.need("roles", "some of: etcd, control-plane, worker", |v| v.at(roles)),
-        labels: table
-            .get("labels", |v| v.texts("a label", words::check_label))
-            .unwrap_or_default(),
+        labels: table.get("labels", |v| v.texts("a label", words::check_label)).unwrap_or_default(),
     }
 }
 
 fn roles(value: &Value<'_>) -> Option<BTreeSet<Role>> {
-    let roles = value.some("an array with some of: etcd, control-plane, worker", |v| {
-        v.word(&Role::WORDS)
-    })?;
+    let roles = value.some("an array with some of: etcd, control-plane, worker", |v| v.word(&Role::WORDS))?;
     Some(roles.into_iter().collect())
 }
 

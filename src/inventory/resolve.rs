@@ -10,12 +10,7 @@ impl Inventory {
     #[must_use]
     pub fn resolved_against(&self, folder: &Utf8Path, home: Option<&Utf8Path>) -> Self {
         let resolve = |path: &Option<Utf8PathBuf>| path.as_deref().map(|path| resolved(path, folder, home));
-        let Ssh {
-            identity,
-            config,
-            known_hosts,
-            ..
-        } = &self.ssh;
+        let Ssh { identity, config, known_hosts, .. } = &self.ssh;
         let ssh = Ssh {
             identity: resolve(identity),
             config: resolve(config),

@@ -12,11 +12,7 @@ use crate::text;
 /// Holds `nodes` against all rules.
 pub(super) fn check(table: &Table<'_>, nodes: &[NodeDraft], topology: Option<&At<Topology>>) {
     once_each(table, nodes.iter().filter_map(|node| node.name.as_ref()), "are called");
-    once_each(
-        table,
-        nodes.iter().filter_map(|node| node.address.as_ref()),
-        "have the address",
-    );
+    once_each(table, nodes.iter().filter_map(|node| node.address.as_ref()), "have the address");
     both_control_plane_and_worker(table, nodes);
     if nodes.iter().any(|node| node.roles.is_none()) {
         return;
@@ -69,21 +65,14 @@ fn some_control_plane(table: &Table<'_>, nodes: &[NodeDraft]) {
 fn some_etcd(table: &Table<'_>, nodes: &[NodeDraft], topology: &At<Topology>) {
     if !nodes.iter().any(|node| node.is(Role::Etcd)) {
         table.complain(
-            Complaint::error(
-                topology.span.clone(),
-                "etcd is external, and no node has the role `etcd`",
-            )
-            .expected("expected a node with the role `etcd` for each member, or \"stacked\""),
+            Complaint::error(topology.span.clone(), "etcd is external, and no node has the role `etcd`")
+                .expected("expected a node with the role `etcd` for each member, or \"stacked\""),
         );
     }
 }
 
 fn no_etcd_when_stacked(table: &Table<'_>, nodes: &[NodeDraft], topology: &At<Topology>) {
-    for roles in nodes
-        .iter()
-        .filter(|node| node.is(Role::Etcd))
-        .filter_map(|node| node.roles.as_ref())
-    {
+    for roles in nodes.iter().filter(|node| node.is(Role::Etcd)).filter_map(|node| node.roles.as_ref()) {
         table.complain(
             Complaint::error(roles.span.clone(), "a node has the role `etcd`, and etcd is stacked")
                 .expected("expected no `etcd` here: a stacked member is on every control plane")
@@ -94,9 +83,7 @@ fn no_etcd_when_stacked(table: &Table<'_>, nodes: &[NodeDraft], topology: &At<To
 
 /// A node in both roles would be walked through twice.
 fn both_control_plane_and_worker(table: &Table<'_>, nodes: &[NodeDraft]) {
-    let both = nodes
-        .iter()
-        .filter(|node| node.is(Role::ControlPlane) && node.is(Role::Worker));
+    let both = nodes.iter().filter(|node| node.is(Role::ControlPlane) && node.is(Role::Worker));
     for roles in both.filter_map(|node| node.roles.as_ref()) {
         table.complain(
             Complaint::warning(roles.span.clone(), "a node is both control plane and worker")

@@ -9,24 +9,18 @@ use super::names::{Address, NameError, UserName, only, start};
 pub fn check_slug(word: &str) -> Result<(), NameError> {
     // Half of what a file name may hold leaves room for what is put behind it.
     start(word, 128)?;
-    only(word, "such a name (lower-case letters, digits, `-`)", |c| {
-        lower(c) || c == '-'
-    })
+    only(word, "such a name (lower-case letters, digits, `-`)", |c| lower(c) || c == '-')
 }
 
 /// A package, as dpkg and rpm both take it.
 pub(super) fn check_package(word: &str) -> Result<(), NameError> {
     start(word, 128)?;
     if !word.starts_with(lower) {
-        return Err(NameError::Reserved(
-            "it has to begin with a lower-case letter or a digit",
-        ));
+        return Err(NameError::Reserved("it has to begin with a lower-case letter or a digit"));
     }
-    only(
-        word,
-        "a package name (lower-case letters, digits, `+`, `-`, `.`)",
-        |c| lower(c) || matches!(c, '+' | '-' | '.'),
-    )
+    only(word, "a package name (lower-case letters, digits, `+`, `-`, `.`)", |c| {
+        lower(c) || matches!(c, '+' | '-' | '.')
+    })
 }
 
 /// A systemd unit; `.service` may be left away.
@@ -43,11 +37,9 @@ pub(super) fn check_node_path(word: &str) -> Result<(), NameError> {
     if !word.starts_with('/') {
         return Err(NameError::Relative);
     }
-    only(
-        word,
-        "a path on a node (letters, digits, `/`, `.`, `_`, `-`, `+`, `@`, `=`)",
-        |c| c.is_ascii_alphanumeric() || "/._-+@=".contains(c),
-    )
+    only(word, "a path on a node (letters, digits, `/`, `.`, `_`, `-`, `+`, `@`, `=`)", |c| {
+        c.is_ascii_alphanumeric() || "/._-+@=".contains(c)
+    })
 }
 
 /// A path on the operator's machine that is put into an ssh_config, where quotes end it, `%` and `$` are expanded, and
@@ -85,9 +77,7 @@ pub(super) fn check_preflight(word: &str) -> Result<(), NameError> {
     start(word, 128)?;
     // kubeadm takes it in any case of letters.
     if word.eq_ignore_ascii_case("all") {
-        return Err(NameError::Reserved(
-            "it would switch off every check; name those that this cluster fails",
-        ));
+        return Err(NameError::Reserved("it would switch off every check; name those that this cluster fails"));
     }
     only(word, "the name of a check (letters, digits, `-`, `_`, `.`)", |c| {
         c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
@@ -127,9 +117,7 @@ fn split_port(word: &str) -> Result<(&str, Option<u16>), NameError> {
     if port.is_empty() {
         return Ok((host, None));
     }
-    let digits = port
-        .strip_prefix(':')
-        .filter(|digits| digits.chars().all(|c| c.is_ascii_digit()));
+    let digits = port.strip_prefix(':').filter(|digits| digits.chars().all(|c| c.is_ascii_digit()));
     let port = digits.and_then(|digits| digits.parse().ok()).filter(|port| *port != 0);
     port.map(|port| (host, Some(port))).ok_or(NameError::Port)
 }
@@ -152,43 +140,13 @@ mod tests {
 
     #[test]
     fn endpoints_and_jumps() {
-        taken(
-            check_endpoint,
-            &["10.0.0.1:6443", "api.example.org:443", "[fd00::1]:6443"],
-        );
+        taken(check_endpoint, &["10.0.0.1:6443", "api.example.org:443", "[fd00::1]:6443"]);
         refused(
             check_endpoint,
-            &[
-                "",
-                "10.0.0.1",
-                "a:0",
-                "a:65536",
-                "a:+1",
-                "a:",
-                "[::1",
-                "[::1]x",
-                "::1:6443",
-                "https://a:1",
-            ],
+            &["", "10.0.0.1", "a:0", "a:65536", "a:+1", "a:", "[::1", "[::1]x", "::1:6443", "https://a:1"],
         );
-        taken(
-            check_jump,
-            &["bastion", "ops@bastion", "ops@bastion:22", "ops@[fd00::1]:22"],
-        );
-        refused(
-            check_jump,
-            &[
-                "",
-                "@bastion",
-                "ops@",
-                "-oX",
-                "ops@-oX",
-                "a,b",
-                "a b",
-                "ops@bastion:ssh",
-                "fd00::1",
-            ],
-        );
+        taken(check_jump, &["bastion", "ops@bastion", "ops@bastion:22", "ops@[fd00::1]:22"]);
+        refused(check_jump, &["", "@bastion", "ops@", "-oX", "ops@-oX", "a,b", "a b", "ops@bastion:ssh", "fd00::1"]);
     }
 
     #[test]
@@ -200,10 +158,7 @@ mod tests {
         taken(check_node_path, &["/etc/etcd/pki/ca.crt"]);
         refused(check_node_path, &["", "etc", "/a b", "/a\nb", "/a'b", "/a$b", "/a;b"]);
         taken(check_ssh_path, &["id", "../a b/id", "~/.ssh/id", "/k"]);
-        refused(
-            check_ssh_path,
-            &["", "-i", "~root/id", "a\nb", "a\"b", "a'b", "%h", "${HOME}/x", "a*"],
-        );
+        refused(check_ssh_path, &["", "-i", "~root/id", "a\nb", "a\"b", "a'b", "%h", "${HOME}/x", "a*"]);
     }
 
     #[test]
@@ -213,10 +168,7 @@ mod tests {
         taken(|key| check_label(key, "a"), &["zone", "example.org/rack", "Zone_1"]);
         refused(|key| check_label(key, "a"), &["", "-a", "a b", "/a", "a/b/c"]);
         refused(|value| check_label("zone", value), &["a b", "$x", "-a"]);
-        taken(
-            check_preflight,
-            &["Swap", "NumCPU", "DirAvailable--var-lib-etcd", "Port-10250"],
-        );
+        taken(check_preflight, &["Swap", "NumCPU", "DirAvailable--var-lib-etcd", "Port-10250"]);
         refused(check_preflight, &["", "all", "ALL", "a,b", "-x", "Swap,all"]);
     }
 }

@@ -35,11 +35,11 @@ fn listed(words: &[impl AsRef<str>]) -> String {
 /// Service, environment file, CA, certificate, key, port. A member in a static pod has neither of the first two.
 fn etcd_arguments(inventory: &Inventory, node: &Node) -> [String; 6] {
     let etcd = &inventory.etcd;
-    let absent = || "-".to_owned();
+    let nothing = || "-".to_owned();
     let [service, env_file] = match etcd.topology {
         Topology::External if node.roles.contains(&Role::Etcd) => [etcd.service.clone(), etcd.env_file.to_string()],
-        Topology::Stacked if node.roles.contains(&Role::ControlPlane) => [absent(), absent()],
-        _ => return std::array::from_fn(|_| absent()),
+        Topology::Stacked if node.roles.contains(&Role::ControlPlane) => [nothing(), nothing()],
+        _ => return std::array::from_fn(|_| nothing()),
     };
     let port = etcd.client_port.to_string();
     [service, env_file, etcd.ca.to_string(), etcd.cert.to_string(), etcd.key.to_string(), port]

@@ -14,22 +14,15 @@ const PARAMETERS: [&str; 4] = ["timeout", "delete_emptydir_data", "force", "on"]
 pub(super) fn playbook(text: &str) -> Result<Playbook, Complaints> {
     let read = document::read(text, FORMAT, |table| {
         let name = table.need("name", "the playbook's name", |v| slug(v, "a playbook name"));
-        let raises = table.need(
-            "raises",
-            "what it raises: kubernetes-minor, kubernetes-patch or etcd",
-            |v| v.word(&Raises::WORDS),
-        );
+        let raises = table
+            .need("raises", "what it raises: kubernetes-minor, kubernetes-patch or etcd", |v| v.word(&Raises::WORDS));
         let stages = table.need("stage", "a table `[[stage]]` for each stage", |v| {
             v.some("a table `[[stage]]` for each stage", |v| v.table(stage))
         });
         let stages = stages?;
         once_each(table, stages.iter().filter_map(|(name, _)| name.as_ref()));
         let stages = stages.into_iter().map(|(_, stage)| stage).collect::<Option<_>>()?;
-        Some(Playbook {
-            name: name?,
-            raises: raises?,
-            stages,
-        })
+        Some(Playbook { name: name?, raises: raises?, stages })
     })?;
     Ok(read.value)
 }
@@ -54,14 +47,7 @@ fn stage(table: &mut Table<'_>) -> (Option<At<String>>, Option<Stage>) {
             v.table(|table| step(table, select.as_ref())).flatten()
         })
     });
-    let finish = |name: &At<String>| {
-        Some(Stage {
-            name: name.value.clone(),
-            select: select?,
-            batch,
-            steps: steps?,
-        })
-    };
+    let finish = |name: &At<String>| Some(Stage { name: name.value.clone(), select: select?, batch, steps: steps? });
     let stage = name.as_ref().and_then(finish);
     (name, stage)
 }
@@ -83,18 +69,10 @@ fn select(value: &Value<'_>) -> Option<Select> {
 }
 
 fn select_nodes(table: &mut Table<'_>) -> Option<Select> {
-    let role = table.need("role", "a role: etcd, control-plane or worker", |v| {
-        v.word(&Role::WORDS)
-    });
-    let labels = table
-        .get("labels", |v| v.texts("a label", check_label))
-        .unwrap_or_default();
+    let role = table.need("role", "a role: etcd, control-plane or worker", |v| v.word(&Role::WORDS));
+    let labels = table.get("labels", |v| v.texts("a label", check_label)).unwrap_or_default();
     let pick = table.get("pick", |v| v.word(&Pick::WORDS)).unwrap_or(Pick::All);
-    Some(Select::Nodes {
-        role: role?,
-        labels,
-        pick,
-    })
+    Some(Select::Nodes { role: role?, labels, pick })
 }
 
 fn batches(value: &Value<'_>) -> Option<Vec<Batch>> {
@@ -111,22 +89,13 @@ fn batch(value: &Value<'_>) -> Option<Batch> {
 }
 
 fn percent(written: &str) -> Result<Batch, &'static str> {
-    let digits = written
-        .strip_suffix('%')
-        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    let percent = digits
-        .and_then(|digits| digits.parse().ok())
-        .filter(|percent| (1..=100).contains(percent));
-    percent
-        .map(Batch::Percent)
-        .ok_or("expected \"1%\" to \"100%\", or a number without quotes")
+    let digits = written.strip_suffix('%').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let percent = digits.and_then(|digits| digits.parse().ok()).filter(|percent| (1..=100).contains(percent));
+    percent.map(Batch::Percent).ok_or("expected \"1%\" to \"100%\", or a number without quotes")
 }
 
 fn step(table: &mut Table<'_>, select: Option<&Select>) -> Option<Step> {
-    let kinds: Vec<&str> = ["uses", "gate", "run"]
-        .into_iter()
-        .filter(|kind| table.has(kind))
-        .collect();
+    let kinds: Vec<&str> = ["uses", "gate", "run"].into_iter().filter(|kind| table.has(kind)).collect();
     match kinds[..] {
         ["uses"] => uses(table, select),
         ["gate"] => gate(table),
@@ -138,9 +107,7 @@ fn step(table: &mut Table<'_>, select: Option<&Select>) -> Option<Step> {
 /// A step that does not say what it does, or says more than one thing.
 fn neither(table: &mut Table<'_>, kinds: &[&str]) -> Option<Step> {
     if kinds.is_empty() {
-        table.need("uses", "`uses`, `gate` or `run`, which says what the step does", |_| {
-            None::<()>
-        });
+        table.need("uses", "`uses`, `gate` or `run`, which says what the step does", |_| None::<()>);
     } else {
         let message = format!("a step does one thing, not {}", crate::text::list(kinds, "and"));
         table.complain(Complaint::error(table.span(), message).expected("expected one of: uses, gate, run"));
@@ -161,21 +128,12 @@ fn uses(table: &mut Table<'_>, select: Option<&Select>) -> Option<Step> {
     let timeout = table.get("timeout", timeout);
     // What a misspelt macro takes is not known, so nothing is held against it.
     let drain = uses.is_none_or(Uses::takes_drain_parameters);
-    let takes: &[&str] = if drain {
-        &["timeout", "delete_emptydir_data", "force"]
-    } else {
-        &["timeout"]
-    };
+    let takes: &[&str] = if drain { &["timeout", "delete_emptydir_data", "force"] } else { &["timeout"] };
     let who = uses.map_or("this step".to_owned(), |uses| format!("`{}`", uses.word()));
     refuse_others(table, &who, takes);
     let mut flag = |key| drain && table.get(key, Value::boolean).unwrap_or(false);
     let (delete_emptydir_data, force) = (flag("delete_emptydir_data"), flag("force"));
-    Some(Step::Uses {
-        uses: uses?,
-        timeout,
-        delete_emptydir_data,
-        force,
-    })
+    Some(Step::Uses { uses: uses?, timeout, delete_emptydir_data, force })
 }
 
 fn fits(value: &Value<'_>, uses: Uses, select: Option<&Select>) {
@@ -183,18 +141,12 @@ fn fits(value: &Value<'_>, uses: Uses, select: Option<&Select>) {
     let word = uses.word();
     match (uses.is_for_cluster(), *select == Select::Cluster) {
         (true, false) => value.complain(
-            Complaint::error(
-                value.span(),
-                format!("`{word}` is for the cluster, and this stage selects nodes"),
-            )
-            .hint("put it into a stage of its own with `select = \"cluster\"`"),
+            Complaint::error(value.span(), format!("`{word}` is for the cluster, and this stage selects nodes"))
+                .hint("put it into a stage of its own with `select = \"cluster\"`"),
         ),
         (false, true) => value.complain(
-            Complaint::error(
-                value.span(),
-                format!("`{word}` is for a node, and this stage selects the cluster"),
-            )
-            .hint("put it into a stage that selects nodes, as `select = { role = \"worker\" }`"),
+            Complaint::error(value.span(), format!("`{word}` is for a node, and this stage selects the cluster"))
+                .hint("put it into a stage that selects nodes, as `select = { role = \"worker\" }`"),
         ),
         (true, true) | (false, false) => {}
     }
@@ -219,11 +171,7 @@ fn run(table: &mut Table<'_>, select: Option<&Select>) -> Option<Step> {
     });
     let timeout = table.get("timeout", timeout);
     refuse_others(table, "`run`", &["timeout", "on"]);
-    Some(Step::Run {
-        argv: argv?,
-        on: on?,
-        timeout,
-    })
+    Some(Step::Run { argv: argv?, on: on?, timeout })
 }
 
 const NO_NODE: &str = "this stage selects the cluster, and so has no node";
@@ -251,11 +199,7 @@ fn argument(value: &Value<'_>, cluster: bool) -> Option<String> {
 
 fn refuse_others(table: &mut Table<'_>, who: &str, takes: &[&str]) {
     for key in PARAMETERS.into_iter().filter(|key| !takes.contains(key)) {
-        table.refuse_key(
-            key,
-            &format!("{who} takes no `{key}`"),
-            &format!("it takes: {}", takes.join(", ")),
-        );
+        table.refuse_key(key, &format!("{who} takes no `{key}`"), &format!("it takes: {}", takes.join(", ")));
     }
 }
 

@@ -66,10 +66,7 @@ impl Uses {
     /// Whether it is about the cluster as a whole, and so belongs in a stage that selects `cluster`; all others are about
     /// one node.
     pub fn is_for_cluster(self) -> bool {
-        matches!(
-            self,
-            Self::EtcdSnapshot | Self::EtcdAwaitClusterVersion | Self::ApiAwaitVersion
-        )
+        matches!(self, Self::EtcdSnapshot | Self::EtcdAwaitClusterVersion | Self::ApiAwaitVersion)
     }
 
     /// Whether it takes the parameters of a drain, `delete_emptydir_data` and `force`.
@@ -80,10 +77,7 @@ impl Uses {
 
 /// The word of `meaning`; a test holds the tables to be complete.
 fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], meaning: T) -> &'static str {
-    words
-        .iter()
-        .find(|(_, other)| *other == meaning)
-        .map_or("", |(word, _)| *word)
+    words.iter().find(|(_, other)| *other == meaning).map_or("", |(word, _)| *word)
 }
 
 #[cfg(test)]

@@ -25,9 +25,7 @@ pub struct SystemClock {
 impl SystemClock {
     /// A clock whose [`Clock::elapsed`] begins now.
     pub fn start() -> Self {
-        Self {
-            started: std::time::Instant::now(),
-        }
+        Self { started: std::time::Instant::now() }
     }
 }
 

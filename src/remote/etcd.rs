@@ -37,12 +37,7 @@ pub(super) struct EtcdDoor {
 
 impl EtcdDoor {
     pub(super) fn new(node: &Node, sockets: Utf8PathBuf) -> Self {
-        Self {
-            node: node.name.clone(),
-            address: node.address.clone(),
-            sockets,
-            open: Mutex::new(None),
-        }
+        Self { node: node.name.clone(), address: node.address.clone(), sockets, open: Mutex::new(None) }
     }
 
     pub(super) async fn close(&self) {
@@ -59,14 +54,9 @@ impl EtcdDoor {
     }
 
     pub(super) async fn status(&self, link: &Link, etcd: &Etcd) -> Result<MemberStatus, RemoteError> {
-        let status = self
-            .ask(link, etcd, |mut client| async move { client.status().await })
-            .await?;
-        let read = self
-            .ask(link, etcd, |mut client| async move {
-                client.get(HEALTH_KEY, None).await.map(|_| ())
-            })
-            .await;
+        let status = self.ask(link, etcd, |mut client| async move { client.status().await }).await?;
+        let read =
+            self.ask(link, etcd, |mut client| async move { client.get(HEALTH_KEY, None).await.map(|_| ()) }).await;
         let healthy = match read {
             Ok(()) => Seen::Known(()),
             Err(RemoteError::Etcd { what, .. }) => Seen::Unknown(what),
@@ -77,13 +67,8 @@ impl EtcdDoor {
 
     pub(super) async fn hash(&self, link: &Link, etcd: &Etcd, revision: u64) -> Result<HashKv, RemoteError> {
         let revision = i64::try_from(revision).map_err(|_| self.trouble(format!("no such revision: {revision}")))?;
-        let answer = self
-            .ask(link, etcd, |mut client| async move { client.hash_kv(revision).await })
-            .await?;
-        Ok(HashKv {
-            hash: answer.hash(),
-            compact_revision: answer.compact_version(),
-        })
+        let answer = self.ask(link, etcd, |mut client| async move { client.hash_kv(revision).await }).await?;
+        Ok(HashKv { hash: answer.hash(), compact_revision: answer.compact_version() })
     }
 
     pub(super) async fn snapshot(
@@ -92,9 +77,7 @@ impl EtcdDoor {
         etcd: &Etcd,
         into: &Utf8Path,
     ) -> Result<SnapshotContents, RemoteError> {
-        let stream = self
-            .ask(link, etcd, |mut client| async move { client.snapshot().await })
-            .await?;
+        let stream = self.ask(link, etcd, |mut client| async move { client.snapshot().await }).await?;
         snapshot::save(&self.node, stream, into).await
     }
 
@@ -115,9 +98,7 @@ impl EtcdDoor {
             return Err(self.trouble(first.words));
         }
         let (client, _) = self.client(link, etcd).await?;
-        within_limit(question(client))
-            .await
-            .map_err(|trouble| self.trouble(trouble.words))
+        within_limit(question(client)).await.map_err(|trouble| self.trouble(trouble.words))
     }
 
     /// A client, and whether it was opened just now.
@@ -126,11 +107,7 @@ impl EtcdDoor {
         if let Some(client) = &*open {
             return Ok((client.clone(), false));
         }
-        let socket = Socket {
-            node: &self.node,
-            address: &self.address,
-            path: &self.sockets,
-        };
+        let socket = Socket { node: &self.node, address: &self.address, path: &self.sockets };
         // Boxed, because it is large and seldom needed.
         let client = Box::pin(connect::open(link, etcd, &socket)).await?;
         *open = Some(client.clone());
@@ -138,10 +115,7 @@ impl EtcdDoor {
     }
 
     fn trouble(&self, what: impl Into<String>) -> RemoteError {
-        RemoteError::Etcd {
-            node: self.node.clone(),
-            what: what.into(),
-        }
+        RemoteError::Etcd { node: self.node.clone(), what: what.into() }
     }
 }
 
@@ -154,13 +128,7 @@ struct Trouble {
 async fn within_limit<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
     match tokio::time::timeout(ANSWER_LIMIT, asking).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(Trouble {
-            connection: parse::is_connection(&error),
-            words: parse::words(&error),
-        }),
-        Err(_) => Err(Trouble {
-            words: format!("no answer within {} s", ANSWER_LIMIT.as_secs()),
-            connection: true,
-        }),
+        Ok(Err(error)) => Err(Trouble { connection: parse::is_connection(&error), words: parse::words(&error) }),
+        Err(_) => Err(Trouble { words: format!("no answer within {} s", ANSWER_LIMIT.as_secs()), connection: true }),
     }
 }

@@ -139,8 +139,10 @@ fn findings(plan: &Plan) -> String {
 fn going_back(plan: &Plan) -> String {
     let mut ways: Vec<String> = Vec::new();
     for placed in plan.placed() {
-        let wanted =
-            matches!(placed.step.action, Action::SwapEtcd(_) | Action::AwaitClusterVersion(_) | Action::KubeadmApply(_));
+        let wanted = matches!(
+            placed.step.action,
+            Action::SwapEtcd(_) | Action::AwaitClusterVersion(_) | Action::KubeadmApply(_)
+        );
         let way = format!("{:<24} {}", placed.stage.name, placed.step.action.undo());
         if wanted && !ways.contains(&way) {
             ways.push(way);

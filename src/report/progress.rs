@@ -100,7 +100,9 @@ impl Live {
 /// The lines that stay.
 fn lasting(event: &Event) -> Option<String> {
     Some(match event {
-        Event::Locked { token, on: (ours, all) } => format!("lock taken on {ours} of {all} control planes, token {token}"),
+        Event::Locked { token, on: (ours, all) } => {
+            format!("lock taken on {ours} of {all} control planes, token {token}")
+        }
         Event::StageBegan { stage } => format!("stage {stage}"),
         Event::StageWasDone { stage } => format!("stage {stage}: done before"),
         Event::StepWasDone { step } => format!("  = {step}: done before"),

@@ -31,9 +31,7 @@ pub(crate) fn check(path: &str, cases: &str, good: &str, complaints: impl Fn(&st
         assert!(good.contains(&old), "{title}: the good file has no\n{old}");
         let text = good.replacen(&old, &new, 1);
         let lines = |sign: &str, part: &str| {
-            part.lines()
-                .map(|line| format!("{sign} {line}").trim_end().to_owned() + "\n")
-                .collect::<String>()
+            part.lines().map(|line| format!("{sign} {line}").trim_end().to_owned() + "\n").collect::<String>()
         };
         let rendered = complaints(&text).render("lab.toml", &text, false);
         assert!(!rendered.is_empty(), "{title}: no complaint");
@@ -55,18 +53,8 @@ pub(crate) fn well_placed(text: &str, complaints: &Complaints) -> Result<(), Tes
         }
         let (line, column) = complaint.position(text);
         prop_assert!(line >= 1 && column >= 1);
-        let words = [
-            Some(&complaint.message),
-            complaint.expected.as_ref(),
-            complaint.hint.as_ref(),
-        ];
-        prop_assert!(
-            !words
-                .into_iter()
-                .flatten()
-                .any(|words| words.contains(char::is_control)),
-            "{complaint:?}"
-        );
+        let words = [Some(&complaint.message), complaint.expected.as_ref(), complaint.hint.as_ref()];
+        prop_assert!(!words.into_iter().flatten().any(|words| words.contains(char::is_control)), "{complaint:?}");
     }
     complaints.render("lab.toml", text, false);
     complaints.render("lab.toml", text, true);
@@ -81,12 +69,7 @@ pub(crate) fn spoilt(good: &'static str) -> impl Strategy<Value = String> {
     proptest::collection::vec(change, 1..4).prop_map(|changes| {
         let mut text = good.to_owned();
         for (at, length, other) in changes {
-            let floor = |at: usize| {
-                (0..=at.min(text.len()))
-                    .rev()
-                    .find(|at| text.is_char_boundary(*at))
-                    .unwrap_or(0)
-            };
+            let floor = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
             let (start, end) = (floor(at), floor(at + length));
             text.replace_range(start..end, &other);
         }

@@ -81,9 +81,7 @@ impl Act for Drain {
     fn look(&self, site: Site<'_>, moment: Moment, sight: &Sight) -> Look {
         match node(site, sight) {
             Err(look) => look,
-            Ok(node) if !node.unschedulable => {
-                Look::Drifted(format!("{} was uncordoned by somebody else", node.name))
-            }
+            Ok(node) if !node.unschedulable => Look::Drifted(format!("{} was uncordoned by somebody else", node.name)),
             Ok(_) => trusted(moment, "pods may still run on it"),
         }
     }

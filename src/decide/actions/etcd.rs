@@ -92,8 +92,8 @@ impl Act for MoveLeader {
 
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
         let etcd = seen!(sight.etcd, "etcd");
-        let others = etcd.members.iter().filter(|member| member.id != self.member);
-        if let Some(why) = others.filter_map(unhealthy).next() {
+        let mut others = etcd.members.iter().filter(|member| member.id != self.member);
+        if let Some(why) = others.find_map(unhealthy) {
             return Look::NotYet(why);
         }
         match agreed_leader(etcd, Some(self.member)) {
@@ -211,7 +211,7 @@ impl Act for AwaitEtcd {
 
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
         let etcd = seen!(sight.etcd, "etcd");
-        if let Some(why) = etcd.members.iter().filter_map(unhealthy).next() {
+        if let Some(why) = etcd.members.iter().find_map(unhealthy) {
             return Look::NotYet(why);
         }
         if let Err(why) = agreed_leader(etcd, None) {

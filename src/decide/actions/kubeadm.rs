@@ -68,7 +68,11 @@ impl Act for KubeadmApply {
     fn question(&self, _: Site<'_>) -> Question {
         Question {
             machine: Some(control_plane_probe()),
-            api: Some(ApiQuestion { via: Via::Lane, sections: &[ApiSection::Kubeadm, ApiSection::Addons, ApiSection::KubeletConfigs], node: None }),
+            api: Some(ApiQuestion {
+                via: Via::Lane,
+                sections: &[ApiSection::Kubeadm, ApiSection::Addons, ApiSection::KubeletConfigs],
+                node: None,
+            }),
             ..Question::default()
         }
     }
@@ -159,7 +163,10 @@ impl Act for AwaitApiServers {
     }
 
     fn question(&self, _: Site<'_>) -> Question {
-        Question { every: Some(Every { who: Who::ControlPlanes, sections: &[Section::ApiServer] }), ..Question::default() }
+        Question {
+            every: Some(Every { who: Who::ControlPlanes, sections: &[Section::ApiServer] }),
+            ..Question::default()
+        }
     }
 
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {

@@ -54,9 +54,8 @@ fn snapshots(plan: &Plan) -> Vec<Breach> {
     let mut breaches = Vec::new();
     let steps: Vec<Placed<'_>> = plan.placed().collect();
     let position = |matches: &dyn Fn(&Step) -> bool| steps.iter().position(|placed| matches(placed.step));
-    let snapshot_between = |from: usize, to: usize| {
-        steps[from..to].iter().any(|placed| matches!(placed.step.action, Action::Snapshot(_)))
-    };
+    let snapshot_between =
+        |from: usize, to: usize| steps[from..to].iter().any(|placed| matches!(placed.step.action, Action::Snapshot(_)));
     let etcd = position(&touches_etcd);
     let after_etcd = steps.iter().rposition(|placed| touches_etcd(placed.step)).map_or(0, |at| at + 1);
     if let Some(at) = etcd

@@ -77,7 +77,8 @@ impl<'a> LaneOf<'a> {
             let cordon = before.iter().rposition(|step| matches!(step.action, Action::Cordon(_)));
             let drain = before.iter().rposition(|step| matches!(step.action, Action::Drain(_)));
             let undone = before.iter().rposition(|step| matches!(step.action, Action::Uncordon(_)));
-            let drained = cordon.zip(drain).is_some_and(|(cordon, drain)| cordon < drain && undone.is_none_or(|u| u < cordon));
+            let drained =
+                cordon.zip(drain).is_some_and(|(cordon, drain)| cordon < drain && undone.is_none_or(|u| u < cordon));
             if !drained {
                 let detail = "the node is not cordoned and drained before its kubelet changes minor";
                 breaches.push(Breach::new(Law::DrainFirst, self.at(step), detail));

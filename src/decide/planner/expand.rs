@@ -81,9 +81,11 @@ fn at_target(case: Case<'_>, node: &Node, machine: &MachineFacts, uses: Uses) ->
     match uses {
         Uses::PreparePackages => {
             let kubernetes = kubernetes.is_none_or(|to| KUBERNETES.iter().all(|name| package(name, to)));
-            let etcd = case.target.etcd.as_ref().is_none_or(|to| {
-                !node.roles.contains(&Role::Etcd) || package(&case.inventory.etcd.package, to)
-            });
+            let etcd = case
+                .target
+                .etcd
+                .as_ref()
+                .is_none_or(|to| !node.roles.contains(&Role::Etcd) || package(&case.inventory.etcd.package, to));
             Some(if node.roles.contains(&Role::Etcd) && node.roles.len() == 1 { etcd } else { kubernetes && etcd })
         }
         Uses::EtcdPackage => {
@@ -100,7 +102,11 @@ fn at_target(case: Case<'_>, node: &Node, machine: &MachineFacts, uses: Uses) ->
         Uses::KubeadmUpgradeNode => {
             let to = kubernetes?;
             let control_plane = node.roles.contains(&Role::ControlPlane);
-            Some(if control_plane { api_server_at(machine, to) } else { package("kubeadm", to) && package("kubelet", to) })
+            Some(if control_plane {
+                api_server_at(machine, to)
+            } else {
+                package("kubeadm", to) && package("kubelet", to)
+            })
         }
         Uses::KubeletPackage => kubernetes.map(|to| package("kubelet", to) && package("kubectl", to)),
         Uses::KubeletRestart => {
@@ -290,7 +296,8 @@ impl<'a> Bound<'a> {
     /// Half as long again as the longest election timeout of the members, and at least two seconds: a member that would
     /// call an election has done so by then.
     fn steady_ms(self) -> u64 {
-        let election = |node: &Node| self.case.machine(&node.name)?.etcd.known()?.as_ref()?.election_ms.known().copied();
+        let election =
+            |node: &Node| self.case.machine(&node.name)?.etcd.known()?.as_ref()?.election_ms.known().copied();
         let longest = self.case.inventory.etcd_nodes().filter_map(election).max().unwrap_or(DEFAULT_ELECTION_MS);
         (longest * 3 / 2).max(2000)
     }
@@ -301,11 +308,7 @@ const DEFAULT_ELECTION_MS: u64 = 1000;
 
 fn drain_steps(timeout: Option<Duration>, drain: DrainOptions) -> Vec<Step> {
     let limit = timeout.map_or(DRAIN_SECONDS, |timeout| timeout.as_secs());
-    let action = Drain {
-        timeout_seconds: limit,
-        delete_emptydir_data: drain.delete_emptydir_data,
-        force: drain.force,
-    };
+    let action = Drain { timeout_seconds: limit, delete_emptydir_data: drain.delete_emptydir_data, force: drain.force };
     vec![named("cordon", None, 60, Cordon {}), named("drain", timeout, DRAIN_SECONDS, action)]
 }
 

@@ -63,9 +63,11 @@ fn finish(wanted: Wanted<'_>, case: Case<'_>, mut draft: Draft, findings: Vec<Fi
     let facts = wanted.facts;
     let mut findings: Vec<Finding> = findings.into_iter().filter(|f| f.severity == Severity::Warning).collect();
     findings.sort();
-    let kubernetes = case.target.kubernetes.as_ref().and_then(|to| {
-        rules::oldest_api_server(case).map(|from| Raise { from, to: to.clone() })
-    });
+    let kubernetes = case
+        .target
+        .kubernetes
+        .as_ref()
+        .and_then(|to| rules::oldest_api_server(case).map(|from| Raise { from, to: to.clone() }));
     let etcd = case.target.etcd.as_ref().and_then(|to| {
         let members = &facts.etcd.known()?.members;
         let from = members.iter().filter_map(|m| m.status.known()).map(|status| status.version.clone()).min()?;
@@ -117,19 +119,21 @@ fn outages(case: Case<'_>) -> Vec<Outage> {
     if case.target.etcd.is_some() {
         let members = case.facts.etcd.known().map_or(0, |etcd| etcd.members.len());
         let (what, needs_consent) = match members {
-            0..3 => (format!("etcd, and with it the API: {members} member(s) have no quorum without the one that restarts"), true),
-            _ => ("nothing for etcd's clients but a reconnection each time the member they use restarts".to_owned(), false),
+            0..3 => (
+                format!("etcd, and with it the API: {members} member(s) have no quorum without the one that restarts"),
+                true,
+            ),
+            _ => (
+                "nothing for etcd's clients but a reconnection each time the member they use restarts".to_owned(),
+                false,
+            ),
         };
         outages.push(Outage { what, seconds: if needs_consent { 10 } else { 1 }, needs_consent });
     }
     if case.target.kubernetes.is_some() {
         let (what, seconds, needs_consent) = match planes {
             1 => ("the API, while the only API server restarts".to_owned(), 60, true),
-            _ => (
-                "one API server at a time; clients of the load balancer wait until it notices".to_owned(),
-                5,
-                false,
-            ),
+            _ => ("one API server at a time; clients of the load balancer wait until it notices".to_owned(), 5, false),
         };
         outages.push(Outage { what, seconds, needs_consent });
     }

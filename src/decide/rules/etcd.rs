@@ -30,12 +30,12 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     if let Some(to) = &case.target.etcd {
         found.extend(topology(case));
         found.extend(releases(to));
-        found.extend(processes(case).flat_map(|(node, process)| v2_data(node, process, to)));
+        found.extend(processes(case).filter_map(|(node, process)| v2_data(node, process, to)));
     }
     found
 }
 
-fn processes<'a>(case: Case<'a>) -> impl Iterator<Item = (&'a NodeName, &'a EtcdProcess)> {
+fn processes(case: Case<'_>) -> impl Iterator<Item = (&NodeName, &EtcdProcess)> {
     case.inventory.etcd_nodes().filter_map(move |node| {
         let process = case.machine(&node.name)?.etcd.known()?.as_ref()?;
         Some((&node.name, process))
@@ -115,7 +115,8 @@ fn ways(etcd: &EtcdFacts, to: &Version) -> Vec<Finding> {
     let way = |(name, from): (&str, &Version)| match Way::between(from, to) {
         Way::Same | Way::Patch => None,
         Way::Minor => floor(from, to).map(|floor| {
-            let detail = format!("is at {from}; before etcd {}.{} it has to be at {floor} or later", to.major, to.minor);
+            let detail =
+                format!("is at {from}; before etcd {}.{} it has to be at {floor} or later", to.major, to.minor);
             Finding::refusal(Rule::EtcdRelease, name, detail)
         }),
         Way::Down => {
@@ -148,7 +149,8 @@ fn floor(from: &Version, to: &Version) -> Option<Version> {
 /// 3.5.0 to 3.5.2 can lose consistency when killed under load (etcd-io/etcd#13766).
 fn releases(to: &Version) -> Option<Finding> {
     (to >= &Version::new(3, 5, 0) && to <= &Version::new(3, 5, 2)).then(|| {
-        let detail = format!("{to} can corrupt its data when it is killed under load (etcd-io/etcd#13766): use 3.5.3 or later");
+        let detail =
+            format!("{to} can corrupt its data when it is killed under load (etcd-io/etcd#13766): use 3.5.3 or later");
         Finding::refusal(Rule::EtcdRelease, "etcd", detail)
     })
 }
@@ -190,7 +192,8 @@ fn size(case: Case<'_>, etcd: &EtcdFacts) -> Vec<Finding> {
 fn strangers(case: Case<'_>, etcd: &EtcdFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     for member in etcd.members.iter().filter(|member| member.node.is_none() && member.status.known().is_some()) {
-        let detail = format!("is a member of etcd ({}), but on no machine of the inventory", member.client_urls.join(", "));
+        let detail =
+            format!("is a member of etcd ({}), but on no machine of the inventory", member.client_urls.join(", "));
         found.push(Finding::refusal(Rule::NodeUnknown, &member.name, detail));
     }
     for node in case.inventory.etcd_nodes() {
@@ -207,7 +210,8 @@ fn strangers(case: Case<'_>, etcd: &EtcdFacts) -> Vec<Finding> {
 
 fn topology(case: Case<'_>) -> Option<Finding> {
     (case.inventory.etcd.topology == Topology::Stacked).then(|| {
-        let detail = "etcd is stacked: kubeadm raises it together with its control plane, so --etcd-to has no place here";
+        let detail =
+            "etcd is stacked: kubeadm raises it together with its control plane, so --etcd-to has no place here";
         Finding::refusal(Rule::EtcdTopology, "etcd", detail)
     })
 }
@@ -215,7 +219,9 @@ fn topology(case: Case<'_>) -> Option<Finding> {
 fn few(case: Case<'_>, etcd: &EtcdFacts) -> Option<Finding> {
     let voters = etcd.members.iter().filter(|member| !member.learner).count();
     (voters < 3).then(|| {
-        let detail = format!("with {voters} etcd member(s) etcd, and with it the API, is away while a member restarts, about 10 s each");
+        let detail = format!(
+            "with {voters} etcd member(s) etcd, and with it the API, is away while a member restarts, about 10 s each"
+        );
         if case.target.accept_outage {
             Finding::warning(Rule::Outage, "etcd", format!("{detail} (accepted)"))
         } else {

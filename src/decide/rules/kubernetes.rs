@@ -161,7 +161,8 @@ fn kubelet_skew(
     let lag = minors_apart(kubelet, to);
     lag.is_none_or(|lag| lag > most).then(|| {
         let stays = if left_out { "would stay" } else { "is" };
-        let detail = format!("its kubelet {stays} at {kubelet}; API servers at {to} serve kubelets {most} minors back at most");
+        let detail =
+            format!("its kubelet {stays} at {kubelet}; API servers at {to} serve kubelets {most} minors back at most");
         Finding::refusal(Rule::KubeletSkew, name, detail)
     })
 }

@@ -29,7 +29,8 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
         found.extend(certificates(case, node, machine));
     }
     if !case.inventory.ssh.strict_host_keys {
-        let detail = "the inventory switches strict host keys off: anybody between here and the nodes can take their place";
+        let detail =
+            "the inventory switches strict host keys off: anybody between here and the nodes can take their place";
         found.push(Finding::warning(Rule::HostKeys, "inventory", detail));
     }
     found
@@ -40,8 +41,11 @@ fn unreached(case: Case<'_>) -> Vec<Finding> {
         let facts = case.node_facts(&node.name)?;
         let Seen::Unknown(why) = &facts.machine else { return None };
         let control_plane = node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd);
-        let advice =
-            if control_plane { String::new() } else { format!(" (a dead worker can be left out: --leave-out {})", node.name) };
+        let advice = if control_plane {
+            String::new()
+        } else {
+            format!(" (a dead worker can be left out: --leave-out {})", node.name)
+        };
         Some(Finding::unreachable(&node.name, format!("{why}{advice}")))
     };
     case.nodes().filter_map(gone).collect()
@@ -100,7 +104,8 @@ fn targets(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> 
 fn room(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut want = |what: &str, places: &[&str], bytes: u64| {
-        let Some((path, disk)) = places.iter().find_map(|path| machine.disks.get(*path).map(|disk| (path, disk))) else {
+        let Some((path, disk)) = places.iter().find_map(|path| machine.disks.get(*path).map(|disk| (path, disk)))
+        else {
             return;
         };
         if disk.free_bytes < bytes {

@@ -55,7 +55,8 @@ impl<'a> Case<'a> {
     /// Whether this node has a part in what is wanted.
     pub fn concerned(&self, node: &Node) -> bool {
         let kubernetes = node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Worker);
-        (self.target.kubernetes.is_some() && kubernetes) || node.roles.contains(&Role::Etcd)
+        (self.target.kubernetes.is_some() && kubernetes)
+            || node.roles.contains(&Role::Etcd)
             || node.roles.contains(&Role::ControlPlane)
     }
 

@@ -30,15 +30,9 @@ struct Pems {
 
 /// Opens a client that has shaken hands. Etcd usually listens on the node's loopback; when it does not, on its address.
 pub(super) async fn open(link: &Link, etcd: &Etcd, socket: &Socket<'_>) -> Result<Client, RemoteError> {
-    let trouble = |what: String| RemoteError::Etcd {
-        node: socket.node.clone(),
-        what,
-    };
+    let trouble = |what: String| RemoteError::Etcd { node: socket.node.clone(), what };
     let pems = identity(link, etcd, socket.node).await?;
-    let not_reached = |cause| RemoteError::NotStarted {
-        node: socket.node.clone(),
-        cause: Box::new(cause),
-    };
+    let not_reached = |cause| RemoteError::NotStarted { node: socket.node.clone(), cause: Box::new(cause) };
     let (session, _) = link.session().await.map_err(not_reached)?;
     let mut complaints = Vec::new();
     for (number, host) in ["127.0.0.1", socket.address.as_str()].into_iter().enumerate() {
@@ -70,11 +64,7 @@ async fn shake_hands(path: &Utf8PathBuf, pems: &Pems, socket: &Socket<'_>) -> Re
         }
     }
     // A refused or forbidden forward shows only as a stream that ends at once.
-    let hint = if last.contains("eof") {
-        " (nobody listens there, or sshd forbids forwarding)"
-    } else {
-        ""
-    };
+    let hint = if last.contains("eof") { " (nobody listens there, or sshd forbids forwarding)" } else { "" };
     Err(format!("{last}{hint}"))
 }
 
@@ -83,43 +73,25 @@ async fn connect(path: &Utf8PathBuf, pems: &Pems, name: &str) -> Result<Client, 
         .ca_certificate(Certificate::from_pem(&*pems.ca))
         .identity(Identity::from_pem(&*pems.cert, &*pems.key))
         .domain_name(name);
-    let endpoint = Endpoint::from_static("https://etcd")
-        .tls_config(tls)
-        .map_err(|error| chain(&error))?;
+    let endpoint = Endpoint::from_static("https://etcd").tls_config(tls).map_err(|error| chain(&error))?;
     let path = path.clone();
     let connector = tower::service_fn(move |_: Uri| {
         let path = path.clone();
         async move { UnixStream::connect(path).await.map(TokioIo::new) }
     });
-    let channel = endpoint
-        .connect_with_connector(connector)
-        .await
-        .map_err(|error| chain(&error))?;
-    Client::from_channel(Channel::Tonic(channel), None)
-        .await
-        .map_err(|error| chain(&error))
+    let channel = endpoint.connect_with_connector(connector).await.map_err(|error| chain(&error))?;
+    Client::from_channel(Channel::Tonic(channel), None).await.map_err(|error| chain(&error))
 }
 
 async fn identity(link: &Link, etcd: &Etcd, node: &NodeName) -> Result<Pems, RemoteError> {
     let args = [&etcd.ca, &etcd.cert, &etcd.key].map(ToString::to_string);
-    let call = Call {
-        script: Script::EtcdIdentity,
-        args: args.to_vec(),
-    };
-    let answer = link
-        .run_script(&scripts::text(&call), &call.args, ANSWER_LIMIT * 2)
-        .await;
+    let call = Call { script: Script::EtcdIdentity, args: args.to_vec() };
+    let answer = link.run_script(&scripts::text(&call), &call.args, ANSWER_LIMIT * 2).await;
     let answer = answer.map_err(|failure| failed(node, failure))?;
-    let trouble = |what: String| RemoteError::Etcd {
-        node: node.clone(),
-        what,
-    };
+    let trouble = |what: String| RemoteError::Etcd { node: node.clone(), what };
     if answer.status != 0 {
         let said = String::from_utf8_lossy(&answer.stderr);
-        return Err(trouble(format!(
-            "its client's certificates could not be read: {}",
-            said.trim()
-        )));
+        return Err(trouble(format!("its client's certificates could not be read: {}", said.trim())));
     }
     pems(&answer.stdout).ok_or_else(|| trouble("its client's certificates came in a form unknown".to_owned()))
 }
@@ -131,11 +103,7 @@ fn pems(printed: &[u8]) -> Option<Pems> {
     let (ca, rest) = rest.split_once("--- cert\n")?;
     let (cert, key) = rest.split_once("--- key\n")?;
     let part = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
-    Some(Pems {
-        ca: part(ca),
-        cert: part(cert),
-        key: part(key),
-    })
+    Some(Pems { ca: part(ca), cert: part(cert), key: part(key) })
 }
 
 #[cfg(test)]
@@ -146,10 +114,7 @@ mod tests {
     fn identity_is_cut_into_its_parts() {
         let printed = b"--- ca\nA\n\n--- cert\nB\n\n--- key\nC\n\n";
         let pems = pems(printed).expect("it has three parts");
-        assert_eq!(
-            (&pems.ca[..], &pems.cert[..], &pems.key[..]),
-            (&b"A\n\n"[..], &b"B\n\n"[..], &b"C\n\n"[..])
-        );
+        assert_eq!((&pems.ca[..], &pems.cert[..], &pems.key[..]), (&b"A\n\n"[..], &b"B\n\n"[..], &b"C\n\n"[..]));
     }
 
     #[test]

@@ -59,10 +59,7 @@ pub(super) fn is_connection(error: &Error) -> bool {
     use tonic::Code;
     match error {
         Error::GRpcStatus(status) => {
-            matches!(
-                status.code(),
-                Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled
-            )
+            matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled)
         }
         Error::TransportError(_) | Error::IoError(_) => true,
         _ => false,

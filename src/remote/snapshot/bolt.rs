@@ -43,10 +43,7 @@ impl ReadAt for std::fs::File {
 
 impl ReadAt for [u8] {
     fn fill(&self, buffer: &mut [u8], at: u64) -> std::io::Result<()> {
-        let from = usize::try_from(at)
-            .ok()
-            .and_then(|at| self.get(at..))
-            .and_then(|rest| rest.get(..buffer.len()));
+        let from = usize::try_from(at).ok().and_then(|at| self.get(at..)).and_then(|rest| rest.get(..buffer.len()));
         buffer.copy_from_slice(from.ok_or(std::io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -83,34 +80,19 @@ impl<'a, R: ReadAt + ?Sized> Database<'a, R> {
     /// Opens the first `bytes` bytes of `file` as a database.
     pub(super) fn open(file: &'a R, bytes: u64) -> Result<Self, Bad> {
         let meta = newest_meta(file, bytes)?;
-        let fits = meta
-            .pages
-            .checked_mul(meta.page_size)
-            .is_some_and(|needed| needed <= bytes);
+        let fits = meta.pages.checked_mul(meta.page_size).is_some_and(|needed| needed <= bytes);
         if !fits {
-            return Err(bad(format!(
-                "it says to have {} pages, and is shorter: it is cut off",
-                meta.pages
-            )));
+            return Err(bad(format!("it says to have {} pages, and is shorter: it is cut off", meta.pages)));
         }
-        let database = Self {
-            file,
-            page_size: meta.page_size,
-            pages: meta.pages,
-            root: meta.root,
-            freelist: meta.freelist,
-        };
+        let database =
+            Self { file, page_size: meta.page_size, pages: meta.pages, root: meta.root, freelist: meta.freelist };
         database.check_freelist()?;
         Ok(database)
     }
 
     /// Visits every key and value of every bucket, each bucket's in ascending order.
     pub(super) fn walk(&self, visit: &mut dyn FnMut(&Entry<'_>) -> Result<(), Bad>) -> Result<(), Bad> {
-        let mut walk = Walk {
-            database: self,
-            seen: Seen::new(self.pages),
-            visit,
-        };
+        let mut walk = Walk { database: self, seen: Seen::new(self.pages), visit };
         walk.tree(self.root, None)
     }
 
@@ -120,10 +102,7 @@ impl<'a, R: ReadAt + ?Sized> Database<'a, R> {
         }
         match self.page(self.freelist)?.flags {
             FREELIST => Ok(()),
-            flags => Err(bad(format!(
-                "page {} should be the freelist and has type {flags:#x}",
-                self.freelist
-            ))),
+            flags => Err(bad(format!("page {} should be the freelist and has type {flags:#x}", self.freelist))),
         }
     }
 
@@ -134,9 +113,7 @@ impl<'a, R: ReadAt + ?Sized> Database<'a, R> {
         }
         let at = id * self.page_size;
         let mut header = [0; PAGE_HEADER];
-        self.file
-            .fill(&mut header, at)
-            .map_err(|error| bad(format!("page {id}: {error}")))?;
+        self.file.fill(&mut header, at).map_err(|error| bad(format!("page {id}: {error}")))?;
         let own_id = u64_at(&header, 0)?;
         if own_id != id {
             return Err(bad(format!("page {id} says to be page {own_id}")));
@@ -147,9 +124,7 @@ impl<'a, R: ReadAt + ?Sized> Database<'a, R> {
             return Err(bad(format!("page {id} says to be {run} pages long")));
         }
         let mut bytes = vec![0; usize::try_from(length).map_err(|_| bad("too long a page".to_owned()))?];
-        self.file
-            .fill(&mut bytes, at)
-            .map_err(|error| bad(format!("page {id}: {error}")))?;
+        self.file.fill(&mut bytes, at).map_err(|error| bad(format!("page {id}: {error}")))?;
         Page::new(id, run, bytes)
     }
 }
@@ -170,11 +145,7 @@ struct Place {
 
 impl<R: ReadAt + ?Sized> Walk<'_, '_, R> {
     fn tree(&mut self, root: u64, bucket: Option<&[u8]>) -> Result<(), Bad> {
-        let mut place = Place {
-            bucket: bucket.map(<[u8]>::to_vec),
-            depth: 0,
-            last_key: None,
-        };
+        let mut place = Place { bucket: bucket.map(<[u8]>::to_vec), depth: 0, last_key: None };
         self.subtree(root, &mut place)
     }
 
@@ -194,9 +165,7 @@ impl<R: ReadAt + ?Sized> Walk<'_, '_, R> {
                 place.depth -= 1;
                 Ok(())
             }
-            flags => Err(bad(format!(
-                "page {id} should be a branch or a leaf and has type {flags:#x}"
-            ))),
+            flags => Err(bad(format!("page {id} should be a branch or a leaf and has type {flags:#x}"))),
         }
     }
 
@@ -226,14 +195,7 @@ impl<R: ReadAt + ?Sized> Walk<'_, '_, R> {
                 if page.flags != LEAF {
                     return Err(bad(format!("an inline bucket has type {:#x}", page.flags)));
                 }
-                self.leaf(
-                    &page,
-                    &mut Place {
-                        bucket: Some(name.to_vec()),
-                        depth: 0,
-                        last_key: None,
-                    },
-                )
+                self.leaf(&page, &mut Place { bucket: Some(name.to_vec()), depth: 0, last_key: None })
             }
             root => self.tree(root, Some(name)),
         }
@@ -277,13 +239,7 @@ impl Page {
     fn new(id: u64, run: u64, bytes: Vec<u8>) -> Result<Self, Bad> {
         let flags = u16_at(&bytes, 8)?;
         let count = usize::from(u16_at(&bytes, 10)?);
-        Ok(Self {
-            id,
-            flags,
-            count,
-            run,
-            bytes,
-        })
+        Ok(Self { id, flags, count, run, bytes })
     }
 
     /// A leaf's element: flags, key, value.
@@ -318,12 +274,7 @@ impl Page {
 
     fn words(&self, at: usize) -> Result<[u32; 4], Bad> {
         let bytes = &self.bytes;
-        Ok([
-            u32_at(bytes, at)?,
-            u32_at(bytes, at + 4)?,
-            u32_at(bytes, at + 8)?,
-            u32_at(bytes, at + 12)?,
-        ])
+        Ok([u32_at(bytes, at)?, u32_at(bytes, at + 4)?, u32_at(bytes, at + 8)?, u32_at(bytes, at + 12)?])
     }
 
     fn cut(&self, at: usize, size: usize) -> Result<&[u8], Bad> {
@@ -353,17 +304,12 @@ fn newest_meta(file: &(impl ReadAt + ?Sized), bytes: u64) -> Result<Meta, Bad> {
 }
 
 fn at_its_place(meta: Meta, at: u64) -> Result<Meta, Bad> {
-    if meta.page_size == at {
-        Ok(meta)
-    } else {
-        Err(bad("a meta page is at a wrong place".to_owned()))
-    }
+    if meta.page_size == at { Ok(meta) } else { Err(bad("a meta page is at a wrong place".to_owned())) }
 }
 
 fn read_meta(file: &(impl ReadAt + ?Sized), at: u64) -> Result<Meta, Bad> {
     let mut bytes = [0; PAGE_HEADER + META_BYTES];
-    file.fill(&mut bytes, at)
-        .map_err(|_| bad("it is too short for a database".to_owned()))?;
+    file.fill(&mut bytes, at).map_err(|_| bad("it is too short for a database".to_owned()))?;
     let meta = &bytes[PAGE_HEADER..];
     if u16_at(&bytes, 8)? & META == 0 || u32_at(meta, 0)? != MAGIC {
         return Err(bad("it does not begin like a bbolt database".to_owned()));
@@ -379,33 +325,18 @@ fn read_meta(file: &(impl ReadAt + ?Sized), at: u64) -> Result<Meta, Bad> {
     if !page_size.is_power_of_two() || !PAGE_SIZES.contains(&page_size) {
         return Err(bad(format!("its pages are said to have {page_size} bytes")));
     }
-    let [root, freelist, pages, transaction] = [
-        u64_at(meta, 16)?,
-        u64_at(meta, 32)?,
-        u64_at(meta, 40)?,
-        u64_at(meta, 48)?,
-    ];
-    Ok(Meta {
-        page_size,
-        root,
-        freelist,
-        pages,
-        transaction,
-    })
+    let [root, freelist, pages, transaction] =
+        [u64_at(meta, 16)?, u64_at(meta, 32)?, u64_at(meta, 40)?, u64_at(meta, 48)?];
+    Ok(Meta { page_size, root, freelist, pages, transaction })
 }
 
 /// FNV-1a with 64 bits: bbolt's checksum of a meta page.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
-    })
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
 fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Bad> {
-    let cut = at
-        .checked_add(N)
-        .and_then(|end| bytes.get(at..end))
-        .and_then(|cut| cut.try_into().ok());
+    let cut = at.checked_add(N).and_then(|end| bytes.get(at..end)).and_then(|cut| cut.try_into().ok());
     cut.ok_or_else(|| bad("a page is shorter than what it says to hold".to_owned()))
 }
 

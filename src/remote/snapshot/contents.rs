@@ -145,10 +145,7 @@ mod tests {
     #[test]
     fn the_key_is_found_behind_other_fields() {
         // create_revision = 300 (field 2), key = "/a" (field 1), value = "x" (field 5).
-        assert_eq!(
-            key_of(&[0x10, 0xAC, 0x02, 0x0A, 2, b'/', b'a', 0x2A, 1, b'x']),
-            Some(&b"/a"[..])
-        );
+        assert_eq!(key_of(&[0x10, 0xAC, 0x02, 0x0A, 2, b'/', b'a', 0x2A, 1, b'x']), Some(&b"/a"[..]));
         assert_eq!(key_of(&[0x0A, 9, b'/']), None);
         assert_eq!(key_of(&[]), None);
     }

@@ -39,10 +39,7 @@ pub(super) async fn save(
         _ => Utf8PathBuf::from("."),
     };
     let local = |what: String| move |cause| RemoteError::Local { what, cause };
-    let bad = |why: String| RemoteError::BadSnapshot {
-        node: node.clone(),
-        why,
-    };
+    let bad = |why: String| RemoteError::BadSnapshot { node: node.clone(), why };
     let mut file = tempfile::Builder::new()
         .prefix(".snapshot-")
         .permissions(std::fs::Permissions::from_mode(0o600))
@@ -85,13 +82,10 @@ fn finish(
     let local = |what: String| move |cause| Unfinished::Local(what, cause);
     let contents = verify_open(file.as_file()).map_err(Unfinished::Bad)?;
     if contents.sha256 != digest {
-        return Err(Unfinished::Bad(Bad(
-            "the disk gives back other bytes than were written".to_owned(),
-        )));
+        return Err(Unfinished::Bad(Bad("the disk gives back other bytes than were written".to_owned())));
     }
     file.as_file().sync_all().map_err(local(format!("sync {into}")))?;
-    file.persist_noclobber(into)
-        .map_err(|error| Unfinished::Local(format!("create {into}"), error.error))?;
+    file.persist_noclobber(into).map_err(|error| Unfinished::Local(format!("create {into}"), error.error))?;
     let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(local(format!("sync {folder}")))?;
     Ok(contents)
@@ -104,10 +98,7 @@ pub fn verify(path: &Utf8Path) -> Result<SnapshotContents, Bad> {
 }
 
 fn verify_open(file: &std::fs::File) -> Result<SnapshotContents, Bad> {
-    let bytes = file
-        .metadata()
-        .map_err(|error| Bad(format!("its size cannot be read: {error}")))?
-        .len();
+    let bytes = file.metadata().map_err(|error| Bad(format!("its size cannot be read: {error}")))?.len();
     let hashes = check_hash(file, bytes)?;
     let database = bolt::Database::open(file, bytes - HASH_BYTES as u64)?;
     let found = contents::read(&database)?;
@@ -128,9 +119,7 @@ fn check_hash(file: &std::fs::File, bytes: u64) -> Result<Hashes, Bad> {
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     while at < bytes {
-        let count = file
-            .read_at(&mut buffer, at)
-            .map_err(|error| Bad(format!("it cannot be read: {error}")))?;
+        let count = file.read_at(&mut buffer, at).map_err(|error| Bad(format!("it cannot be read: {error}")))?;
         if count == 0 {
             return Err(Bad("it became shorter while it was read".to_owned()));
         }
@@ -175,21 +164,14 @@ impl TrailingHash {
     fn finish(self) -> Result<Hashes, Bad> {
         // A database is whole pages, and those are multiples of 512 bytes: what is left over must be the hash.
         if self.bytes % 512 != HASH_BYTES as u64 || self.bytes < 512 {
-            return Err(Bad(format!(
-                "its {} bytes are not whole pages and a hash: it is cut off",
-                self.bytes
-            )));
+            return Err(Bad(format!("its {} bytes are not whole pages and a hash: it is cut off", self.bytes)));
         }
         let file = self.hash.clone().chain_update(&self.last).finalize();
         let computed = self.hash.finalize();
         if computed[..] == self.last[..] {
             Ok(Hashes { database: hex(&computed), file: hex(&file) })
         } else {
-            Err(Bad(format!(
-                "its SHA-256 is {}, and {} was appended",
-                hex(&computed),
-                hex(&self.last)
-            )))
+            Err(Bad(format!("its SHA-256 is {}, and {} was appended", hex(&computed), hex(&self.last))))
         }
     }
 }

@@ -41,24 +41,13 @@ pub(super) fn ssh_config(inventory: &Inventory, base: &Utf8Path) -> Result<Strin
 
 /// What is the node's alone, and must not be applied to a machine that is jumped through.
 fn node_block(node: &Node, ssh: &Ssh) -> Result<String, UnfitWord> {
-    let mut text = format!(
-        "Host {}\n  HostName {}\n  Port {}\n",
-        node.name,
-        quoted(node.address.as_str())?,
-        ssh.port
-    );
+    let mut text = format!("Host {}\n  HostName {}\n  Port {}\n", node.name, quoted(node.address.as_str())?, ssh.port);
     if let Some(user) = &ssh.user {
         let _ = writeln!(text, "  User {}", quoted(user.as_str())?);
     }
     if let Some(jump) = &ssh.jump {
-        if let Some(character) = jump
-            .chars()
-            .find(|&c| !(c.is_ascii_alphanumeric() || "._-@:[]".contains(c)))
-        {
-            return Err(UnfitWord {
-                word: jump.clone(),
-                character,
-            });
+        if let Some(character) = jump.chars().find(|&c| !(c.is_ascii_alphanumeric() || "._-@:[]".contains(c))) {
+            return Err(UnfitWord { word: jump.clone(), character });
         }
         let _ = writeln!(text, "  ProxyJump {}", quoted(jump)?);
     }
@@ -69,11 +58,7 @@ fn node_block(node: &Node, ssh: &Ssh) -> Result<String, UnfitWord> {
 fn common_block(ssh: &Ssh, base: &Utf8Path) -> Result<String, UnfitWord> {
     let mut text = String::from("Host *\n");
     if let Some(identity) = &ssh.identity {
-        let _ = writeln!(
-            text,
-            "  IdentityFile {}\n  IdentitiesOnly yes",
-            quoted_file(&below(base, identity))?
-        );
+        let _ = writeln!(text, "  IdentityFile {}\n  IdentitiesOnly yes", quoted_file(&below(base, identity))?);
     }
     match &ssh.known_hosts {
         Some(file) => {
@@ -103,10 +88,7 @@ pub(super) fn unnoticed(ssh: &Ssh) -> Duration {
 
 /// ssh counts in seconds, and takes 0 for "never".
 fn whole_seconds(duration: Duration) -> u64 {
-    (duration.as_millis().div_ceil(1000))
-        .try_into()
-        .unwrap_or(u64::MAX)
-        .max(1)
+    (duration.as_millis().div_ceil(1000)).try_into().unwrap_or(u64::MAX).max(1)
 }
 
 fn below(base: &Utf8Path, path: &Utf8Path) -> Utf8PathBuf {
@@ -127,10 +109,7 @@ fn quoted(word: &str) -> Result<String, UnfitWord> {
 
 fn refuse(word: &str, characters: &[char]) -> Result<(), UnfitWord> {
     match word.chars().find(|c| c.is_control() || characters.contains(c)) {
-        Some(character) => Err(UnfitWord {
-            word: word.to_owned(),
-            character,
-        }),
+        Some(character) => Err(UnfitWord { word: word.to_owned(), character }),
         None => Ok(()),
     }
 }

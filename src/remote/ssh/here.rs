@@ -10,13 +10,14 @@ use crate::remote::{Output, RemoteError};
 
 /// Runs a program with its arguments and without input; ends it after `limit`.
 pub(super) async fn run(argv: &[String], limit: Duration) -> Result<Output, RemoteError> {
-    let Some((program, args)) = argv.split_first() else {
+    let Some((program, words)) = argv.split_first() else {
         return Err(local("run an empty command")(std::io::ErrorKind::InvalidInput.into()));
     };
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(words).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(limit, command.output()).await;
-    let output = output.map_err(|_| local(&format!("wait for {program} any longer"))(std::io::ErrorKind::TimedOut.into()))?;
+    let output =
+        output.map_err(|_| local(&format!("wait for {program} any longer"))(std::io::ErrorKind::TimedOut.into()))?;
     let output = output.map_err(local(&format!("run {program}")))?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Output {

@@ -67,20 +67,12 @@ impl Ways {
     pub(in crate::remote) fn new(ssh: &Ssh, config_file: &Utf8PathBuf, folder: &Utf8PathBuf) -> Self {
         let mut builder = SessionBuilder::default();
         builder
-            .known_hosts_check(if ssh.strict_host_keys {
-                KnownHosts::Strict
-            } else {
-                KnownHosts::Accept
-            })
+            .known_hosts_check(if ssh.strict_host_keys { KnownHosts::Strict } else { KnownHosts::Accept })
             .control_directory(folder)
             .control_persist(ControlPersist::IdleFor(IDLE_SECONDS))
             .config_file(config_file);
         // ssh's ConnectTimeout ends with the key exchange: as much again for a jump, and for looking up and logging in.
-        Self {
-            builder,
-            open_limit: ssh.connect_timeout * 3 + config::unnoticed(ssh),
-            sudo: ssh.sudo,
-        }
+        Self { builder, open_limit: ssh.connect_timeout * 3 + config::unnoticed(ssh), sudo: ssh.sudo }
     }
 
     /// The words before `sh`.
@@ -99,12 +91,7 @@ pub(in crate::remote) struct Link {
 
 impl Link {
     pub(in crate::remote) fn new(node: NodeName, ways: Arc<Ways>) -> Self {
-        Self {
-            node,
-            ways,
-            session: Mutex::new(None),
-            channels: Semaphore::new(CHANNELS),
-        }
+        Self { node, ways, session: Mutex::new(None), channels: Semaphore::new(CHANNELS) }
     }
 
     /// Runs a script given by stdin: `sh -s -- args…`.
@@ -167,17 +154,12 @@ impl Link {
             Ok(session)
         };
         let late = || SshTrouble::new(Reason::TimedOut, format!("no connection within {} s", limit.as_secs()));
-        tokio::time::timeout(limit, opening)
-            .await
-            .unwrap_or_else(|_| Err(late()))
+        tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| Err(late()))
     }
 
     async fn run(&self, command: &str, input: Input<'_>, limit: Duration) -> Result<Answer, Failure> {
         let Ok(_channel) = self.channels.acquire().await else {
-            return Err(Failure::NotStarted(SshTrouble::new(
-                Reason::Lost,
-                "the connection was closed",
-            )));
+            return Err(Failure::NotStarted(SshTrouble::new(Reason::Lost, "the connection was closed")));
         };
         let (mut session, mut fresh) = self.session().await.map_err(Failure::NotStarted)?;
         let mut refusals = 0;
@@ -207,9 +189,7 @@ impl Link {
         limit: Duration,
     ) -> Result<Answer, Failure> {
         let running = run_once(session, command, input);
-        let answer = tokio::time::timeout(limit, running)
-            .await
-            .unwrap_or_else(|_| Err(late(limit)));
+        let answer = tokio::time::timeout(limit, running).await.unwrap_or_else(|_| Err(late(limit)));
         if answer.is_err() && session.check().await.is_err() {
             self.forget(session).await;
         }
@@ -221,10 +201,7 @@ impl Link {
 }
 
 fn late(limit: Duration) -> Failure {
-    Failure::InDoubt(SshTrouble::new(
-        Reason::TimedOut,
-        format!("no answer within {} s", limit.as_secs()),
-    ))
+    Failure::InDoubt(SshTrouble::new(Reason::TimedOut, format!("no answer within {} s", limit.as_secs())))
 }
 
 /// Root's rights are asked for once, with nothing to do, so that their absence can be told from a script's answer.
@@ -270,24 +247,15 @@ async fn run_once(session: &Session, command: &str, input: Input<'_>) -> Result<
 /// The file itself: ssh's master reads it, not we.
 fn from_the_start(mut file: &std::fs::File) -> Result<Stdio, SshTrouble> {
     let rewound = file.rewind().and_then(|()| file.try_clone());
-    rewound
-        .map(Stdio::from)
-        .map_err(|error| SshTrouble::new(Reason::Other, error.to_string()))
+    rewound.map(Stdio::from).map_err(|error| SshTrouble::new(Reason::Other, error.to_string()))
 }
 
 fn not_spawned(error: &openssh::Error, by_stdin: bool) -> Failure {
     let trouble = SshTrouble::from_error(error);
     let certain = by_stdin
         || trouble.reason == Reason::TooManySessions
-        || matches!(
-            error,
-            openssh::Error::Disconnected | openssh::Error::InvalidCommand | openssh::Error::ChildIo(_)
-        );
-    if certain {
-        Failure::NotStarted(trouble)
-    } else {
-        Failure::InDoubt(trouble)
-    }
+        || matches!(error, openssh::Error::Disconnected | openssh::Error::InvalidCommand | openssh::Error::ChildIo(_));
+    if certain { Failure::NotStarted(trouble) } else { Failure::InDoubt(trouble) }
 }
 
 /// Hands the script over, its last line apart; whether that line may have gone.
@@ -319,9 +287,9 @@ async fn read(from: Option<impl tokio::io::AsyncRead + Unpin>) -> Zeroizing<Vec<
 /// The library answers an exit status of 127 with an error, also after the command did much.
 fn ended(status: Result<ExitStatus, openssh::Error>) -> Result<i32, SshTrouble> {
     match status {
-        Ok(status) => status
-            .code()
-            .ok_or_else(|| SshTrouble::new(Reason::Lost, "the command on the node was killed by a signal")),
+        Ok(status) => {
+            status.code().ok_or_else(|| SshTrouble::new(Reason::Lost, "the command on the node was killed by a signal"))
+        }
         Err(openssh::Error::Remote(cause)) if cause.kind() == std::io::ErrorKind::NotFound => Ok(127),
         Err(error) => Err(SshTrouble::from_error(&error)),
     }
@@ -332,10 +300,7 @@ fn with_log(trouble: SshTrouble, session: &Session) -> SshTrouble {
     let log = session.control_socket().with_file_name("log");
     let said = std::fs::read_to_string(log).unwrap_or_default();
     match said.lines().map(str::trim).rfind(|line| !line.is_empty()) {
-        Some(line) => SshTrouble {
-            words: format!("{} (ssh says: {line})", trouble.words),
-            ..trouble
-        },
+        Some(line) => SshTrouble { words: format!("{} (ssh says: {line})", trouble.words), ..trouble },
         None => trouble,
     }
 }
@@ -357,14 +322,9 @@ pub(in crate::remote) async fn forward(
     host: &str,
     port: u16,
 ) -> Result<(), SshTrouble> {
-    let to = openssh::Socket::TcpSocket {
-        host: host.into(),
-        port,
-    };
+    let to = openssh::Socket::TcpSocket { host: host.into(), port };
     let opening = session.request_port_forward(openssh::ForwardType::Local, at.as_std_path(), to);
-    opening
-        .await
-        .map_err(|error| SshTrouble::new(Reason::Other, chain(&error)))
+    opening.await.map_err(|error| SshTrouble::new(Reason::Other, chain(&error)))
 }
 
 #[cfg(test)]

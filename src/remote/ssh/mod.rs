@@ -55,10 +55,7 @@ struct Machine {
 
 impl std::fmt::Debug for Fleet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fleet")
-            .field("nodes", &self.nodes.keys())
-            .field("folder", &self.folder)
-            .finish_non_exhaustive()
+        f.debug_struct("Fleet").field("nodes", &self.nodes.keys()).field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
@@ -77,13 +74,7 @@ impl Fleet {
         let ways = Arc::new(Ways::new(&inventory.ssh, &config_file, &path));
         let machine = |(index, node): (usize, &crate::inventory::Node)| {
             let etcd = EtcdDoor::new(node, path.join(format!("e{index}")));
-            (
-                node.name.clone(),
-                Machine {
-                    link: Link::new(node.name.clone(), Arc::clone(&ways)),
-                    etcd,
-                },
-            )
+            (node.name.clone(), Machine { link: Link::new(node.name.clone(), Arc::clone(&ways)), etcd })
         };
         Ok(Self {
             nodes: inventory.nodes.iter().enumerate().map(machine).collect(),
@@ -108,10 +99,7 @@ impl Fleet {
 
     fn machine(&self, node: &NodeName) -> Result<&Machine, RemoteError> {
         let unknown = || SshTrouble::new(Reason::Other, "the inventory has no such node");
-        self.nodes.get(node).ok_or_else(|| RemoteError::NotStarted {
-            node: node.clone(),
-            cause: Box::new(unknown()),
-        })
+        self.nodes.get(node).ok_or_else(|| RemoteError::NotStarted { node: node.clone(), cause: Box::new(unknown()) })
     }
 
     /// Says and counts what a call came to; never what it printed, nor its arguments.
@@ -147,10 +135,7 @@ impl Remote for Fleet {
     async fn call(&self, node: &NodeName, call: &Call) -> Result<Output, RemoteError> {
         let machine = self.machine(node)?;
         let since = Instant::now();
-        let result = machine
-            .link
-            .run_script(&scripts::text(call), &call.args, limit(call))
-            .await;
+        let result = machine.link.run_script(&scripts::text(call), &call.args, limit(call)).await;
         self.note(
             node,
             scripts::name(call.script),
@@ -165,10 +150,7 @@ impl Remote for Fleet {
         let machine = self.machine(node)?;
         let file = std::fs::File::open(from).map_err(local(&format!("read {from}")))?;
         let since = Instant::now();
-        let result = machine
-            .link
-            .run_with_file(&scripts::text(call), &call.args, &file, SEND_LIMIT)
-            .await;
+        let result = machine.link.run_with_file(&scripts::text(call), &call.args, &file, SEND_LIMIT).await;
         self.note(
             node,
             scripts::name(call.script),
@@ -185,42 +167,22 @@ impl Remote for Fleet {
 
     async fn etcd_members(&self, node: &NodeName) -> Result<MemberList, RemoteError> {
         let machine = self.machine(node)?;
-        self.noted(
-            node,
-            "etcd-members",
-            Box::pin(machine.etcd.members(&machine.link, &self.etcd)),
-        )
-        .await
+        self.noted(node, "etcd-members", Box::pin(machine.etcd.members(&machine.link, &self.etcd))).await
     }
 
     async fn etcd_status(&self, node: &NodeName) -> Result<MemberStatus, RemoteError> {
         let machine = self.machine(node)?;
-        self.noted(
-            node,
-            "etcd-status",
-            Box::pin(machine.etcd.status(&machine.link, &self.etcd)),
-        )
-        .await
+        self.noted(node, "etcd-status", Box::pin(machine.etcd.status(&machine.link, &self.etcd))).await
     }
 
     async fn etcd_hash(&self, node: &NodeName, revision: u64) -> Result<HashKv, RemoteError> {
         let machine = self.machine(node)?;
-        self.noted(
-            node,
-            "etcd-hash",
-            Box::pin(machine.etcd.hash(&machine.link, &self.etcd, revision)),
-        )
-        .await
+        self.noted(node, "etcd-hash", Box::pin(machine.etcd.hash(&machine.link, &self.etcd, revision))).await
     }
 
     async fn etcd_snapshot(&self, node: &NodeName, into: &Utf8Path) -> Result<SnapshotContents, RemoteError> {
         let machine = self.machine(node)?;
-        self.noted(
-            node,
-            "etcd-snapshot",
-            Box::pin(machine.etcd.snapshot(&machine.link, &self.etcd, into)),
-        )
-        .await
+        self.noted(node, "etcd-snapshot", Box::pin(machine.etcd.snapshot(&machine.link, &self.etcd, into))).await
     }
 }
 
@@ -235,25 +197,15 @@ fn limit(call: &Call) -> Duration {
 fn outcome(node: &NodeName, result: Result<Answer, Failure>) -> Result<Output, RemoteError> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match result {
-        Ok(answer) => Ok(Output {
-            status: answer.status,
-            stdout: text(&answer.stdout),
-            stderr: text(&answer.stderr),
-        }),
+        Ok(answer) => Ok(Output { status: answer.status, stdout: text(&answer.stdout), stderr: text(&answer.stderr) }),
         Err(failure) => Err(failed(node, failure)),
     }
 }
 
 pub(super) fn failed(node: &NodeName, failure: Failure) -> RemoteError {
     match failure {
-        Failure::NotStarted(trouble) => RemoteError::NotStarted {
-            node: node.clone(),
-            cause: Box::new(trouble),
-        },
-        Failure::InDoubt(trouble) => RemoteError::InDoubt {
-            node: node.clone(),
-            cause: Box::new(trouble),
-        },
+        Failure::NotStarted(trouble) => RemoteError::NotStarted { node: node.clone(), cause: Box::new(trouble) },
+        Failure::InDoubt(trouble) => RemoteError::InDoubt { node: node.clone(), cause: Box::new(trouble) },
     }
 }
 
@@ -261,15 +213,8 @@ pub(super) fn failed(node: &NodeName, failure: Failure) -> RemoteError {
 fn private_folder() -> std::io::Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt;
     let usual = std::env::temp_dir();
-    let parent = if usual.as_os_str().len() + "/wl-XXXXXX".len() > LONGEST_FOLDER {
-        "/tmp".into()
-    } else {
-        usual
-    };
-    tempfile::Builder::new()
-        .prefix("wl-")
-        .permissions(std::fs::Permissions::from_mode(0o700))
-        .tempdir_in(parent)
+    let parent = if usual.as_os_str().len() + "/wl-XXXXXX".len() > LONGEST_FOLDER { "/tmp".into() } else { usual };
+    tempfile::Builder::new().prefix("wl-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir_in(parent)
 }
 
 fn local(what: &str) -> impl FnOnce(std::io::Error) -> RemoteError {

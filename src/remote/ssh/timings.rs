@@ -31,18 +31,14 @@ pub struct NodeTime {
 impl Timings {
     /// Counters for these nodes; others are not counted.
     pub fn new(nodes: impl IntoIterator<Item = NodeName>) -> Self {
-        Self(Arc::new(
-            nodes.into_iter().map(|node| (node, Counter::default())).collect(),
-        ))
+        Self(Arc::new(nodes.into_iter().map(|node| (node, Counter::default())).collect()))
     }
 
     /// Counts one call.
     pub fn add(&self, node: &NodeName, took: Duration) {
         if let Some(counter) = self.0.get(node) {
             counter.calls.fetch_add(1, Ordering::Relaxed);
-            counter
-                .micros
-                .fetch_add(took.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+            counter.micros.fetch_add(took.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
         }
     }
 

@@ -52,21 +52,14 @@ impl std::error::Error for SshTrouble {}
 impl SshTrouble {
     /// A reason known beforehand.
     pub fn new(reason: Reason, words: impl Into<String>) -> Self {
-        Self {
-            reason,
-            words: words.into(),
-        }
+        Self { reason, words: words.into() }
     }
 
     /// What ssh printed before it gave up connecting.
     pub fn from_words(said: &str) -> Self {
         let reason = reason_of(said);
         let words = telling_line(said, reason).trim().trim_end_matches('.').to_owned();
-        let words = if words.is_empty() {
-            "ssh gave up without a word".to_owned()
-        } else {
-            words
-        };
+        let words = if words.is_empty() { "ssh gave up without a word".to_owned() } else { words };
         Self { reason, words }
     }
 
@@ -87,14 +80,9 @@ impl SshTrouble {
     fn from_chain(error: &openssh::Error) -> Self {
         let words = chain(error);
         if words.contains("Session open refused") {
-            return Self::new(
-                Reason::TooManySessions,
-                "sshd refused one more session (see its MaxSessions)",
-            );
+            return Self::new(Reason::TooManySessions, "sshd refused one more session (see its MaxSessions)");
         }
-        let lost = ["early eof", "unexpected end of file", "Broken pipe"]
-            .iter()
-            .any(|sign| words.contains(sign));
+        let lost = ["early eof", "unexpected end of file", "Broken pipe"].iter().any(|sign| words.contains(sign));
         Self::new(if lost { Reason::Lost } else { Reason::Other }, words)
     }
 }
@@ -115,10 +103,7 @@ const SIGNS: &[(&str, Reason)] = &[
 ];
 
 fn reason_of(said: &str) -> Reason {
-    SIGNS
-        .iter()
-        .find(|(sign, _)| said.contains(sign))
-        .map_or(Reason::Other, |&(_, reason)| reason)
+    SIGNS.iter().find(|(sign, _)| said.contains(sign)).map_or(Reason::Other, |&(_, reason)| reason)
 }
 
 /// The line that says it best: the one with the sign, or the last. A changed key needs the place of the old one, too.
@@ -128,10 +113,7 @@ fn telling_line(said: &str, reason: Reason) -> String {
         let place = lines().find(|line| line.starts_with("Offending")).unwrap_or_default();
         return format!("the host key is not the one that is known; {place}");
     }
-    let sign = SIGNS
-        .iter()
-        .find(|(sign, _)| said.contains(sign))
-        .map(|(sign, _)| *sign);
+    let sign = SIGNS.iter().find(|(sign, _)| said.contains(sign)).map(|(sign, _)| *sign);
     let with_sign = sign.and_then(|sign| lines().find(|line| line.contains(sign)));
     with_sign.or_else(|| lines().next_back()).unwrap_or_default().to_owned()
 }
