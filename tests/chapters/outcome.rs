@@ -3,7 +3,7 @@
 use super::lab::{ETCD, KUBERNETES, kubectl, on};
 
 /// Everything is at these versions, held, Ready, uncordoned and healthy.
-pub fn assert_raised(kubernetes: &str, etcd: &str, etcd_cluster: &str) {
+pub(crate) fn assert_raised(kubernetes: &str, etcd: &str, etcd_cluster: &str) {
     nodes(kubernetes);
     control_plane(kubernetes);
     packages(kubernetes, etcd);

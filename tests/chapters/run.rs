@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use super::lab::root;
 
 /// What a run of windlass came to.
-pub struct Ran {
+pub(crate) struct Ran {
     /// Exit code.
-    pub code: i32,
+    pub(crate) code: i32,
     /// stdout and stderr.
-    pub text: String,
+    pub(crate) text: String,
     /// How long it took.
-    pub took: Duration,
+    pub(crate) took: Duration,
 }
 
 /// A folder for plans and journals of this test process; its name tells which lab day it was.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER
         .get_or_init(|| {
@@ -37,7 +37,7 @@ fn command(words: &[&str]) -> Command {
 }
 
 /// Runs windlass to its end.
-pub fn windlass(words: &[&str]) -> Ran {
+pub(crate) fn windlass(words: &[&str]) -> Ran {
     let began = Instant::now();
     let output = command(words).output().expect("windlass runs");
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -47,7 +47,7 @@ pub fn windlass(words: &[&str]) -> Ran {
 }
 
 /// Plans into a file; the plan has to come about.
-pub fn plan(name: &str, words: &[&str]) -> String {
+pub(crate) fn plan(name: &str, words: &[&str]) -> String {
     let path = folder().join(name).to_string_lossy().into_owned();
     let ran = windlass(&[&["upgrade", "plan", "-i", "inventories/lab.toml", "--out", &path], words].concat());
     assert_eq!(ran.code, 0, "{}", ran.text);
@@ -55,21 +55,21 @@ pub fn plan(name: &str, words: &[&str]) -> String {
 }
 
 /// Carries a plan out.
-pub fn apply(plan: &str) -> Ran {
+pub(crate) fn apply(plan: &str) -> Ran {
     windlass(&["upgrade", "apply", plan, "--yes"])
 }
 
 /// A windlass that is watched line by line.
-pub struct Watched {
+pub(crate) struct Watched {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
     /// Every line so far.
-    pub seen: Vec<String>,
+    pub(crate) seen: Vec<String>,
     began: Instant,
 }
 
 /// Starts carrying a plan out.
-pub fn start_apply(plan: &str) -> Watched {
+pub(crate) fn start_apply(plan: &str) -> Watched {
     let mut command = command(&["upgrade", "apply", plan, "--yes"]);
     let mut child = command.stdout(Stdio::piped()).spawn().expect("windlass starts");
     let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
@@ -78,7 +78,7 @@ pub fn start_apply(plan: &str) -> Watched {
 
 impl Watched {
     /// Reads on until a line that contains all of `words`; returns it. `None` at the end of the output.
-    pub fn until(&mut self, words: &[&str]) -> Option<String> {
+    pub(crate) fn until(&mut self, words: &[&str]) -> Option<String> {
         for line in self.lines.by_ref() {
             let line = line.expect("a line");
             println!("{line}");
@@ -91,14 +91,14 @@ impl Watched {
     }
 
     /// Power loss of the operator's machine.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("kill -9");
         self.child.wait().expect("it is gone");
         println!("(killed after {:.1} s)\n", self.began.elapsed().as_secs_f64());
     }
 
     /// Reads on to its end.
-    pub fn end(mut self) -> Ran {
+    pub(crate) fn end(mut self) -> Ran {
         self.until(&["\u{0}"]);
         let status = self.child.wait().expect("it ends");
         let ran =

@@ -13,7 +13,7 @@ use super::run::folder;
 const SET: &str = "apis/apps/v1/namespaces/default/statefulsets";
 
 /// Watches until it is asked what it saw.
-pub struct Watcher {
+pub(crate) struct Watcher {
     stop: Arc<AtomicBool>,
     fewest: Arc<Mutex<Vec<u64>>>,
     longest_away_millis: Arc<AtomicU64>,
@@ -21,11 +21,11 @@ pub struct Watcher {
 }
 
 /// What was seen.
-pub struct Watch {
+pub(crate) struct Watch {
     /// Every count of ready replicas, in order.
-    pub ready: Vec<u64>,
+    pub(crate) ready: Vec<u64>,
     /// The longest stretch for which the API through the load balancer was away.
-    pub longest_away: Duration,
+    pub(crate) longest_away: Duration,
 }
 
 /// curl with the administrator's certificates against the load balancer.
@@ -65,7 +65,7 @@ fn credentials() -> PathBuf {
 
 impl Watcher {
     /// Begins to watch.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         credentials();
         let (stop, away) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let fewest = Arc::new(Mutex::new(Vec::new()));
@@ -81,7 +81,7 @@ impl Watcher {
     }
 
     /// Stops, and says what was seen.
-    pub fn finish(self) -> Watch {
+    pub(crate) fn finish(self) -> Watch {
         self.stop.store(true, Ordering::SeqCst);
         for thread in self.threads {
             thread.join().expect("a watcher");

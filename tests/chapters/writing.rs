@@ -20,7 +20,7 @@ const TRY: Duration = Duration::from_secs(1);
 const PREFIX: &str = "/windlass-test/";
 
 /// A writer that goes on until it is asked for its results.
-pub struct Writer {
+pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
     longest_micros: Arc<AtomicU64>,
     acknowledged: Arc<Mutex<BTreeSet<String>>>,
@@ -29,15 +29,15 @@ pub struct Writer {
 }
 
 /// What a writer saw.
-pub struct Written {
+pub(crate) struct Written {
     /// Keys acknowledged.
-    pub keys: usize,
+    pub(crate) keys: usize,
     /// Keys acknowledged a second, over all of its time.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// The longest that one key waited for its acknowledgement, tries together.
-    pub longest: Duration,
+    pub(crate) longest: Duration,
     /// Acknowledged keys that cannot be read back.
-    pub lost: Vec<String>,
+    pub(crate) lost: Vec<String>,
 }
 
 async fn connect() -> Client {
@@ -52,7 +52,7 @@ async fn connect() -> Client {
 
 impl Writer {
     /// Begins to write.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (stop, longest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
         let shared = (Arc::clone(&stop), Arc::clone(&longest), Arc::clone(&acknowledged));
@@ -68,7 +68,7 @@ impl Writer {
     }
 
     /// Stops writing, reads everything back, and says what was seen.
-    pub fn finish(self) -> Written {
+    pub(crate) fn finish(self) -> Written {
         let took = self.began.elapsed();
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().expect("the writers");
