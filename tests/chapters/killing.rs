@@ -33,9 +33,7 @@ const MOMENTS: [Moment; 6] = [
     Moment { what: "a drain, late", line: &["workers/w2/drain | evicting pod default/db"], pause: Duration::from_millis(500) },
 ];
 
-#[test]
-#[ignore = "needs the lab"]
-fn chapter_6_a_run_that_is_killed_again_and_again_goes_on() {
+pub(crate) fn a_run_that_is_killed_again_and_again_goes_on() {
     let plan = plan("killed.json", &["--to", "1.22.17", "--etcd-to", "3.5.30"]);
     let (writer, watcher) = (Writer::start(), Watcher::start());
     for moment in &MOMENTS {

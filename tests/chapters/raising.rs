@@ -8,9 +8,7 @@ use super::run::{apply, plan};
 use super::watching::Watcher;
 use super::writing::Writer;
 
-#[test]
-#[ignore = "needs the lab"]
-fn chapter_5_the_cluster_is_raised_under_load() {
+pub(crate) fn the_cluster_is_raised_under_load() {
     let plan = plan("raise.json", &["--to", "1.21.14", "--etcd-to", "3.5.16"]);
     let (writer, watcher) = (Writer::start(), Watcher::start());
     let ran = apply(&plan);

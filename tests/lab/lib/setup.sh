@@ -6,7 +6,7 @@
 SETUP_PACKAGES=(
   docker.io debootstrap openssh-client openssl curl ca-certificates gnupg
   golang-1.19-go gcc libc6-dev make rsync file dpkg-dev apt-utils xz-utils
-  jq protobuf-compiler
+  jq protobuf-compiler libprotobuf-dev shellcheck
 )
 
 missing_packages() {
