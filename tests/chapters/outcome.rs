@@ -14,7 +14,7 @@ fn nodes(version: &str) {
     let columns = "jsonpath={range .items[*]}{.metadata.name} {.status.nodeInfo.kubeletVersion} \
                    {.status.conditions[?(@.type==\"Ready\")].status} [{.spec.unschedulable}] \
                    [{.metadata.annotations.windlass\\.dev/cordoned-by}]{\"\\n\"}{end}";
-    let seen = kubectl(&["get", "nodes", "-o", &format!("'{columns}'")]);
+    let seen = kubectl(&["get", "nodes", "-o", columns]);
     let mut lines: Vec<&str> = seen.lines().collect();
     lines.sort_unstable();
     let expected: Vec<String> = KUBERNETES.iter().map(|node| format!("{node} v{version} True [] []")).collect();
