@@ -23,14 +23,22 @@ struct Moment {
 const MOMENTS: [Moment; 6] = [
     Moment { what: "the first etcd swap, early", line: &["/package: started unit"], pause: Duration::ZERO },
     Moment { what: "the next etcd swap, late", line: &["/package | Setting up etcd-server"], pause: Duration::ZERO },
-    Moment { what: "kubeadm upgrade apply, early", line: &["kubeadm-apply: started unit"], pause: Duration::from_millis(500) },
+    Moment {
+        what: "kubeadm upgrade apply, early",
+        line: &["kubeadm-apply: started unit"],
+        pause: Duration::from_millis(500),
+    },
     Moment {
         what: "kubeadm upgrade apply, late",
         line: &["kubeadm-apply | ", "Preparing for \"kube-scheduler\" upgrade"],
         pause: Duration::ZERO,
     },
     Moment { what: "a drain, early", line: &["workers/w1/drain: started unit"], pause: Duration::ZERO },
-    Moment { what: "a drain, late", line: &["workers/w2/drain | evicting pod default/db"], pause: Duration::from_millis(500) },
+    Moment {
+        what: "a drain, late",
+        line: &["workers/w2/drain | evicting pod default/db"],
+        pause: Duration::from_millis(500),
+    },
 ];
 
 pub(crate) fn a_run_that_is_killed_again_and_again_goes_on() {
@@ -81,7 +89,10 @@ fn worker_is_cut_off_in_the_middle(plan: &str) {
 /// Units of Windlass that run on some node at this moment.
 fn running_units() -> Vec<String> {
     let list = "systemctl list-units --plain --no-legend --state=running 'windlass-*' | cut -d' ' -f1";
-    ETCD.iter().chain(&KUBERNETES).flat_map(|node| on(node, list).lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    ETCD.iter()
+        .chain(&KUBERNETES)
+        .flat_map(|node| on(node, list).lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Every act of the run ran once: one attempt a step in the journal and on the nodes, and every one ended well.

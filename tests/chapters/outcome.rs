@@ -65,6 +65,9 @@ fn members(version: &str, cluster: &str) {
         );
         assert_eq!(said.trim(), format!(r#"{{"etcdserver":"{version}","etcdcluster":"{cluster}"}}"#), "{node}");
     }
-    on("etcd1", "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt \
-                 --key /etc/etcd/pki/client.key endpoint health --cluster");
+    on(
+        "etcd1",
+        "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt \
+                 --key /etc/etcd/pki/client.key endpoint health --cluster",
+    );
 }

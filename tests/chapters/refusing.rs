@@ -88,7 +88,10 @@ pub(crate) fn a_cluster_that_is_not_as_planned_is_left_alone() {
     let plan = plan("drift.json", &["--to", "1.21.14", "--etcd-to", "3.5.16"]);
     on("w1", "apt-get install -q -y --allow-change-held-packages kubectl=1.20.15-00 && apt-mark hold kubectl");
     let package = apply(&plan);
-    on("w1", "apt-get install -q -y --allow-downgrades --allow-change-held-packages kubectl=1.20.2-00 && apt-mark hold kubectl");
+    on(
+        "w1",
+        "apt-get install -q -y --allow-downgrades --allow-change-held-packages kubectl=1.20.2-00 && apt-mark hold kubectl",
+    );
     assert_eq!(package.code, 14, "{}", package.text);
     assert!(package.text.contains("kubectl on w1 is 1.20.15-00, not 1.20.2-00 as planned"), "{}", package.text);
 

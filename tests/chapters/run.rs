@@ -101,8 +101,7 @@ impl Watched {
     pub(crate) fn end(mut self) -> Ran {
         self.until(&["\u{0}"]);
         let status = self.child.wait().expect("it ends");
-        let ran =
-            Ran { code: status.code().unwrap_or(-1), text: self.seen.join("\n"), took: self.began.elapsed() };
+        let ran = Ran { code: status.code().unwrap_or(-1), text: self.seen.join("\n"), took: self.began.elapsed() };
         println!("(exit {}, {:.1} s)\n", ran.code, ran.took.as_secs_f64());
         ran
     }

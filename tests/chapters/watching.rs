@@ -101,7 +101,8 @@ fn watch_set(stop: &AtomicBool, counts: &Mutex<Vec<u64>>) {
         };
         note(&object, counts);
         let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
-        let query = format!("{SET}?watch=true&fieldSelector=metadata.name%3Ddb&resourceVersion={version}&timeoutSeconds=10");
+        let query =
+            format!("{SET}?watch=true&fieldSelector=metadata.name%3Ddb&resourceVersion={version}&timeoutSeconds=10");
         let mut child = curl(&query, "15").stdout(Stdio::piped()).spawn().expect("curl runs");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         for event in lines.map_while(Result::ok).filter_map(|line| json(&line)) {
