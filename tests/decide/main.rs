@@ -5,7 +5,8 @@
 mod checker;
 mod cluster;
 mod drift;
-// mod plan_file;
-// mod playbooks;
-// mod properties;
+mod oracle;
+mod plan_file;
+mod playbooks;
+mod properties;
 mod scenarios;
