@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::action::Action;
 use super::plan::{Plan, step_id};
 use super::planner::machine_baseline;
-use crate::facts::{Facts, Seen};
+use crate::facts::{Facts, Seen, begun_version};
 use crate::inventory::{Inventory, NodeName};
 
 /// How far a step has come, as far as the journal can say.
@@ -55,9 +55,13 @@ fn machines(
         }
         for (package, version) in &before.packages {
             let installed = now.packages.get(package);
-            let allowed = expected.get(&(name.clone(), package.clone())).cloned();
-            let allowed = allowed.unwrap_or_else(|| BTreeSet::from([version.clone()]));
-            if !installed.is_some_and(|installed| allowed.contains(installed)) {
+            let expected = expected.get(&(name.clone(), package.clone())).cloned();
+            let allowed = expected.unwrap_or_else(|| BTreeSet::from([version.clone()]));
+            // Both versions are allowed while a step is in doubt, and so is everything in between.
+            let now = |installed: &String| {
+                if allowed.len() > 1 { begun_version(installed).to_owned() } else { installed.clone() }
+            };
+            if !installed.map(now).is_some_and(|installed| allowed.contains(&installed)) {
                 let allowed: Vec<String> = allowed.into_iter().collect();
                 drift.push(format!(
                     "{package} on {name} is {}, not {} as planned",

@@ -180,6 +180,23 @@ pub struct PackageFacts {
     pub candidates: Seen<Vec<String>>,
 }
 
+impl PackageFacts {
+    /// The version that is installed, also when its installation was interrupted.
+    pub fn version(&self) -> Option<&str> {
+        self.installed.as_deref().map(begun_version)
+    }
+
+    /// Whether its installation was begun and not finished.
+    pub fn interrupted(&self) -> bool {
+        self.installed.as_deref().is_some_and(|installed| begun_version(installed) != installed)
+    }
+}
+
+/// The version in `1.21.14-00 (half-configured)`.
+pub fn begun_version(installed: &str) -> &str {
+    installed.split_once(" (").map_or(installed, |(version, _)| version)
+}
+
 /// Room on a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
