@@ -156,6 +156,17 @@ pub enum PackageManager {
     Zypper,
 }
 
+impl PackageManager {
+    /// Its name, as people write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Apt => "apt",
+            Self::Dnf => "dnf",
+            Self::Zypper => "zypper",
+        }
+    }
+}
+
 /// One package on one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
