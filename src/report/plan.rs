@@ -36,10 +36,9 @@ fn head(plan: &Plan) -> String {
             };
         }
     }
-    let nodes = plan.baseline.machines.len();
     let made = plan.made_at.strftime("%Y-%m-%d %H:%M:%S UTC");
-    let _ = writeln!(out, "  {:<11} {}", "machines", text::count(nodes, "machine"));
-    let _ = writeln!(out, "  {:<11} {made}, by windlass {}", "facts of", plan.windlass);
+    let _ = writeln!(out, "  {:<11} {}", "machines", plan.baseline.machines.len());
+    let _ = writeln!(out, "  {:<11} {made}, by windlass {}", "seen", plan.windlass);
     if !plan.is_empty() {
         let _ = writeln!(out, "  {:<11} about {}", "takes", text::seconds(estimate(plan)));
     }

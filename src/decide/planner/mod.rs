@@ -19,7 +19,7 @@ use super::target::{Target, minor};
 use crate::facts::version::parse_version;
 use crate::facts::{Facts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role};
-use crate::playbook::{self, Pick, Playbook, Raises, Select};
+use crate::playbook::{self, Pick, Playbook, Raises, Select, Uses};
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +158,7 @@ impl Draft {
             Select::Cluster => vec![self.lane(case, stage, None)?],
             select => {
                 let mut lanes = Vec::new();
-                for node in selected(case, select) {
+                for node in selected(case, select, &stage.steps) {
                     lanes.push(self.lane(case, stage, Some(node))?);
                 }
                 lanes
@@ -219,8 +219,9 @@ impl Draft {
     }
 }
 
-/// The nodes of a stage, in the order in which they are worked on: that of the inventory, but etcd's leader last.
-fn selected<'a>(case: Case<'a>, select: &Select) -> Vec<&'a Node> {
+/// The nodes of a stage, in the order in which they are worked on: that of the inventory, but etcd's leader last where
+/// members restart.
+fn selected<'a>(case: Case<'a>, select: &Select, steps: &[playbook::Step]) -> Vec<&'a Node> {
     let mut nodes: Vec<&Node> = match select {
         Select::Cluster => Vec::new(),
         Select::All => case.nodes().collect(),
@@ -233,7 +234,8 @@ fn selected<'a>(case: Case<'a>, select: &Select) -> Vec<&'a Node> {
             }
         }
     };
-    if let Select::Nodes { role: Role::Etcd, .. } = select
+    let restarts = |step: &playbook::Step| matches!(step, playbook::Step::Uses { uses: Uses::EtcdPackage, .. });
+    if steps.iter().any(restarts)
         && let Some(leader) = leader(case)
     {
         nodes.sort_by_key(|node| node.name == leader);
