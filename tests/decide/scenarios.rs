@@ -10,7 +10,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::Value;
 use windlass::decide::target::Target;
-use windlass::inventory::{NodeName, Role};
+use windlass::inventory::{NodeName, Role, Topology};
 use windlass::{facts, playbook, report};
 
 use super::cluster::{Cluster, version};
@@ -31,6 +31,8 @@ struct Scenario {
     accept_outage: bool,
     /// `--playbook`: a file of the folder, in place of the one for Kubernetes.
     playbook: Option<String>,
+    /// Whether its etcd is stacked by the inventory's word.
+    stacked: bool,
     /// Nodes that this cluster has not.
     without: Vec<String>,
     /// Nodes that this cluster has besides, by name: like which of the base.
@@ -44,6 +46,9 @@ struct Scenario {
 impl Scenario {
     fn cluster(&self) -> Cluster {
         let mut cluster = Cluster::base();
+        if self.stacked {
+            cluster.inventory.etcd.topology = Topology::Stacked;
+        }
         for node in &self.without {
             cluster.remove(node);
         }

@@ -81,8 +81,8 @@ fn only_etcd(node: &Node) -> bool {
 fn at_target(case: Case<'_>, node: &Node, machine: &MachineFacts, uses: Uses) -> Option<bool> {
     let kubernetes = case.target.kubernetes.as_ref();
     let package = |name: &str, to: &Version| {
-        let installed = machine.packages.get(name).and_then(|package| package.installed.as_deref());
-        installed.and_then(parse_version).as_ref() == Some(to)
+        let installed = machine.packages.get(name).filter(|package| !package.interrupted());
+        installed.and_then(|package| parse_version(package.version()?)).as_ref() == Some(to)
     };
     match uses {
         Uses::PreparePackages => {

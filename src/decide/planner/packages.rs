@@ -44,9 +44,10 @@ fn all<'a>(
 /// The package as it is installed when it is at the target, else the first candidate that carries it.
 fn pinned(name: &str, machine: &MachineFacts, to: &Version) -> Result<Pinned, String> {
     let facts = machine.packages.get(name).ok_or_else(|| "not looked up".to_owned())?;
-    let pin = |version: &String| Pinned { name: name.to_owned(), version: version.clone() };
-    let carries = |version: &&String| parse_version(version).as_ref() == Some(to);
-    if let Some(installed) = facts.installed.as_ref().filter(carries) {
+    let pin = |version: &str| Pinned { name: name.to_owned(), version: version.to_owned() };
+    let carries = |version: &str| parse_version(version).as_ref() == Some(to);
+    // An installation that was interrupted is done again, at the same version.
+    if let Some(installed) = facts.version().filter(|version| carries(version)) {
         return Ok(pin(installed));
     }
     if facts.installed.is_none() {
@@ -54,10 +55,12 @@ fn pinned(name: &str, machine: &MachineFacts, to: &Version) -> Result<Pinned, St
     }
     match &facts.candidates {
         Seen::Unknown(why) => Err(format!("whether {to} can be had is not known: {why}")),
-        Seen::Known(candidates) => candidates.iter().find(carries).map(pin).ok_or_else(|| {
-            let has = if candidates.is_empty() { "none at all".to_owned() } else { candidates.join(", ") };
-            format!("{to} is not in the package repository, which has {has}")
-        }),
+        Seen::Known(candidates) => {
+            candidates.iter().find(|version| carries(version)).map(|version| pin(version)).ok_or_else(|| {
+                let has = if candidates.is_empty() { "none at all".to_owned() } else { candidates.join(", ") };
+                format!("{to} is not in the package repository, which has {has}")
+            })
+        }
     }
 }
 
