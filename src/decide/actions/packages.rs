@@ -176,7 +176,7 @@ pub(super) fn installed_look(
             if wants_hold && !facts.is_some_and(|facts| facts.held) {
                 missing.push(format!("{name} {version} is not held"));
             }
-        } else if installed == from.get(name) {
+        } else if installed == from.get(name) || installed.is_some_and(|text| half_way(text, version, from.get(name))) {
             missing.push(format!("{name} is at {}", installed.map_or("no version", String::as_str)));
         } else {
             return Look::Drifted(format!(
@@ -187,6 +187,17 @@ pub(super) fn installed_look(
         }
     }
     if missing.is_empty() { Look::Done } else { Look::Ready(missing.join("; ")) }
+}
+
+/// The version without dpkg's word for a broken state behind it, as `1.21.14-00 (half-configured)` has it.
+pub(in crate::decide) fn bare(installed: &str) -> &str {
+    installed.split(" (").next().unwrap_or(installed)
+}
+
+/// Left broken by an installation that was cut off, at the version before or after: installing again puts it right.
+fn half_way(installed: &str, to: &str, from: Option<&String>) -> bool {
+    let version = bare(installed);
+    version != installed && (version == to || from.is_some_and(|from| from == version))
 }
 
 /// For acts whose only witness is the exit status of their unit.
