@@ -81,7 +81,10 @@ impl Engine<'_> {
             return Err(failure.hint(format!("nothing was changed; when they answer again, run `{}`", self.again)));
         }
         self.token.store(token, Ordering::SeqCst);
-        self.write(journal::Event::Locked { token, holder: self.operator.name.clone() })?;
+        if let Err(failure) = self.write(journal::Event::Locked { token, holder: self.operator.name.clone() }) {
+            self.release_on(&ours, token).await;
+            return Err(failure);
+        }
         self.tell(&Event::Locked { token, on: (ours.len(), planes.len()) });
         Ok(())
     }

@@ -84,9 +84,8 @@ impl Engine<'_> {
         }
         self.take_lock().await?;
         let result = self.locked().await;
-        let in_doubt = self.history().in_doubt();
         match &result {
-            Err(_) if in_doubt => {
+            Err(_) if self.under_way().await => {
                 self.tell(&Event::Note("the lock is kept: an act may still be under way".to_owned()));
             }
             _ => self.release_lock().await,
@@ -164,14 +163,23 @@ impl Engine<'_> {
                 Seen::Unknown(why) => Some(format!("{}: {why}", node.name)),
                 Seen::Known(_) => None,
             })
+            .chain(self.unseen_at_first(&facts))
             .collect();
         if gone.is_empty() {
             return Ok(facts);
         }
         let exit = if self.history().begun() { Exit::StepFailed } else { Exit::Unreachable };
-        let mut failure = Failure::new(exit, "not every machine of the plan can be reached");
+        let mut failure = Failure::new(exit, "not everything that the plan is about can be seen");
         failure.causes = gone;
         Err(failure.hint(format!("nothing was changed; when they answer again, run `{}`", self.again)))
+    }
+
+    /// Before anything is begun the API and etcd have to be seen, or members and nodes that came and went would not be
+    /// noticed. Later a step of ours may be what keeps them from answering.
+    fn unseen_at_first(&self, facts: &Facts) -> Vec<String> {
+        let api = unseen(&facts.api).map(|why| format!("the API: {why}"));
+        let etcd = unseen(&facts.etcd).map(|why| format!("etcd: {why}"));
+        if self.history().begun() { Vec::new() } else { api.into_iter().chain(etcd).collect() }
     }
 
     /// The whole cluster, once more, against what the plan made of it.
@@ -224,5 +232,12 @@ impl Engine<'_> {
 
     pub(crate) fn token(&self) -> String {
         self.token.load(Ordering::SeqCst).to_string()
+    }
+}
+
+fn unseen<T>(seen: &Seen<T>) -> Option<&str> {
+    match seen {
+        Seen::Known(_) => None,
+        Seen::Unknown(why) => Some(why),
     }
 }
