@@ -80,6 +80,7 @@ impl Engine<'_> {
     /// Carries out the plan, or goes on with it.
     pub async fn run(&self) -> Result<Outcome, Failure> {
         if self.history().completed {
+            self.clear_lock().await;
             return self.was_raised().await;
         }
         self.take_lock().await?;

@@ -109,6 +109,8 @@ pub(crate) struct State {
     pub(crate) snapshots: u32,
     /// Told when the operator is to interrupt.
     pub(crate) interrupts: Option<Arc<windlass::engine::Interrupts>>,
+    /// This machine is cut off when it is asked to give its lock back.
+    pub(crate) silent_at_release: Option<&'static str>,
     /// Nodes that were drained since they were cordoned.
     drained: BTreeSet<String>,
     traps: Vec<Trap>,
@@ -134,6 +136,7 @@ impl Cluster {
             spoil: None,
             snapshots: 0,
             interrupts: None,
+            silent_at_release: None,
             drained: BTreeSet::new(),
             traps: Vec::new(),
             later: BTreeMap::new(),
@@ -207,6 +210,14 @@ impl State {
     fn after(&mut self, at: Duration, later: Later) {
         self.counter += 1;
         self.later.insert((at, self.counter), later);
+    }
+
+    fn asked(&mut self, node: &str, call: &Call) {
+        self.calls.push((node.to_owned(), call.clone()));
+        if call.script == Script::LockRelease && self.silent_at_release == Some(node) {
+            self.silent_at_release = None;
+            self.extra_mut(node).cut_off = true;
+        }
     }
 
     fn extra(&self, node: &NodeName) -> &Extra {
@@ -284,7 +295,7 @@ fn refused(status: i32, text: impl std::fmt::Display) -> Output {
 #[async_trait]
 impl Remote for Cluster {
     async fn call(&self, node: &NodeName, call: &Call) -> Result<Output, RemoteError> {
-        self.state().calls.push((node.to_string(), call.clone()));
+        self.state().asked(node.as_str(), call);
         self.reach(node).await?;
         match call.script {
             Script::UnitWait => self.unit_wait(node, call).await,
