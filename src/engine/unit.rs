@@ -136,11 +136,7 @@ impl Engine<'_> {
             return failure;
         }
         Failure::new(Exit::Refused, format!("{} refused step {}", unit.on, placed.id()))
-            .because(format!(
-                "it has seen token {}, ours is {}: another operator took the lock",
-                stored.trim(),
-                self.token()
-            ))
+            .because(outdated(&unit.on, stored, &self.token()))
             .hint("this run does not act any more; ask the other operator")
     }
 
@@ -229,6 +225,11 @@ impl Engine<'_> {
             self.plan.id, unit.name, unit.on, self.again
         ))
     }
+}
+
+/// What it means that a machine has stored a higher token.
+pub(super) fn outdated(node: &NodeName, stored: &str, ours: &str) -> String {
+    format!("{node} has seen token {}, ours is {ours}: another operator took the lock", stored.trim())
 }
 
 /// A drain bounds itself, by the longest grace period on the node if that is longer: it is not given up on before.

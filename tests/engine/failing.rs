@@ -136,3 +136,17 @@ async fn a_node_lost_while_a_control_plane_drains_it_stops_the_run_too() {
     bench.raise().await;
     assert_eq!(bench.counts()[&("drain".to_owned(), "w1".to_owned())], 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn lanes_side_by_side_end_their_step_and_every_failure_is_told() {
+    let bench = Bench::new(MINOR);
+    bench.when("fetch-packages", "cp1", Then::Fail(100));
+    bench.when("fetch-packages", "cp2", Then::Fail(100));
+    let failure = bench.fail().await;
+    assert_eq!(failure.what, "step prepare-control-planes/cp1/packages failed on cp1");
+    assert!(failure.causes[1].starts_with("also: step prepare-control-planes/cp2/packages failed on cp2"), "{failure}");
+    let state = bench.cluster.state();
+    let third = state.begun.iter().find(|begun| begun.subject == "cp3").unwrap();
+    assert!(third.ended.is_some(), "its step was ended");
+    assert!(!state.begun.iter().any(|begun| begun.job == "pull-images"), "and the next one was not begun");
+}

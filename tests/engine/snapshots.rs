@@ -56,3 +56,13 @@ async fn a_bad_snapshot_on_resumption_stops_it_too() {
     bench.cluster.state().spoil = None;
     bench.raise().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_not_put_under_an_old_token() {
+    let bench = Bench::new(MINOR);
+    bench.when("put-file", "cp1", Then::Fence);
+    let failure = bench.fail().await;
+    assert_eq!(failure.exit, Exit::Refused, "{failure}");
+    assert!(failure.causes[0].ends_with("another operator took the lock"), "{failure}");
+    assert!(!bench.events().iter().any(|event| matches!(event, Event::Snapshot { .. })));
+}

@@ -191,8 +191,10 @@ impl State {
         let token: u64 = call.args[0].parse().unwrap();
         let name = &call.args[1];
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-/".contains(c);
+        let fenced = self.sprung("put-file", node) == Some(Then::Fence);
         assert!(name.starts_with("snapshots/") && name.chars().all(plain), "{name}");
         let machine = self.machine(node);
+        machine.token += u64::from(fenced);
         if token < machine.token {
             return refused(3, machine.token);
         }
