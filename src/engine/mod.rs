@@ -164,7 +164,7 @@ impl Engine<'_> {
                 Seen::Unknown(why) => Some(format!("{}: {why}", node.name)),
                 Seen::Known(_) => None,
             })
-            .chain(self.unseen_at_first(&facts))
+            .chain(if self.history().begun() { Vec::new() } else { unseen_as_a_whole(&facts) })
             .collect();
         if gone.is_empty() {
             return Ok(facts);
@@ -175,19 +175,20 @@ impl Engine<'_> {
         Err(failure.hint(format!("nothing was changed; when they answer again, run `{}`", self.again)))
     }
 
-    /// Before anything is begun the API and etcd have to be seen, or members and nodes that came and went would not be
-    /// noticed. Later a step of ours may be what keeps them from answering.
-    fn unseen_at_first(&self, facts: &Facts) -> Vec<String> {
-        let api = unseen(&facts.api).map(|why| format!("the API: {why}"));
-        let etcd = unseen(&facts.etcd).map(|why| format!("etcd: {why}"));
-        if self.history().begun() { Vec::new() } else { api.into_iter().chain(etcd).collect() }
-    }
-
     /// The whole cluster, once more, against what the plan made of it.
     async fn verify(&self) -> Result<(), Failure> {
         let facts = self.look_around().await?;
         let found = drift(self.plan, self.inventory, &facts, &|_| Progress::Finished);
-        if found.is_empty() { Ok(()) } else { Err(self.drifted(found)) }
+        if !found.is_empty() {
+            return Err(self.drifted(found));
+        }
+        let unseen = unseen_as_a_whole(&facts);
+        if unseen.is_empty() {
+            return Ok(());
+        }
+        let mut failure = Failure::new(Exit::StepFailed, "every step is done, and what came of it cannot be seen");
+        failure.causes = unseen;
+        Err(failure.hint(format!("when it can be seen again, run `{}`", self.again)))
     }
 
     fn drifted(&self, found: Vec<String>) -> Failure {
@@ -234,6 +235,14 @@ impl Engine<'_> {
     pub(crate) fn token(&self) -> String {
         self.token.load(Ordering::SeqCst).to_string()
     }
+}
+
+/// What of the API and of etcd was not seen. Before anything is begun, and at the end, both have to be: members and nodes
+/// that came and went would not be noticed. In between a step of ours may be what keeps them from answering.
+fn unseen_as_a_whole(facts: &Facts) -> Vec<String> {
+    let api = unseen(&facts.api).map(|why| format!("the API: {why}"));
+    let etcd = unseen(&facts.etcd).map(|why| format!("etcd: {why}"));
+    api.into_iter().chain(etcd).collect()
 }
 
 fn unseen<T>(seen: &Seen<T>) -> Option<&str> {

@@ -4,7 +4,7 @@ use windlass::error::Exit;
 use windlass::facts::Seen;
 use windlass::journal::Event;
 
-use crate::bench::{Bench, MINOR};
+use crate::bench::{Bench, ETCD, MINOR};
 use crate::cluster::{State, Then};
 
 /// The cluster changes after it was planned for; the run ends with `exit` and names `why`, having done nothing.
@@ -102,4 +102,25 @@ async fn somebody_who_uncordons_in_the_middle_stops_the_run_and_leaves_the_lock_
     assert_eq!(failure.causes, ["w1 was uncordoned by somebody else"]);
     assert_eq!(bench.jobs().last().unwrap(), "drain w1");
     assert_eq!(bench.locked(), [""; 0], "the drain has ended: a new plan needs the lock");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_is_seen_before_it_is_called_done() {
+    let bench = Bench::new(ETCD);
+    let api_away = |away| {
+        for node in ["cp1", "cp2", "cp3"] {
+            bench.cluster.state().extra_mut(node).api_away = away;
+        }
+    };
+    bench.when("install-packages", "etcd1", Then::Interrupt(1));
+    assert_eq!(bench.fail().await.exit, Exit::Interrupted);
+    api_away(true);
+    let failure = bench.fail().await;
+    assert_eq!(failure.exit, Exit::StepFailed, "{failure}");
+    assert!(failure.causes[0].starts_with("the API: cp1: it answers as 1.20.2 but is not ready"), "{failure}");
+    assert!(!bench.history().completed);
+    api_away(false);
+    let jobs = bench.jobs();
+    bench.raise().await;
+    assert_eq!(bench.jobs(), jobs);
 }
