@@ -128,22 +128,22 @@ async fn an_old_token_starts_nothing() {
     assert_eq!(call(&fleet, Script::LockTake, &[&newer, "{}", &run]).await.status, 0);
     let refused = call(&fleet, Script::UnitStart, &[&token, &run, "one", "run", "true"]).await;
     assert_eq!((refused.status, refused.stdout.trim()), (3, newer.as_str()));
-    let never = report(&call(&fleet, Script::UnitStatus, &[&run, "one"]).await.stdout).expect("a report");
-    assert_eq!(never.state, UnitState::Never);
+    let unit = report(&call(&fleet, Script::UnitStatus, &[&run, "one"]).await.stdout).expect("a report");
+    assert_eq!(unit.state, UnitState::Never);
     assert_eq!(call(&fleet, Script::LockRelease, &[&newer]).await.status, 0);
 }
 
 #[tokio::test]
 #[ignore = "needs the lab"]
 async fn a_file_arrives_whole() {
-    use sha2::Digest;
     let fleet = fleet();
     let (token, run) = fresh(&fleet).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = Utf8PathBuf::try_from(folder.path().join("file")).expect("a path");
     let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     std::fs::write(&file, &bytes).expect("written");
-    let sum: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum = std::process::Command::new("sha256sum").arg(&file).output().expect("sha256sum runs").stdout;
+    let sum = String::from_utf8(sum).expect("text")[..64].to_owned();
     let put = |name: &str, size: usize| Call {
         script: Script::PutFile,
         args: vec![token.clone(), name.to_owned(), sum.clone(), size.to_string()],
@@ -165,9 +165,7 @@ async fn many_calls_share_a_session() {
     let fleet = fleet();
     call(&fleet, Script::UnitStatus, &["none", "none"]).await;
     let since = Instant::now();
-    let calls = (0..40).map(|_| call(&fleet, Script::UnitStatus, &["none", "none"]));
     let mut all = tokio::task::JoinSet::new();
-    drop(calls);
     let fleet = std::sync::Arc::new(fleet);
     for _ in 0..40 {
         let fleet = std::sync::Arc::clone(&fleet);
@@ -201,4 +199,54 @@ async fn etcd_answers_and_its_snapshot_is_read_back() {
     ids.sort_unstable();
     assert_eq!(contents.members, ids);
     assert!(matches!(fleet.etcd_snapshot(&etcd, &into).await, Err(RemoteError::Local { .. })));
+}
+
+/// A command of the lab's own.
+fn lab_does(args: &[&str]) {
+    let done = std::process::Command::new(lab().join("lab")).args(args).status().expect("the lab's script runs");
+    assert!(done.success(), "lab {args:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_node_cut_off_is_noticed_and_its_unit_goes_on() {
+    let fleet = fleet();
+    let (token, run) = fresh(&fleet).await;
+    let start = [&token, &run, "cut", "run", "sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 2; done; exit 9"];
+    assert_eq!(call(&fleet, Script::UnitStart, &start).await.status, 0);
+    let args = [run.as_str(), "cut", "60", "0"].map(ToOwned::to_owned).to_vec();
+    let wait = Call { script: Script::UnitWait, args };
+    let w2 = name("w2");
+    let cut = tokio::task::spawn_blocking(|| {
+        lab_does(&["cut", "w2"]);
+        Instant::now()
+    });
+    let (result, cut_at) = tokio::join!(fleet.call(&w2, &wait), cut);
+    eprintln!("{:?} after the cut: {result:?}", cut_at.expect("it was cut").elapsed());
+    assert!(matches!(result, Err(RemoteError::InDoubt { .. })), "{result:?}");
+    let since = Instant::now();
+    let again = fleet.call(&w2, &wait).await;
+    eprintln!("and again, after {:?}: {again:?}", since.elapsed());
+    assert!(matches!(again, Err(RemoteError::NotStarted { .. })), "{again:?}");
+    tokio::task::spawn_blocking(|| lab_does(&["heal", "w2"])).await.expect("healed");
+    let ended = report(&call(&fleet, Script::UnitWait, &[&run, "cut", "60", "0"]).await.stdout).expect("a report");
+    assert_eq!((ended.state, ended.log.as_str()), (UnitState::Exited(9), "1\n2\n3\n4\n5\n6\n"));
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_unit_that_a_power_cut_ended_is_gone() {
+    let fleet = fleet();
+    let (token, run) = fresh(&fleet).await;
+    let sleep = [&token, &run, "power", "run", "sh", "-c", "echo begun; exec sleep 300"];
+    assert_eq!(call(&fleet, Script::UnitStart, &sleep).await.status, 0);
+    tokio::task::spawn_blocking(|| {
+        lab_does(&["kill", "w2"]);
+        lab_does(&["heal", "w2"]);
+    })
+    .await
+    .expect("healed");
+    let lost = report(&call(&fleet, Script::UnitWait, &[&run, "power", "5", "0"]).await.stdout).expect("a report");
+    assert_eq!(lost.state, UnitState::Gone, "{lost:?}");
+    assert_eq!(call(&fleet, Script::UnitStart, &sleep).await.status, 4, "not a second time");
 }

@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
-use super::actions::packages::bare;
 use super::plan::{Plan, step_id};
 use super::planner::machine_baseline;
-use crate::facts::{Facts, Seen};
+use crate::facts::{Facts, Seen, begun_version};
 use crate::inventory::{Inventory, NodeName};
 
 /// How far a step has come, as far as the journal can say.
@@ -57,9 +56,13 @@ fn machines(
         for (package, version) in &before.packages {
             let installed = now.packages.get(package);
             let expected = expected.get(&(name.clone(), package.clone())).cloned();
-            let expected = expected.unwrap_or_else(|| Expected { half_way: false, versions: [version.clone()].into() });
-            if !installed.is_some_and(|installed| expected.allows(installed)) {
-                let allowed: Vec<String> = expected.versions.into_iter().collect();
+            let allowed = expected.unwrap_or_else(|| BTreeSet::from([version.clone()]));
+            // Both versions are allowed while a step is in doubt, and so is everything in between.
+            let now = |installed: &String| {
+                if allowed.len() > 1 { begun_version(installed).to_owned() } else { installed.clone() }
+            };
+            if !installed.map(now).is_some_and(|installed| allowed.contains(&installed)) {
+                let allowed: Vec<String> = allowed.into_iter().collect();
                 drift.push(format!(
                     "{package} on {name} is {}, not {} as planned",
                     installed.map_or("not installed", String::as_str),
@@ -70,24 +73,12 @@ fn machines(
     }
 }
 
-/// What a package may be at now.
-#[derive(Clone)]
-struct Expected {
-    /// It may have been left half-way: its step is in doubt, and puts it right when it is tried again.
-    half_way: bool,
-    versions: BTreeSet<String>,
-}
-
-impl Expected {
-    fn allows(&self, installed: &str) -> bool {
-        let version = if self.half_way { bare(installed) } else { installed };
-        self.versions.contains(version)
-    }
-}
-
 /// The versions that each package of each machine may have now.
-fn expected_packages(plan: &Plan, progress: &dyn Fn(&str) -> Progress) -> BTreeMap<(NodeName, String), Expected> {
-    let mut expected = BTreeMap::new();
+fn expected_packages(
+    plan: &Plan,
+    progress: &dyn Fn(&str) -> Progress,
+) -> BTreeMap<(NodeName, String), BTreeSet<String>> {
+    let mut expected: BTreeMap<(NodeName, String), BTreeSet<String>> = BTreeMap::new();
     for placed in plan.placed() {
         let (packages, from) = match &placed.step.action {
             Action::InstallPackages(install) => (&install.packages, &install.from),
@@ -105,8 +96,7 @@ fn expected_packages(plan: &Plan, progress: &dyn Fn(&str) -> Progress) -> BTreeM
                 Progress::Finished => vec![after],
             };
             let key = (node.clone(), package.name.clone());
-            let half_way = progress == Progress::InDoubt;
-            expected.insert(key, Expected { half_way, versions: allowed.into_iter().flatten().collect() });
+            expected.insert(key, allowed.into_iter().flatten().collect());
         }
     }
     expected

@@ -43,7 +43,7 @@ impl Way {
             Self::Same
         } else if to < from {
             Self::Down
-        } else if to.major != from.major || to.minor > from.minor + 1 {
+        } else if to.major != from.major || to.minor > from.minor.saturating_add(1) {
             Self::Skip
         } else if to.minor == from.minor {
             Self::Patch

@@ -38,6 +38,8 @@ impl Engine<'_> {
                 self.wait_for(placed, unit).await?;
                 How::Attached
             }
+            // A wait is all looking: also what it finds at once has to hold for as long as it asks.
+            Before::Begin(_) if self.only_waits(placed) => How::Waited,
             Before::Begin(attempt) => match self.look_before(placed).await? {
                 // What has to hold for a while is not believed at first sight, which may be a lucky moment.
                 Look::Done if placed.step.action.steady().is_zero() => How::FoundDone,
@@ -86,8 +88,6 @@ impl Engine<'_> {
             match self.look(placed, Moment::Before).await {
                 look @ (Look::Done | Look::Ready(_)) => return Ok(look),
                 Look::Drifted(why) => return Err(drifted(placed, &why)),
-                // Steps that only wait do so after "acting".
-                Look::NotYet(_) if self.only_waits(placed) => return Ok(Look::Ready(String::new())),
                 Look::NotYet(why) if waited < limit => self.wait_a_little(placed, why).await,
                 Look::Unseen(why) if waited < UNSEEN_FOR => self.wait_a_little(placed, why).await,
                 Look::NotYet(why) | Look::Unseen(why) => {

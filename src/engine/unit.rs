@@ -186,10 +186,10 @@ impl Engine<'_> {
             let args =
                 vec![self.plan.id.to_string(), unit.name.clone(), WAIT_SECONDS.to_string(), log.offset.to_string()];
             let report = self.ask_unit(placed, &unit, &Call { script: Script::UnitWait, args }).await?;
-            for line in log.take(&report.log) {
+            for line in log.take(&report) {
                 self.tell(&Event::Line { step: placed.id(), line });
             }
-            let more = report.size > log.offset && !report.log.is_empty();
+            let more = report.size > log.offset;
             match report.state {
                 UnitState::Running => {}
                 _ if more => continue,
@@ -255,9 +255,9 @@ struct Log {
 
 impl Log {
     /// The whole lines of the next piece.
-    fn take(&mut self, piece: &str) -> Vec<String> {
-        self.offset += piece.len() as u64;
-        self.half.push_str(piece);
+    fn take(&mut self, report: &UnitReport) -> Vec<String> {
+        self.offset = report.next;
+        self.half.push_str(&report.log);
         let mut lines = Vec::new();
         while let Some(end) = self.half.find('\n') {
             let line: String = self.half.drain(..=end).collect();

@@ -156,6 +156,17 @@ pub enum PackageManager {
     Zypper,
 }
 
+impl PackageManager {
+    /// Its name, as people write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Apt => "apt",
+            Self::Dnf => "dnf",
+            Self::Zypper => "zypper",
+        }
+    }
+}
+
 /// One package on one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,6 +178,23 @@ pub struct PackageFacts {
     pub held: bool,
     /// Versions to be had from the repositories, newest first as the package manager lists them, looked up afresh.
     pub candidates: Seen<Vec<String>>,
+}
+
+impl PackageFacts {
+    /// The version that is installed, also when its installation was interrupted.
+    pub fn version(&self) -> Option<&str> {
+        self.installed.as_deref().map(begun_version)
+    }
+
+    /// Whether its installation was begun and not finished.
+    pub fn interrupted(&self) -> bool {
+        self.installed.as_deref().is_some_and(|installed| begun_version(installed) != installed)
+    }
+}
+
+/// The version in `1.21.14-00 (half-configured)`.
+pub fn begun_version(installed: &str) -> &str {
+    installed.split_once(" (").map_or(installed, |(version, _)| version)
 }
 
 /// Room on a file system.

@@ -22,6 +22,9 @@ pub struct UnitReport {
     pub log: String,
     /// Bytes of its log so far, or at the end.
     pub size: u64,
+    /// The offset in bytes at which the log goes on behind `log`. Not to be counted from `log`, in which bytes that were no
+    /// text are replaced.
+    pub next: u64,
 }
 
 /// What is wrong with a report.
@@ -48,7 +51,9 @@ pub fn report(printed: &str) -> Result<UnitReport, NotAReport> {
         _ => return Err(wrong()),
     };
     let size = word("size").and_then(|size| size.parse().ok()).ok_or_else(wrong)?;
-    Ok(UnitReport { state, log: log.to_owned(), size })
+    // Without a part of the log there is no word of where it goes on.
+    let next = word("next").map_or(Some(size), |next| next.parse().ok()).ok_or_else(wrong)?;
+    Ok(UnitReport { state, log: log.to_owned(), size, next })
 }
 
 #[cfg(test)]
@@ -72,6 +77,13 @@ mod tests {
     fn a_log_is_taken_as_it_is() {
         let printed = "state exited\nrc 0\nsize 20\nlog\nstate never\n\nlog\nend";
         assert_eq!(read(printed), Some((UnitState::Exited(0), 20, "state never\n\nlog\nend".to_owned())));
+    }
+
+    #[test]
+    fn where_the_log_goes_on_is_the_nodes_word() {
+        let next = |printed| report(printed).expect("a report").next;
+        assert_eq!(next("state running\nsize 100\nnext 70\nlog\n\u{fffd}"), 70);
+        assert_eq!(next("state running\nsize 100\n"), 100);
     }
 
     #[test]

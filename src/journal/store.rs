@@ -65,8 +65,11 @@ impl FileStore {
             Err(TryLockError::WouldBlock) => return Err(OpenError::Busy(path.to_owned())),
             Err(TryLockError::Error(cause)) => return Err(io(cause)),
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(io)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io)?;
+        // A crash may tear a line within a letter: only whole lines have to be text.
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+        let text = String::from_utf8(bytes).map_err(|cause| io(io::Error::other(cause)))?;
         let broken = |cause| OpenError::Broken { path: path.to_owned(), cause };
         let (records, whole) = read(&text).map_err(broken)?;
         let history = History::of(&records);

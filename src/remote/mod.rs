@@ -127,7 +127,7 @@ pub struct SnapshotContents {
     pub file_sha256: String,
     /// Highest key-value revision.
     pub revision: u64,
-    /// Live keys below `/registry`, counted with every revision of theirs.
+    /// Distinct keys below `/registry/` that are not deleted.
     pub registry_keys: u64,
     /// Ids of the members in it, ascending.
     pub members: Vec<u64>,

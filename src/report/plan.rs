@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::decide::action::Action;
 use crate::decide::plan::{Lane, Plan, Raise, Stage, Wave};
+use crate::decide::target::minor;
 use crate::inventory::NodeName;
 use crate::text;
 
@@ -26,17 +27,18 @@ fn head(plan: &Plan) -> String {
     let mut out = format!("Plan {} for cluster {}\n\n", plan.id, plan.cluster);
     for (what, raise) in [("Kubernetes", &plan.kubernetes), ("etcd", &plan.etcd)] {
         if let Some(Raise { from, to }) = raise {
-            let _ = if from == to {
+            let _ = if from == to && !plan.is_empty() && what == "Kubernetes" {
+                writeln!(out, "  {what:<11} {from} (the API servers are there already)")
+            } else if from == to {
                 writeln!(out, "  {what:<11} {from} (is there already)")
             } else {
                 writeln!(out, "  {what:<11} {from} -> {to}")
             };
         }
     }
-    let nodes = plan.baseline.machines.len();
     let made = plan.made_at.strftime("%Y-%m-%d %H:%M:%S UTC");
-    let _ = writeln!(out, "  {:<11} {}", "machines", text::count(nodes, "machine"));
-    let _ = writeln!(out, "  {:<11} {made}, by windlass {}", "facts of", plan.windlass);
+    let _ = writeln!(out, "  {:<11} {}", "machines", plan.baseline.machines.len());
+    let _ = writeln!(out, "  {:<11} {made}, by windlass {}", "seen", plan.windlass);
     if !plan.is_empty() {
         let _ = writeln!(out, "  {:<11} about {}", "takes", text::seconds(estimate(plan)));
     }
@@ -72,7 +74,7 @@ fn alike<'a>(plan: &Plan, stage: &'a Stage) -> Vec<(Vec<&'a Wave>, Vec<String>)>
         let mut steps: Vec<String> = Vec::new();
         for lane in &wave.lanes {
             for step in plan.steps(lane) {
-                let line = format!("{:<16} {}", step.name, step.action.describe());
+                let line = format!("{:<18} {}", step.name, step.action.describe());
                 if !steps.contains(&line) {
                     steps.push(line);
                 }
@@ -103,7 +105,8 @@ fn together(lanes: &[Lane]) -> String {
 }
 
 fn away(plan: &Plan) -> String {
-    if plan.outages.is_empty() {
+    let drains = plan.placed().any(|placed| matches!(placed.step.action, Action::Drain(_)));
+    if plan.outages.is_empty() && !drains {
         return String::new();
     }
     let mut out = "\nWhat will be away\n".to_owned();
@@ -111,7 +114,7 @@ fn away(plan: &Plan) -> String {
         let accepted = if outage.needs_consent { " (accepted by you)" } else { "" };
         let _ = writeln!(out, "  up to {}: {}{accepted}", text::seconds(outage.seconds), outage.what);
     }
-    if plan.placed().any(|placed| matches!(placed.step.action, Action::Drain(_))) {
+    if drains {
         let _ = writeln!(out, "  pods of each drained node, as their disruption budgets and grace periods allow");
     }
     out
@@ -122,8 +125,9 @@ fn skipped(plan: &Plan) -> String {
     if !plan.skipped.is_empty() {
         out.push_str("\nWhat is skipped\n");
     }
-    for skipped in &plan.skipped {
-        let _ = writeln!(out, "  {:<24} {:<12} {}", skipped.stage, skipped.subject, skipped.why);
+    for alike in plan.skipped.chunk_by(|one, other| (&one.stage, &one.why) == (&other.stage, &other.why)) {
+        let subjects: Vec<&str> = alike.iter().map(|skipped| skipped.subject.as_str()).collect();
+        let _ = writeln!(out, "  {:<24} {} ({})", alike[0].stage, subjects.join(", "), alike[0].why);
     }
     out
 }
@@ -139,10 +143,14 @@ fn findings(plan: &Plan) -> String {
 fn going_back(plan: &Plan) -> String {
     let mut ways: Vec<String> = Vec::new();
     for placed in plan.placed() {
-        let wanted = matches!(
-            placed.step.action,
-            Action::SwapEtcd(_) | Action::AwaitClusterVersion(_) | Action::KubeadmApply(_)
-        );
+        let wanted = match &placed.step.action {
+            Action::SwapEtcd(_) | Action::KubeadmApply(_) => true,
+            // A patch leaves the cluster version as it is.
+            Action::AwaitClusterVersion(_) => {
+                plan.etcd.as_ref().is_some_and(|etcd| minor(&etcd.from) != minor(&etcd.to))
+            }
+            _ => false,
+        };
         let way = format!("{:<24} {}", placed.stage.name, placed.step.action.undo());
         if wanted && !ways.contains(&way) {
             ways.push(way);

@@ -10,7 +10,9 @@ use super::packages::{Pinned, install_args, installed_look, packages_question, t
 use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{Every, Look, Question, Sight, Who, seen};
+use crate::decide::target::minor;
 use crate::facts::ask::Section;
+use crate::facts::version::parse_version;
 use crate::facts::{EtcdFacts, EtcdMember, MemberStatus, Seen};
 
 /// A verified snapshot, before anything is touched.
@@ -170,10 +172,14 @@ impl Act for SwapEtcd {
 
     fn undo(&self) -> String {
         let former: Vec<String> = self.from.iter().map(|(name, version)| format!("{name}={version}")).collect();
-        format!(
-            "while another member still reports the old cluster version: install {} again; after that only a restore",
-            former.join(" ")
-        )
+        let again = format!("install {} again", former.join(" "));
+        // A patch leaves the cluster version, and so the way back, as it is.
+        let patch =
+            self.from.values().all(|version| parse_version(version).is_some_and(|v| minor(&v) == minor(&self.to)));
+        if patch {
+            return again;
+        }
+        format!("while another member still reports the old cluster version: {again}; after that only a restore")
     }
 
     fn estimate(&self) -> u64 {

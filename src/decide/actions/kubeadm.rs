@@ -196,7 +196,7 @@ impl Act for AwaitApiServers {
 }
 
 /// What of a control plane's own components is not at `to`, in words.
-pub(super) fn behind(machine: &MachineFacts, to: &Version) -> Vec<String> {
+pub(crate) fn behind(machine: &MachineFacts, to: &Version) -> Vec<String> {
     let mut missing = Vec::new();
     match &machine.static_pods {
         Seen::Unknown(why) => missing.push(format!("its static pods could not be seen: {why}")),
@@ -219,7 +219,8 @@ pub(super) fn behind(machine: &MachineFacts, to: &Version) -> Vec<String> {
     missing
 }
 
-fn config_behind(api: &ApiFacts, to: &Version) -> Vec<String> {
+/// What of what kubeadm keeps in the cluster is not at `to`, in words: its configuration, the kubelets', the addons.
+pub(crate) fn config_behind(api: &ApiFacts, to: &Version) -> Vec<String> {
     let mut missing = Vec::new();
     match &api.kubeadm {
         Seen::Known(config) if &config.version == to => {}

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::decide::action::{Act, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{Look, MachineQuestion, Question, Sight, seen};
-use crate::facts::PackageFacts;
 use crate::facts::ask::Section;
+use crate::facts::{PackageFacts, begun_version};
 
 /// A package at a version, as the package manager writes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -170,34 +170,26 @@ pub(super) fn installed_look(
     let mut missing = Vec::new();
     for Pinned { name, version } in packages {
         let facts = seen.get(name);
-        let installed = facts.and_then(|facts| facts.installed.as_ref());
-        if installed == Some(version) {
+        let installed = facts.and_then(PackageFacts::version);
+        let before = from.get(name).map(|from| begun_version(from));
+        if facts.is_some_and(PackageFacts::interrupted) && (installed == Some(version) || installed == before) {
+            missing.push(format!("the installation of {name} was interrupted"));
+        } else if installed == Some(version) {
             let wants_hold = hold.contains(name);
             if wants_hold && !facts.is_some_and(|facts| facts.held) {
                 missing.push(format!("{name} {version} is not held"));
             }
-        } else if installed == from.get(name) || installed.is_some_and(|text| half_way(text, version, from.get(name))) {
-            missing.push(format!("{name} is at {}", installed.map_or("no version", String::as_str)));
+        } else if installed == before {
+            missing.push(format!("{name} is at {}", installed.unwrap_or("no version")));
         } else {
             return Look::Drifted(format!(
                 "{name} is at {}, which is neither {version} nor {}",
-                installed.map_or("no version", String::as_str),
-                from.get(name).map_or("absent", String::as_str),
+                installed.unwrap_or("no version"),
+                before.unwrap_or("absent"),
             ));
         }
     }
     if missing.is_empty() { Look::Done } else { Look::Ready(missing.join("; ")) }
-}
-
-/// The version without dpkg's word for a broken state behind it, as `1.21.14-00 (half-configured)` has it.
-pub(in crate::decide) fn bare(installed: &str) -> &str {
-    installed.split(" (").next().unwrap_or(installed)
-}
-
-/// Left broken by an installation that was cut off, at the version before or after: installing again puts it right.
-fn half_way(installed: &str, to: &str, from: Option<&String>) -> bool {
-    let version = bare(installed);
-    version != installed && (version == to || from.is_some_and(|from| from == version))
 }
 
 /// For acts whose only witness is the exit status of their unit.

@@ -5,10 +5,13 @@ mod order;
 mod pairs;
 
 use super::action::Action;
+use super::actions::packages::Pinned;
 use super::finding::{Finding, Rule};
 use super::plan::{Law, Placed, Plan, Step};
 use super::target::Way;
+use crate::facts::version::parse_version;
 use crate::inventory::{NodeName, Role};
+use crate::text::count;
 
 /// A law that a plan would break.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,18 +62,35 @@ fn no_skip(plan: &Plan) -> Vec<Breach> {
     }
     for placed in plan.placed() {
         let (to, raise) = match &placed.step.action {
-            Action::KubeadmApply(apply) => (&apply.to, &plan.kubernetes),
-            Action::KubeadmNode(node) => (&node.to, &plan.kubernetes),
-            Action::RestartKubelet(restart) => (&restart.to, &plan.kubernetes),
-            Action::SwapEtcd(swap) => (&swap.to, &plan.etcd),
+            Action::KubeadmApply(apply) => (Some(&apply.to), &plan.kubernetes),
+            Action::KubeadmNode(node) => (Some(&node.to), &plan.kubernetes),
+            Action::RestartKubelet(restart) => (Some(&restart.to), &plan.kubernetes),
+            Action::InstallPackages(_) => (None, &plan.kubernetes),
+            Action::SwapEtcd(swap) => (Some(&swap.to), &plan.etcd),
             _ => continue,
         };
-        if raise.as_ref().map(|raise| &raise.to) != Some(to) {
+        let planned = raise.as_ref().map(|raise| &raise.to);
+        if let Some(to) = to.filter(|to| Some(*to) != planned) {
             let detail = format!("it would raise to {to}, which is not what the plan says");
+            breaches.push(Breach::new(Law::NoSkip, placed.id(), detail));
+        }
+        for package in
+            packages(placed.step).iter().filter(|package| parse_version(&package.version).as_ref() != planned)
+        {
+            let detail = format!("it would install {}, which is not what the plan says", package.spec());
             breaches.push(Breach::new(Law::NoSkip, placed.id(), detail));
         }
     }
     breaches
+}
+
+/// The packages that a step installs: Kubernetes' own, or etcd's.
+fn packages(step: &Step) -> &[Pinned] {
+    match &step.action {
+        Action::InstallPackages(install) => &install.packages,
+        Action::SwapEtcd(swap) => &swap.packages,
+        _ => &[],
+    }
 }
 
 /// Law 3, small clusters: an outage is named and accepted, or there is no plan.
@@ -79,7 +99,10 @@ fn outage(plan: &Plan) -> Option<Breach> {
     let swaps = plan.placed().any(|placed| matches!(placed.step.action, Action::SwapEtcd(_)));
     let few = swaps && members < 3;
     (few && !(plan.outage_accepted && plan.outages.iter().any(|outage| outage.needs_consent))).then(|| {
-        let detail = format!("{members} member(s) cannot be raised without an outage, and nobody accepted one");
+        let detail = format!(
+            "etcd with {} cannot be raised without an outage, and nobody accepted one",
+            count(members, "member")
+        );
         Breach::new(Law::OneMemberAtATime, "plan", detail)
     })
 }

@@ -109,10 +109,21 @@ fn servers_first(plan: &Plan) -> Vec<Breach> {
         let detail = "an API server is raised after a kubelet was";
         breaches.push(Breach::new(Law::ServersFirst, steps[server].id(), detail));
     }
-    let seen = |placed: &Placed<'_>| matches!(placed.step.action, Action::AwaitApiServers(_));
-    if !steps[..first_kubelet].iter().any(seen) {
+    let to = plan.kubernetes.as_ref().map(|raise| &raise.to);
+    let seen =
+        |placed: &Placed<'_>| matches!(&placed.step.action, Action::AwaitApiServers(wait) if Some(&wait.to) == to);
+    let raised = steps[..first_kubelet].iter().rposition(|placed| raises_server(placed.step)).map_or(0, |at| at + 1);
+    if !steps[raised..first_kubelet].iter().any(seen) {
         let detail = "a kubelet is raised before every API server was seen at the target";
         breaches.push(Breach::new(Law::ServersFirst, steps[first_kubelet].id(), detail));
+    }
+    for placed in &steps {
+        if let Action::KubeadmNode(node) = &placed.step.action
+            && node.control_plane != is_control_plane(plan, placed)
+        {
+            let detail = "`kubeadm upgrade node` takes a control plane for a worker, or a worker for a control plane";
+            breaches.push(Breach::new(Law::ServersFirst, placed.id(), detail));
+        }
     }
     let apply = steps.iter().position(|placed| matches!(placed.step.action, Action::KubeadmApply(_)));
     let node = steps.iter().position(|placed| matches!(placed.step.action, Action::KubeadmNode(_)));

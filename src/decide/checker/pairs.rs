@@ -96,7 +96,9 @@ impl<'a> LaneOf<'a> {
                 continue;
             }
             let raised = steps[..at].iter().rposition(raises_kubelet);
-            let ready = steps[..at].iter().rposition(|step| matches!(step.action, Action::AwaitReady(_)));
+            let to = self.plan.kubernetes.as_ref().map(|raise| &raise.to);
+            let is_ready = |step: &Step| matches!(&step.action, Action::AwaitReady(ready) if Some(&ready.to) == to);
+            let ready = steps[..at].iter().rposition(is_ready);
             if raised.is_some_and(|raised| ready.is_none_or(|ready| ready < raised)) {
                 let detail = "the node is uncordoned before it was seen Ready at the new version";
                 breaches.push(Breach::new(Law::DrainFirst, self.at(step), detail));

@@ -9,7 +9,7 @@ use crate::decide::action::Action;
 use crate::decide::actions::command::{Condition, Gate, RunCommand};
 use crate::decide::actions::cordon::{Cordon, Drain, Uncordon};
 use crate::decide::actions::etcd::{AwaitClusterVersion, AwaitEtcd, EtcdAccess, MoveLeader, Snapshot, SwapEtcd};
-use crate::decide::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan};
+use crate::decide::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan, behind, config_behind};
 use crate::decide::actions::kubelet::{AwaitReady, RestartKubelet};
 use crate::decide::actions::packages::{FetchPackages, InstallPackages, Pinned, PullImages};
 use crate::decide::finding::{Finding, Rule};
@@ -58,8 +58,8 @@ pub(super) fn needless(case: Case<'_>, node: Option<&Node>, steps: &[playbook::S
         match at_target(case, node, machine, *uses) {
             Some(false) => return None,
             Some(true) => {
-                let to = if uses_etcd(*uses) { case.target.etcd.as_ref() } else { case.target.kubernetes.as_ref() };
-                why = to.map(|to| format!("is at {to} already"));
+                let to = if raises_etcd(node, *uses) { &case.target.etcd } else { &case.target.kubernetes };
+                why = to.as_ref().map(|to| format!("at {to} already"));
             }
             None => {}
         }
@@ -67,8 +67,14 @@ pub(super) fn needless(case: Case<'_>, node: Option<&Node>, steps: &[playbook::S
     why
 }
 
-fn uses_etcd(uses: Uses) -> bool {
-    matches!(uses, Uses::EtcdPackage)
+/// Whether what this macro changes on the node is etcd.
+fn raises_etcd(node: &Node, uses: Uses) -> bool {
+    uses == Uses::EtcdPackage || (uses == Uses::PreparePackages && only_etcd(node))
+}
+
+/// A machine of etcd's own.
+fn only_etcd(node: &Node) -> bool {
+    node.roles.iter().eq([&Role::Etcd])
 }
 
 /// Whether what this macro would change on the node is so already; `None` when it changes nothing by itself.
@@ -86,7 +92,7 @@ fn at_target(case: Case<'_>, node: &Node, machine: &MachineFacts, uses: Uses) ->
                 .etcd
                 .as_ref()
                 .is_none_or(|to| !node.roles.contains(&Role::Etcd) || package(&case.inventory.etcd.package, to));
-            Some(if node.roles.contains(&Role::Etcd) && node.roles.len() == 1 { etcd } else { kubernetes && etcd })
+            Some(if only_etcd(node) { etcd } else { kubernetes && etcd })
         }
         Uses::EtcdPackage => {
             let to = case.target.etcd.as_ref()?;
@@ -96,14 +102,14 @@ fn at_target(case: Case<'_>, node: &Node, machine: &MachineFacts, uses: Uses) ->
         Uses::KubeadmPackage => kubernetes.map(|to| package("kubeadm", to)),
         Uses::KubeadmApply => {
             let to = kubernetes?;
-            let config = case.facts.api.known().and_then(|api| api.kubeadm.known());
-            Some(api_server_at(machine, to) && config.is_some_and(|config| &config.version == to))
+            let api = case.facts.api.known();
+            Some(behind(machine, to).is_empty() && api.is_some_and(|api| config_behind(api, to).is_empty()))
         }
         Uses::KubeadmUpgradeNode => {
             let to = kubernetes?;
             let control_plane = node.roles.contains(&Role::ControlPlane);
             Some(if control_plane {
-                api_server_at(machine, to)
+                behind(machine, to).is_empty()
             } else {
                 package("kubeadm", to) && package("kubelet", to)
             })
@@ -115,10 +121,6 @@ fn at_target(case: Case<'_>, node: &Node, machine: &MachineFacts, uses: Uses) ->
         }
         _ => None,
     }
-}
-
-fn api_server_at(machine: &MachineFacts, to: &Version) -> bool {
-    machine.api_server.known().and_then(Option::as_ref) == Some(to)
 }
 
 #[derive(Clone, Copy)]

@@ -15,10 +15,11 @@ use super::checker;
 use super::finding::{Finding, Rule, Severity};
 use super::plan::{FORMAT, Lane, Law, Outage, Plan, Raise, RunId, Skipped, Sources, Stage, Step, Wave};
 use super::rules::{self, Case};
-use super::target::{Target, Way};
-use crate::facts::Facts;
+use super::target::{Target, minor};
+use crate::facts::version::parse_version;
+use crate::facts::{Facts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role};
-use crate::playbook::{self, Pick, Playbook, Raises, Select};
+use crate::playbook::{self, Pick, Playbook, Raises, Select, Uses};
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +74,7 @@ fn finish(wanted: Wanted<'_>, case: Case<'_>, mut draft: Draft, findings: Vec<Fi
         let from = members.iter().filter_map(|m| m.status.known()).map(|status| status.version.clone()).min()?;
         Some(Raise { from, to: to.clone() })
     });
-    let outages = if draft.stages.is_empty() { Vec::new() } else { outages(case) };
+    let outages = outages(case, &draft);
     Plan {
         format: FORMAT,
         id: RunId(String::new()),
@@ -98,12 +99,11 @@ fn finish(wanted: Wanted<'_>, case: Case<'_>, mut draft: Draft, findings: Vec<Fi
 
 /// A playbook that is for another kind of raise than the one asked for.
 fn mismatches(case: Case<'_>, playbooks: &[Playbook]) -> Vec<Finding> {
-    let from = rules::oldest_api_server(case);
-    let way = case.target.kubernetes.as_ref().zip(from.as_ref()).map(|(to, from)| Way::between(from, to));
+    let patch = case.target.kubernetes.as_ref().and_then(|to| within_minor(case, to));
     let wrong = |playbook: &Playbook| {
-        let raises = match (playbook.raises, way) {
-            (Raises::KubernetesMinor, Some(Way::Patch)) => "a minor of Kubernetes, and this is a patch",
-            (Raises::KubernetesPatch, Some(Way::Minor)) => "a patch of Kubernetes, and this is a minor",
+        let raises = match (playbook.raises, patch) {
+            (Raises::KubernetesMinor, Some(true)) => "a minor of Kubernetes, and this is a patch",
+            (Raises::KubernetesPatch, Some(false)) => "a patch of Kubernetes, and this is a minor",
             _ => return None,
         };
         let detail = format!("raises {raises}: use the other playbook");
@@ -113,24 +113,28 @@ fn mismatches(case: Case<'_>, playbooks: &[Playbook]) -> Vec<Finding> {
 }
 
 /// What will be away, in the order in which it will be.
-fn outages(case: Case<'_>) -> Vec<Outage> {
+fn outages(case: Case<'_>, draft: &Draft) -> Vec<Outage> {
     let mut outages = Vec::new();
     let planes = case.with_role(Role::ControlPlane).count();
-    if case.target.etcd.is_some() {
+    let does =
+        |what: fn(&Action) -> bool| draft.stages.iter().any(|stage| draft.steps(stage).any(|step| what(&step.action)));
+    if does(|action| matches!(action, Action::SwapEtcd(_))) {
         let members = case.facts.etcd.known().map_or(0, |etcd| etcd.members.len());
-        let (what, needs_consent) = match members {
-            0..3 => (
-                format!("etcd, and with it the API: {members} member(s) have no quorum without the one that restarts"),
-                true,
-            ),
-            _ => (
-                "nothing for etcd's clients but a reconnection each time the member they use restarts".to_owned(),
-                false,
-            ),
+        let (what, seconds, needs_consent) = match members {
+            0 | 1 => ("etcd, and with it the API, while its only member restarts", 10, true),
+            2 => ("etcd, and with it the API, each time one of its 2 members restarts", 10, true),
+            _ => ("one etcd member at a time; its clients go on with another", 1, false),
         };
-        outages.push(Outage { what, seconds: if needs_consent { 10 } else { 1 }, needs_consent });
+        outages.push(Outage { what: what.to_owned(), seconds, needs_consent });
     }
-    if case.target.kubernetes.is_some() {
+    // A control plane's kubelet may restart its static pods.
+    let server = |action: &Action| match action {
+        Action::KubeadmApply(_) => true,
+        Action::KubeadmNode(node) => node.control_plane,
+        Action::AwaitReady(ready) => ready.control_plane,
+        _ => false,
+    };
+    if does(server) {
         let (what, seconds, needs_consent) = match planes {
             1 => ("the API, while the only API server restarts".to_owned(), 60, true),
             _ => ("one API server at a time; clients of the load balancer wait until it notices".to_owned(), 5, false),
@@ -154,7 +158,7 @@ impl Draft {
             Select::Cluster => vec![self.lane(case, stage, None)?],
             select => {
                 let mut lanes = Vec::new();
-                for node in selected(case, select) {
+                for node in selected(case, select, &stage.steps) {
                     lanes.push(self.lane(case, stage, Some(node))?);
                 }
                 lanes
@@ -215,8 +219,9 @@ impl Draft {
     }
 }
 
-/// The nodes of a stage, in the order in which they are worked on: that of the inventory, but etcd's leader last.
-fn selected<'a>(case: Case<'a>, select: &Select) -> Vec<&'a Node> {
+/// The nodes of a stage, in the order in which they are worked on: that of the inventory, but etcd's leader last where
+/// members restart.
+fn selected<'a>(case: Case<'a>, select: &Select, steps: &[playbook::Step]) -> Vec<&'a Node> {
     let mut nodes: Vec<&Node> = match select {
         Select::Cluster => Vec::new(),
         Select::All => case.nodes().collect(),
@@ -229,7 +234,8 @@ fn selected<'a>(case: Case<'a>, select: &Select) -> Vec<&'a Node> {
             }
         }
     };
-    if let Select::Nodes { role: Role::Etcd, .. } = select
+    let restarts = |step: &playbook::Step| matches!(step, playbook::Step::Uses { uses: Uses::EtcdPackage, .. });
+    if steps.iter().any(restarts)
         && let Some(leader) = leader(case)
     {
         nodes.sort_by_key(|node| node.name == leader);
@@ -255,9 +261,22 @@ pub fn raises(case: Case<'_>) -> Vec<Raises> {
         raises.push(Raises::Etcd);
     }
     if let Some(to) = &case.target.kubernetes {
-        let from: Option<Version> = rules::oldest_api_server(case);
-        let patch = from.is_some_and(|from| Way::between(&from, to) == Way::Patch);
+        let patch = within_minor(case, to) == Some(true);
         raises.push(if patch { Raises::KubernetesPatch } else { Raises::KubernetesMinor });
     }
     raises
+}
+
+/// Whether everything of Kubernetes that takes part is at the target's minor already: API servers, and kubelets as they
+/// are installed and as they run. One kubelet that lags by a minor makes the raise a minor one, because it has to be
+/// drained. `None` when nothing that could be raised was seen.
+fn within_minor(case: Case<'_>, to: &Version) -> Option<bool> {
+    let versions = |node: &Node| -> Vec<Version> {
+        let Some(machine) = case.machine(&node.name) else { return Vec::new() };
+        let running = |seen: &Seen<Option<Version>>| seen.known().cloned().flatten();
+        let package = machine.packages.get("kubelet").and_then(|kubelet| parse_version(kubelet.installed.as_deref()?));
+        [running(&machine.api_server), running(&machine.kubelet_running), package].into_iter().flatten().collect()
+    };
+    let versions: Vec<Version> = case.nodes().flat_map(versions).collect();
+    (!versions.is_empty()).then(|| versions.iter().all(|version| minor(version) == minor(to)))
 }

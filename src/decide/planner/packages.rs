@@ -27,32 +27,36 @@ fn all<'a>(
     machine: &MachineFacts,
     to: &Version,
 ) -> Result<Vec<Pinned>, Vec<String>> {
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    let (mut found, mut missing) = (Vec::new(), Vec::<(String, Vec<&str>)>::new());
     for name in names {
         match pinned(name, machine, to) {
             Ok(package) => found.push(package),
-            Err(why) => missing.push(why),
+            Err(why) => match missing.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, names)) => names.push(name),
+                None => missing.push((why, vec![name])),
+            },
         }
     }
-    if missing.is_empty() { Ok(found) } else { Err(missing) }
+    let in_words = |(why, names): (String, Vec<&str>)| format!("{}: {why}", names.join(", "));
+    if missing.is_empty() { Ok(found) } else { Err(missing.into_iter().map(in_words).collect()) }
 }
 
 /// The package as it is installed when it is at the target, else the first candidate that carries it.
 fn pinned(name: &str, machine: &MachineFacts, to: &Version) -> Result<Pinned, String> {
-    let facts = machine.packages.get(name).ok_or_else(|| format!("{name} was not looked up"))?;
+    let facts = machine.packages.get(name).ok_or_else(|| "not looked up".to_owned())?;
     let pin = |version: &String| Pinned { name: name.to_owned(), version: version.clone() };
     let carries = |version: &&String| parse_version(version).as_ref() == Some(to);
     if let Some(installed) = facts.installed.as_ref().filter(carries) {
         return Ok(pin(installed));
     }
     if facts.installed.is_none() {
-        return Err(format!("{name} is not installed as a package"));
+        return Err("not installed as a package".to_owned());
     }
     match &facts.candidates {
-        Seen::Unknown(why) => Err(format!("whether {name} {to} can be had is not known: {why}")),
+        Seen::Unknown(why) => Err(format!("whether {to} can be had is not known: {why}")),
         Seen::Known(candidates) => candidates.iter().find(carries).map(pin).ok_or_else(|| {
-            let has = if candidates.is_empty() { "none".to_owned() } else { candidates.join(", ") };
-            format!("{name} {to} is not in its package repository (which has {has})")
+            let has = if candidates.is_empty() { "none at all".to_owned() } else { candidates.join(", ") };
+            format!("{to} is not in the package repository, which has {has}")
         }),
     }
 }

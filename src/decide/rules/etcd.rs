@@ -23,12 +23,12 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
             found.extend(strangers(case, etcd));
             if let Some(to) = &case.target.etcd {
                 found.extend(ways(etcd, to));
-                found.extend(few(case, etcd));
+                found.extend(few(case, etcd, to));
             }
         }
     }
+    found.extend(topology(case));
     if let Some(to) = &case.target.etcd {
-        found.extend(topology(case));
         found.extend(releases(to));
         found.extend(processes(case).filter_map(|(node, process)| v2_data(node, process, to)));
     }
@@ -164,7 +164,7 @@ fn v2_data(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Findi
     let keys = process.v2_keys.known().copied().unwrap_or(false);
     (enabled || keys).then(|| {
         let what = if keys { "holds data of the v2 API" } else { "runs with --enable-v2" };
-        let detail = format!("{what}, which etcd {}.{} cannot serve", to.major, to.minor);
+        let detail = format!("{what}, which etcd {}.{} cannot serve: move off it first", to.major, to.minor);
         Finding::refusal(Rule::EtcdV2Data, node, detail)
     })
 }
@@ -208,19 +208,22 @@ fn strangers(case: Case<'_>, etcd: &EtcdFacts) -> Vec<Finding> {
     found
 }
 
+/// On a stacked node every kubeadm step and kubelet restart stops a member too, which needs leadership moved and members
+/// seen healthy around it; that has not been tried.
 fn topology(case: Case<'_>) -> Option<Finding> {
     (case.inventory.etcd.topology == Topology::Stacked).then(|| {
-        let detail =
-            "etcd is stacked: kubeadm raises it together with its control plane, so --etcd-to has no place here";
+        let detail = "etcd is stacked on the control planes, and this Windlass raises only clusters with external etcd";
         Finding::refusal(Rule::EtcdTopology, "etcd", detail)
     })
 }
 
-fn few(case: Case<'_>, etcd: &EtcdFacts) -> Option<Finding> {
+fn few(case: Case<'_>, etcd: &EtcdFacts, to: &Version) -> Option<Finding> {
     let voters = etcd.members.iter().filter(|member| !member.learner).count();
-    (voters < 3).then(|| {
+    let idle = etcd.members.iter().all(|member| member.status.known().is_some_and(|status| &status.version == to));
+    (voters < 3 && !idle).then(|| {
         let detail = format!(
-            "with {voters} etcd member(s) etcd, and with it the API, is away while a member restarts, about 10 s each"
+            "with {}, etcd and with it the API are away while a member restarts, about 10 s each time",
+            crate::text::count(voters, "voting member")
         );
         if case.target.accept_outage {
             Finding::warning(Rule::Outage, "etcd", format!("{detail} (accepted)"))

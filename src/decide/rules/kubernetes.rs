@@ -22,7 +22,7 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
             found.extend(strangers(case, api));
         }
     }
-    found.extend(single_control_plane(case));
+    found.extend(single_control_plane(case, to));
     found
 }
 
@@ -120,11 +120,14 @@ fn nodes(case: Case<'_>, api: &ApiFacts, to: &Version, servers: &[(NodeName, Ver
         }
         if node.unschedulable && !left_out {
             let by = match (&node.cordoned_by, &node.cordon_reason) {
-                (Some(run), _) => format!("by run {run} of Windlass"),
-                (None, Some(reason)) => format!("not by Windlass ({reason})"),
-                (None, None) => "not by Windlass".to_owned(),
+                (Some(run), _) => format!(
+                    "is cordoned by run {run} of Windlass, which did not end: go on with that plan instead of this one, or \
+                     uncordon it by hand; else it stays cordoned"
+                ),
+                (None, Some(reason)) => format!("is cordoned, not by Windlass ({reason}), and stays so"),
+                (None, None) => "is cordoned, not by Windlass, and stays so".to_owned(),
             };
-            found.push(Finding::warning(Rule::Cordoned, &node.name, format!("is cordoned {by}; it stays cordoned")));
+            found.push(Finding::warning(Rule::Cordoned, &node.name, by));
         }
         match &node.kubelet {
             Seen::Unknown(why) => found.push(super::unseen(&node.name, "its kubelet's version", why)),
@@ -142,7 +145,9 @@ fn not_ready(node: &KubeNode) -> String {
     }
 }
 
-/// A kubelet is never newer than an API server, and may lag two minors behind it (three from kubelet 1.25 on).
+/// A kubelet is never newer than an API server, and may lag two minors behind it (three from kubelet 1.25 on). One that is
+/// newer than the oldest API server, and not than the target, is what this plan puts right first: a control plane that was
+/// raised whole, kubelet included, before the others.
 fn kubelet_skew(
     node: &KubeNode,
     kubelet: &Version,
@@ -155,6 +160,10 @@ fn kubelet_skew(
         && (kubelet.major, kubelet.minor) > (server.major, server.minor)
     {
         let detail = format!("its kubelet is at {kubelet}, newer than the oldest API server, {server}");
+        if (kubelet.major, kubelet.minor) <= (to.major, to.minor) {
+            let detail = format!("{detail}: this plan raises the API servers first");
+            return Some(Finding::warning(Rule::KubeletSkew, name, detail));
+        }
         return Some(Finding::refusal(Rule::KubeletSkew, name, detail));
     }
     let most = if (kubelet.major, kubelet.minor) >= (1, 25) { 3 } else { 2 };
@@ -162,7 +171,7 @@ fn kubelet_skew(
     lag.is_none_or(|lag| lag > most).then(|| {
         let stays = if left_out { "would stay" } else { "is" };
         let detail =
-            format!("its kubelet {stays} at {kubelet}; API servers at {to} serve kubelets {most} minors back at most");
+            format!("its kubelet {stays} at {kubelet}; API servers at {to} serve kubelets {most} minors back at most: raise it first");
         Finding::refusal(Rule::KubeletSkew, name, detail)
     })
 }
@@ -194,9 +203,14 @@ fn strangers(case: Case<'_>, api: &ApiFacts) -> Vec<Finding> {
     found
 }
 
-fn single_control_plane(case: Case<'_>) -> Option<Finding> {
-    let planes = case.inventory.with_role(Role::ControlPlane).count();
-    (planes == 1).then(|| {
+fn single_control_plane(case: Case<'_>, to: &Version) -> Option<Finding> {
+    let planes: Vec<_> = case.inventory.with_role(Role::ControlPlane).collect();
+    let at_target = |node: &&crate::inventory::Node| {
+        let machine = case.machine(&node.name);
+        let at = |version: &Seen<Option<Version>>| version.known().and_then(Option::as_ref) == Some(to);
+        machine.is_some_and(|machine| at(&machine.api_server) && at(&machine.kubelet_running))
+    };
+    (planes.len() == 1 && !planes.iter().all(at_target)).then(|| {
         let detail = "with one control plane the API is away while its API server and kubelet restart, about a minute";
         if case.target.accept_outage {
             Finding::warning(Rule::Outage, "cluster", format!("{detail} (accepted)"))

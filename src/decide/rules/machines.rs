@@ -76,7 +76,7 @@ fn targets(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> 
         Err(finding) => return vec![finding],
         Ok(PackageManager::Apt) => {}
         Ok(other) => {
-            let detail = format!("is managed by {other:?}, which this Windlass cannot drive yet: only apt");
+            let detail = format!("is managed by {}, which this Windlass cannot drive yet: only apt", other.word());
             return vec![Finding::refusal(Rule::PackageManager, &node.name, detail)];
         }
     }
@@ -93,8 +93,7 @@ fn targets(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> 
     {
         found.extend(missing.into_iter().map(|detail| Finding::refusal(Rule::TargetMissing, &node.name, detail)));
     }
-    for (name, package) in machine.packages.iter().filter(|(_, package)| package.installed.is_some() && !package.held) {
-        let _ = package;
+    for (name, _) in machine.packages.iter().filter(|(_, package)| package.installed.is_some() && !package.held) {
         let detail = format!("{name} is not held: an unattended upgrade may raise it behind your back");
         found.push(Finding::warning(Rule::NotHeld, &node.name, detail));
     }

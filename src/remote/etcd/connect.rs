@@ -35,37 +35,57 @@ pub(super) async fn open(link: &Link, etcd: &Etcd, socket: &Socket<'_>) -> Resul
     let not_reached = |cause| RemoteError::NotStarted { node: socket.node.clone(), cause: Box::new(cause) };
     let (session, _) = link.session().await.map_err(not_reached)?;
     let mut complaints = Vec::new();
-    for (number, host) in ["127.0.0.1", socket.address.as_str()].into_iter().enumerate() {
+    for (number, host) in listeners(socket.address).into_iter().enumerate() {
         let path = Utf8PathBuf::from(format!("{}-{number}", socket.path));
         if let Err(error) = forward(&session, &path, host, etcd.client_port).await {
             // The session is lost, or forwarding is refused: another listener will not help.
             link.forget(&session).await;
             return Err(trouble(format!("no forward over SSH: {error}")));
         }
-        match shake_hands(&path, &pems, socket).await {
+        let complaint = match shake_hands(&path, &pems, socket).await {
             Ok(client) => return Ok(client),
-            Err(words) => complaints.push(format!("{host}:{}: {words}", etcd.client_port)),
+            Err(complaint) => complaint,
+        };
+        complaints.push(format!("{host}:{}: {}", etcd.client_port, complaint.words));
+        if !complaint.nobody_there {
+            break;
         }
     }
     Err(trouble(complaints.join("; ")))
 }
 
+/// Where etcd may listen, as seen from its node.
+fn listeners(address: &Address) -> Vec<&str> {
+    let mut hosts = vec!["127.0.0.1", address.as_str()];
+    hosts.dedup();
+    hosts
+}
+
+/// Why a handshake failed.
+struct Complaint {
+    words: String,
+    /// Whether the stream ended at once: all that is seen here of a refused or forbidden forward.
+    nobody_there: bool,
+}
+
 /// Tries the names that a member's certificate usually holds. All of them mean this node: the way there is SSH's.
-async fn shake_hands(path: &Utf8PathBuf, pems: &Pems, socket: &Socket<'_>) -> Result<Client, String> {
-    let mut last = String::new();
+async fn shake_hands(path: &Utf8PathBuf, pems: &Pems, socket: &Socket<'_>) -> Result<Client, Complaint> {
+    let mut words = String::new();
     for name in ["localhost", "127.0.0.1", socket.address.as_str(), socket.node.as_str()] {
         match tokio::time::timeout(ANSWER_LIMIT, connect(path, pems, name)).await {
             Ok(Ok(client)) => return Ok(client),
-            Ok(Err(words)) => last = words,
-            Err(_) => last = format!("no handshake within {} s", ANSWER_LIMIT.as_secs()),
+            Ok(Err(said)) => words = said,
+            Err(_) => words = format!("no handshake within {} s", ANSWER_LIMIT.as_secs()),
         }
-        if !last.contains("not valid for name") {
+        if !words.contains("not valid for name") {
             break;
         }
     }
-    // A refused or forbidden forward shows only as a stream that ends at once.
-    let hint = if last.contains("eof") { " (nobody listens there, or sshd forbids forwarding)" } else { "" };
-    Err(format!("{last}{hint}"))
+    let nobody_there = ["eof", "reset by peer", "Broken pipe"].iter().any(|sign| words.contains(sign));
+    if nobody_there {
+        words.push_str(" (nobody listens there, or sshd forbids forwarding)");
+    }
+    Err(Complaint { words, nobody_there })
 }
 
 async fn connect(path: &Utf8PathBuf, pems: &Pems, name: &str) -> Result<Client, String> {

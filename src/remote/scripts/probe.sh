@@ -166,7 +166,7 @@ CONF
     find "$SCRATCH/lists" -type f -delete
     apt_update
   }
-  printf '%s\n' "$updated" | sed -n -E 's/^(W|E|Err:[0-9]+):? (.*)/failed \2/p' | head -n 20
+  printf '%s\n' "$updated" | sed -n -E 's/^[WE]: (.*)/failed \1/p' | head -n 20
   # shellcheck disable=SC2086  # the list is one of words
   apt-cache -c "$SCRATCH/apt.conf" madison $PACKAGES | awk -F '|' '{ gsub(/ /, ""); print "candidate " $1 " " $2 }'
 }
@@ -352,7 +352,7 @@ etcd_version() {
     printf 'v2 %s\n' "$(printf %s "$keys" | head -c 300)"
     return
   done
-  printf 'unasked %s\n' "$version"
+  printf 'unasked %s\n' "${version%% More details*}"
 }
 
 etcd_get() {

@@ -1,1 +1,258 @@
-//! Tests.
+//! The scripts run here with `sh` against a folder of the test's own: what they refuse, what they store, and who wins.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::*;
+
+const ALL: [Script; 21] = [
+    Script::Probe,
+    Script::Api,
+    Script::UnitStatus,
+    Script::UnitWait,
+    Script::UnitStart,
+    Script::LockTake,
+    Script::LockRelease,
+    Script::PutFile,
+    Script::EtcdIdentity,
+    Script::FetchPackages,
+    Script::PullImages,
+    Script::InstallPackages,
+    Script::MoveLeader,
+    Script::KubeadmPlan,
+    Script::KubeadmApply,
+    Script::KubeadmNode,
+    Script::Cordon,
+    Script::Drain,
+    Script::Uncordon,
+    Script::KubeletRestart,
+    Script::Run,
+];
+
+fn call(script: Script, args: &[&str]) -> Call {
+    Call { script, args: args.iter().map(|arg| (*arg).to_owned()).collect() }
+}
+
+/// Runs a script as the seam does, by stdin; or, with `input`, in the command line.
+fn run(root: &Path, call: &Call, input: Option<&[u8]>) -> Output {
+    let text = text(call);
+    let mut shell = Command::new("sh");
+    match input {
+        None => shell.args(["-s", "--"]),
+        Some(_) => shell.args(["-c", &text, "windlass"]),
+    };
+    shell.args(&call.args).env("WINDLASS_ROOT", root);
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = shell.spawn().expect("sh runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // A script that refuses need not read all.
+    let _ = stdin.write_all(input.unwrap_or(text.as_bytes()));
+    drop(stdin);
+    child.wait_with_output().expect("sh ends")
+}
+
+fn status(root: &Path, script: Script, args: &[&str]) -> (i32, String) {
+    let output = run(root, &call(script, args), None);
+    let status = output.status.code().expect("no signal");
+    assert!(matches!(status, 0 | 3 | 4) || !output.stderr.is_empty(), "{script:?} {args:?}: a refusal without words");
+    (status, String::from_utf8(output.stdout).expect("text"))
+}
+
+fn took(token: &str, owner: &str) -> [String; 3] {
+    [token.to_owned(), format!("{{\"holder\":\"{owner}\"}}"), owner.to_owned()]
+}
+
+fn take(root: &Path, token: &str, owner: &str) -> (i32, String) {
+    let [token, holder, owner] = took(token, owner);
+    status(root, Script::LockTake, &[&token, &holder, &owner])
+}
+
+fn stored(root: &Path) -> String {
+    std::fs::read_to_string(root.join("token")).unwrap_or_default().trim().to_owned()
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[test]
+fn every_script_is_one_that_a_shell_can_read() {
+    for script in ALL {
+        for job in JOBS {
+            let call = call(script, &["1", "run", "unit", name(job)]);
+            let mut shell = Command::new("sh").arg("-n").stdin(Stdio::piped()).spawn().expect("sh runs");
+            let mut stdin = shell.stdin.take().expect("a pipe");
+            stdin.write_all(text(&call).as_bytes()).expect("written");
+            drop(stdin);
+            assert!(shell.wait().expect("sh ends").success(), "{script:?} {job:?}");
+        }
+    }
+}
+
+/// A script that is cut off anywhere before its last line has run nothing: only that line calls `main`.
+#[test]
+fn the_last_line_is_what_runs() {
+    for script in ALL {
+        let text = text(&call(script, &["1", "run", "unit", "drain"])).into_owned();
+        let lines: Vec<&str> = text.trim_end().lines().collect();
+        let runs = lines.iter().filter(|line| line.starts_with("main \"$@\"")).count();
+        let jobs = usize::from(script == Script::UnitStart);
+        assert_eq!(runs, 1 + jobs, "{script:?}");
+        let wanted = if script == Script::PutFile { "main \"$@\"" } else { "main \"$@\" </dev/null" };
+        assert_eq!(lines.last(), Some(&wanted), "{script:?}");
+    }
+}
+
+#[test]
+fn a_job_travels_inside_unit_start() {
+    let start = text(&call(Script::UnitStart, &["1", "run", "unit", "kubelet-restart"]));
+    assert!(start.contains(own_text(Script::KubeletRestart).trim_end()) && !start.contains("@JOB@"));
+    let unknown = text(&call(Script::UnitStart, &["1", "run", "unit", "probe"]));
+    assert!(unknown.contains(NO_JOB));
+}
+
+#[test]
+fn names_are_their_files_and_serde_names() {
+    for script in ALL {
+        let written = serde_json::to_string(&script).expect("it is written");
+        assert_eq!(written, format!("\"{}\"", name(script)));
+    }
+}
+
+#[test]
+fn a_lock_is_one_holders() {
+    let root = folder();
+    let root = root.path();
+    assert_eq!(take(root, "5", "anna").0, 0);
+    assert_eq!(take(root, "6", "berta"), (3, "{\"holder\":\"anna\"}\n".to_owned()));
+    assert_eq!(stored(root), "5");
+    assert_eq!(take(root, "5", "anna"), (4, "5\n".to_owned()), "an equal token is refused");
+    assert_eq!(take(root, "7", "anna").0, 0, "its holder may take it again");
+    assert_eq!(status(root, Script::LockRelease, &["5"]), (3, "7\n".to_owned()));
+    assert_eq!(status(root, Script::LockRelease, &["7"]).0, 0);
+    assert_eq!(status(root, Script::LockRelease, &["5"]).0, 0, "it is gone already");
+    assert_eq!(take(root, "7", "berta"), (4, "7\n".to_owned()), "tokens only rise");
+    assert_eq!(take(root, "8", "berta").0, 0);
+}
+
+#[test]
+fn of_fifty_takers_one_wins() {
+    let root = folder();
+    let statuses: Vec<i32> = std::thread::scope(|scope| {
+        let takers: Vec<_> = (0..50)
+            .map(|number| {
+                let root = root.path();
+                scope.spawn(move || take(root, "1", &format!("taker-{number}")).0)
+            })
+            .collect();
+        takers.into_iter().map(|taker| taker.join().expect("it ends")).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 0).count(), 1, "{statuses:?}");
+    assert!(statuses.iter().all(|status| matches!(status, 0 | 3)), "{statuses:?}");
+}
+
+#[test]
+fn what_is_no_token_is_refused() {
+    let root = folder();
+    for token in ["", "x", "-1", "1 2", "1;2", "9999999999999999999"] {
+        assert_eq!(take(root.path(), token, "anna").0, 2, "{token}");
+    }
+    assert_eq!(take(root.path(), "999999999999999999", "anna").0, 0);
+}
+
+#[test]
+fn a_broken_token_store_is_not_taken_for_zero() {
+    let root = folder();
+    std::fs::write(root.path().join("token"), "rubbish\n").expect("written");
+    assert_eq!(take(root.path(), "1", "anna").0, 6);
+}
+
+#[test]
+fn an_owner_cannot_forge_a_second_line() {
+    let root = folder();
+    assert_eq!(take(root.path(), "1", "anna\nberta").0, 2);
+}
+
+/// Here no systemd runs, or not for us: so far, and no further, the start of a unit can be seen.
+#[test]
+fn a_unit_is_not_started_under_an_old_token_nor_twice() {
+    let root = folder();
+    let root = root.path();
+    assert_eq!(take(root, "5", "anna").0, 0);
+    let start = |token: &str| status(root, Script::UnitStart, &[token, "run", "unit", "run", "true"]);
+    assert_eq!(start("4"), (3, "5\n".to_owned()));
+    assert!(!root.join("runs").exists());
+    let unit = root.join("runs/run/unit");
+    std::fs::create_dir_all(&unit).expect("a folder");
+    std::fs::write(unit.join("started"), "boot\n1\n").expect("written");
+    assert_eq!(start("5").0, 4);
+    assert_eq!(start("6").0, 4);
+    assert_eq!(stored(root), "6", "a higher token is stored whatever comes of it");
+}
+
+#[test]
+fn names_lead_nowhere_else() {
+    let root = folder();
+    for name in ["", "..", ".", "a/b", "a b", "A", "-a", "a..b", "$(id)"] {
+        assert_eq!(status(root.path(), Script::UnitStatus, &[name, "unit"]).0, 2, "{name}");
+        assert_eq!(status(root.path(), Script::UnitStart, &["1", "run", name, "run", "true"]).0, 2, "{name}");
+    }
+}
+
+#[test]
+fn a_unit_that_ended_is_read_from_its_files() {
+    let root = folder();
+    let unit = root.path().join("runs/run/unit");
+    std::fs::create_dir_all(&unit).expect("a folder");
+    assert_eq!(status(root.path(), Script::UnitStatus, &["run", "unit"]), (0, "state never\nsize 0\n".to_owned()));
+    for (file, text) in [("started", "boot\n1\n"), ("rc", "7\n"), ("log", "0123456789")] {
+        std::fs::write(unit.join(file), text).expect("written");
+    }
+    let told = "state exited\nrc 7\nsize 10\n".to_owned();
+    assert_eq!(status(root.path(), Script::UnitStatus, &["run", "unit"]), (0, told.clone()));
+    let waited = status(root.path(), Script::UnitWait, &["run", "unit", "5", "4"]);
+    assert_eq!(waited, (0, format!("{told}next 10\nlog\n456789")));
+    let beyond = status(root.path(), Script::UnitWait, &["run", "unit", "5", "11"]);
+    assert_eq!(beyond, (0, format!("{told}next 11\nlog\n")));
+}
+
+#[test]
+fn a_file_is_kept_only_when_it_is_what_was_announced() {
+    use sha2::Digest;
+    let root = folder();
+    let root = root.path();
+    let bytes = b"an image list\n";
+    let sum = crate::remote::snapshot::hex(&sha2::Sha256::digest(bytes));
+    let put = |token: &str, name: &str, size: &str, input: &[u8]| {
+        let output = run(root, &call(Script::PutFile, &[token, name, &sum, size]), Some(input));
+        output.status.code().expect("no signal")
+    };
+    assert_eq!(put("1", "files/list", "14", bytes), 0);
+    assert_eq!(std::fs::read(root.join("files/list")).expect("the file"), bytes);
+    assert_eq!(put("1", "files/cut", "14", &bytes[..13]), 8);
+    assert_eq!(put("1", "files/other", "14", b"an image lisp\n"), 8);
+    assert_eq!(put("0", "files/old", "14", bytes), 3);
+    for name in ["../x", "/etc/x", "a/../x", "token", "lock", "runs/a/b/rc", ".flock", "a/", "a b", ""] {
+        assert_eq!(put("1", name, "14", bytes), 2, "{name}");
+    }
+    let kept: Vec<_> = std::fs::read_dir(root.join("files")).expect("a folder").collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+}
+
+#[test]
+fn what_is_kept_is_roots_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = folder();
+    let root = root.path().join("windlass");
+    assert_eq!(take(&root, "1", "anna").0, 0);
+    let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode(&root), mode(&root.join("lock")), mode(&root.join("token"))), (0o700, 0o600, 0o600));
+}
+
+#[test]
+fn an_identity_that_cannot_be_read_is_told() {
+    let root = folder();
+    let (code, _) = status(root.path(), Script::EtcdIdentity, &["/nowhere/ca", "/nowhere/cert", "/nowhere/key"]);
+    assert_eq!(code, 6);
+}

@@ -40,7 +40,7 @@ look_surely() {
     exec 9>&-
 }
 
-# Prints the header: state, rc when it is known, size of the log in bytes.
+# Prints the header: state, rc when it is known, size of the log in bytes. Sets `size`.
 report() {
     echo "state $state"
     [ -z "$rc" ] || echo "rc $rc"

@@ -1,6 +1,6 @@
 # unit-wait RUN UNIT SECONDS OFFSET: waits until the unit does not run any more, SECONDS at most, then prints what
-# unit-status prints, then `log`, and the log's bytes from OFFSET on, 64 KiB at most (less than a second of a fast link;
-# the rest is asked for with the next OFFSET).
+# unit-status prints, `next N` (the OFFSET to go on with), `log`, and the log's bytes from OFFSET on: 64 KiB at most, so that
+# an answer stays small; the rest is asked for with the next OFFSET.
 #
 # Exit 0: printed. 2, 6: see prelude.sh.
 
@@ -30,8 +30,13 @@ main() {
     dir=$root/runs/$1/$2
     wait_for_end "$dir" "windlass-$1-$2.service" "$3"
     report "$dir"
+    # Only up to the size just told: the log may have grown since.
+    length=$((size - $4))
+    [ "$length" -ge 0 ] || length=0
+    [ "$length" -le 65536 ] || length=65536
+    echo "next $(($4 + length))"
     echo log
-    [ ! -e "$dir/log" ] || tail -c "+$(($4 + 1))" "$dir/log" | head -c 65536
+    [ "$length" -eq 0 ] || tail -c "+$(($4 + 1))" "$dir/log" | head -c "$length"
 }
 
 main "$@" </dev/null

@@ -7,23 +7,21 @@
 //! flags u32, root u64, sequence u64, freelist u64, pages u64, transaction u64, checksum u64`. A bucket's value is
 //! `root u64, sequence u64`; with root 0 the bucket's only page follows in the value.
 
+mod meta;
+mod page;
+
+use self::meta::newest_meta;
+use self::page::{Page, u32_at, u64_at};
 use super::Bad;
 
-const MAGIC: u32 = 0xED0C_DAED;
-const VERSION: u32 = 2;
 const PAGE_HEADER: usize = 16;
-const ELEMENT: usize = 16;
 const BUCKET_HEADER: usize = 16;
-const META_BYTES: usize = 64;
 const BRANCH: u16 = 0x01;
 const LEAF: u16 = 0x02;
-const META: u16 = 0x04;
 const FREELIST: u16 = 0x10;
 const LEAF_IS_BUCKET: u32 = 0x01;
 /// The freelist's page number when none is kept on disk.
 const NO_FREELIST: u64 = u64::MAX;
-/// Page sizes that operating systems have: 4 KiB to 64 KiB; 512 bytes is the least that bbolt's own metas fit into.
-const PAGE_SIZES: std::ops::RangeInclusive<u64> = 512..=65_536;
 /// Deeper trees than this are loops or nonsense: with two keys a page, 2^32 pages are 32 deep.
 const DEEPEST: usize = 32;
 /// The longest run of pages taken for one: etcd refuses values over 1.5 MiB by default, and 64 MiB is far beyond any
@@ -65,15 +63,6 @@ pub(super) struct Entry<'a> {
     pub(super) bucket: &'a [u8],
     pub(super) key: &'a [u8],
     pub(super) value: &'a [u8],
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Meta {
-    page_size: u64,
-    root: u64,
-    freelist: u64,
-    pages: u64,
-    transaction: u64,
 }
 
 impl<'a, R: ReadAt + ?Sized> Database<'a, R> {
@@ -223,133 +212,6 @@ impl Seen {
         }
         Ok(())
     }
-}
-
-/// A page in memory.
-struct Page {
-    id: u64,
-    flags: u16,
-    count: usize,
-    /// How many pages' room it takes; 0 for one within a value.
-    run: u64,
-    bytes: Vec<u8>,
-}
-
-impl Page {
-    fn new(id: u64, run: u64, bytes: Vec<u8>) -> Result<Self, Bad> {
-        let flags = u16_at(&bytes, 8)?;
-        let count = usize::from(u16_at(&bytes, 10)?);
-        Ok(Self { id, flags, count, run, bytes })
-    }
-
-    /// A leaf's element: flags, key, value.
-    fn leaf_element(&self, index: usize) -> Result<(u32, &[u8], &[u8]), Bad> {
-        let at = PAGE_HEADER + index * ELEMENT;
-        let [flags, pos, key_size, value_size] = self.words(at)?;
-        let key_at = at.saturating_add(pos as usize);
-        let key = self.cut(key_at, key_size as usize)?;
-        let value = self.cut(key_at.saturating_add(key_size as usize), value_size as usize)?;
-        Ok((flags, key, value))
-    }
-
-    /// A branch's children, whose keys must ascend.
-    fn branch(&self) -> Result<Vec<u64>, Bad> {
-        let mut children = Vec::with_capacity(self.count);
-        let mut last: Option<&[u8]> = None;
-        for index in 0..self.count {
-            let at = PAGE_HEADER + index * ELEMENT;
-            let [pos, key_size, ..] = self.words(at)?;
-            let key = self.cut(at.saturating_add(pos as usize), key_size as usize)?;
-            if last.is_some_and(|last| last >= key) {
-                return Err(bad(format!("page {}: its keys are not in order", self.id)));
-            }
-            last = Some(key);
-            children.push(u64_at(&self.bytes, at + 8)?);
-        }
-        if children.is_empty() {
-            return Err(bad(format!("page {} is a branch without children", self.id)));
-        }
-        Ok(children)
-    }
-
-    fn words(&self, at: usize) -> Result<[u32; 4], Bad> {
-        let bytes = &self.bytes;
-        Ok([u32_at(bytes, at)?, u32_at(bytes, at + 4)?, u32_at(bytes, at + 8)?, u32_at(bytes, at + 12)?])
-    }
-
-    fn cut(&self, at: usize, size: usize) -> Result<&[u8], Bad> {
-        let end = at.checked_add(size);
-        let cut = end.and_then(|end| self.bytes.get(at..end));
-        cut.ok_or_else(|| bad(format!("page {}: an element reaches beyond its end", self.id)))
-    }
-}
-
-/// The valid meta with the highest transaction number.
-fn newest_meta(file: &(impl ReadAt + ?Sized), bytes: u64) -> Result<Meta, Bad> {
-    // The second meta is a page further, and the first, when it is broken, does not say how far that is.
-    let first = read_meta(file, 0);
-    let steps = || std::iter::successors(Some(512_u64), |size| Some(size * 2)).take_while(|size| *size <= 65_536);
-    let second = match &first {
-        Ok(meta) => read_meta(file, meta.page_size),
-        Err(why) => steps()
-            .map(|size| read_meta(file, size).and_then(|meta| at_its_place(meta, size)))
-            .find(Result::is_ok)
-            .unwrap_or_else(|| Err(why.clone())),
-    };
-    match (first, second) {
-        (Ok(a), Ok(b)) => Ok(if b.transaction > a.transaction { b } else { a }),
-        (Ok(meta), Err(_)) | (Err(_), Ok(meta)) => Ok(meta),
-        (Err(why), Err(_)) => Err(bad(format!("{} (of {bytes} bytes)", why.0))),
-    }
-}
-
-fn at_its_place(meta: Meta, at: u64) -> Result<Meta, Bad> {
-    if meta.page_size == at { Ok(meta) } else { Err(bad("a meta page is at a wrong place".to_owned())) }
-}
-
-fn read_meta(file: &(impl ReadAt + ?Sized), at: u64) -> Result<Meta, Bad> {
-    let mut bytes = [0; PAGE_HEADER + META_BYTES];
-    file.fill(&mut bytes, at).map_err(|_| bad("it is too short for a database".to_owned()))?;
-    let meta = &bytes[PAGE_HEADER..];
-    if u16_at(&bytes, 8)? & META == 0 || u32_at(meta, 0)? != MAGIC {
-        return Err(bad("it does not begin like a bbolt database".to_owned()));
-    }
-    let version = u32_at(meta, 4)?;
-    if version != VERSION {
-        return Err(bad(format!("its format is version {version}, not {VERSION}")));
-    }
-    if u64_at(meta, META_BYTES - 8)? != fnv1a(&meta[..META_BYTES - 8]) {
-        return Err(bad("a meta page's checksum is wrong".to_owned()));
-    }
-    let page_size = u64::from(u32_at(meta, 8)?);
-    if !page_size.is_power_of_two() || !PAGE_SIZES.contains(&page_size) {
-        return Err(bad(format!("its pages are said to have {page_size} bytes")));
-    }
-    let [root, freelist, pages, transaction] =
-        [u64_at(meta, 16)?, u64_at(meta, 32)?, u64_at(meta, 40)?, u64_at(meta, 48)?];
-    Ok(Meta { page_size, root, freelist, pages, transaction })
-}
-
-/// FNV-1a with 64 bits: bbolt's checksum of a meta page.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
-}
-
-fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Bad> {
-    let cut = at.checked_add(N).and_then(|end| bytes.get(at..end)).and_then(|cut| cut.try_into().ok());
-    cut.ok_or_else(|| bad("a page is shorter than what it says to hold".to_owned()))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Result<u16, Bad> {
-    array_at(bytes, at).map(u16::from_le_bytes)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Bad> {
-    array_at(bytes, at).map(u32::from_le_bytes)
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Result<u64, Bad> {
-    array_at(bytes, at).map(u64::from_le_bytes)
 }
 
 fn bad(why: String) -> Bad {

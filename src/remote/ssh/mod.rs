@@ -32,8 +32,12 @@ pub use trouble::{Reason, SshTrouble};
 /// `/.ssh-connectionXXXXXX/master` with ssh's own temporary ending takes 46 of them.
 const LONGEST_FOLDER: usize = 57;
 
-/// Longest wait for a quick script: looking up packages asks slow mirrors. For `unit-wait`, its own time comes on top.
-const CALL_LIMIT: Duration = Duration::from_secs(300);
+/// Longest wait for a script that looks at everything: it asks mirrors for package lists, and those can be slow.
+const LOOK_LIMIT: Duration = Duration::from_secs(300);
+
+/// Longest wait for the small scripts, over what they were told to wait: ten seconds for the flock, and a few syncs on a
+/// disk that may be busy with etcd.
+const CALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// Longest wait for a file to be sent: a playbook's file is small, a package's tens of megabytes on a slow line.
 const SEND_LIMIT: Duration = Duration::from_secs(1800);
@@ -187,11 +191,14 @@ impl Remote for Fleet {
 }
 
 fn limit(call: &Call) -> Duration {
-    let own = match call.script {
-        Script::UnitWait => call.args.get(2).and_then(|seconds| seconds.parse().ok()).unwrap_or(0),
-        _ => 0,
-    };
-    CALL_LIMIT.saturating_add(Duration::from_secs(own))
+    match call.script {
+        Script::Probe | Script::Api => LOOK_LIMIT,
+        Script::UnitWait => {
+            let own = call.args.get(2).and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+            CALL_LIMIT.saturating_add(Duration::from_secs(own))
+        }
+        _ => CALL_LIMIT,
+    }
 }
 
 fn outcome(node: &NodeName, result: Result<Answer, Failure>) -> Result<Output, RemoteError> {
@@ -221,6 +228,3 @@ fn local(what: &str) -> impl FnOnce(std::io::Error) -> RemoteError {
     let what = what.to_owned();
     move |cause| RemoteError::Local { what, cause }
 }
-
-#[cfg(test)]
-mod tests;

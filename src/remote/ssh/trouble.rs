@@ -26,6 +26,8 @@ pub enum Reason {
     Lost,
     /// The server would not open one more session.
     TooManySessions,
+    /// The way over the jump host ended before the node answered. The ssh that made the jump keeps its words to itself.
+    Jump,
     /// The `ssh` program is not there.
     NoSsh,
     /// Something else; the words have to do.
@@ -100,6 +102,8 @@ const SIGNS: &[(&str, Reason)] = &[
     ("Network is unreachable", Reason::NoRoute),
     ("timed out", Reason::TimedOut),
     ("not responding", Reason::TimedOut),
+    // What ssh calls the far end of a program that makes its connection.
+    ("UNKNOWN port 65535", Reason::Jump),
 ];
 
 fn reason_of(said: &str) -> Reason {

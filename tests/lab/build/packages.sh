@@ -68,6 +68,20 @@ fetch_etcd() {
   done
 }
 
+# etcd-server of the newest suite marks its user with a letter (`u!`) that Debian 12's systemd-sysusers does not know, and
+# its installation then fails. The mark, which locks the account, is taken out; nothing else of the package is touched.
+fit_to_debian_12() {
+  local deb root=$WORK/refit
+  for deb in "$POOL"/etcd-server_*.deb; do
+    rm -rf "$root"
+    dpkg-deb -R "$deb" "$root"
+    grep -qs '^u!' "$root"/usr/lib/sysusers.d/*.conf || continue
+    sed -i 's/^u!/u/' "$root"/usr/lib/sysusers.d/*.conf
+    (cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
+    dpkg-deb --root-owner-group -Zgzip -z1 --build "$root" "$deb"
+  done
+}
+
 # The key only proves to the nodes' apt that the repository is the lab's.
 sign_repository() {
   export GNUPGHOME=$WORK/gnupg
@@ -100,6 +114,7 @@ main() {
   done >>"$LOG" 2>&1
   {
     fetch_etcd
+    fit_to_debian_12
     index_repository
   } >>"$LOG" 2>&1
   chmod -R a+rX "$OUTPUT.part"

@@ -11,6 +11,15 @@ is_connected() {
   engine inspect -f '{{json .NetworkSettings.Networks}}' "$(container "$1")" | jq -e --arg name "$LAB_NETWORK" 'has($name)' >/dev/null
 }
 
+# The engine forgets a node's --add-host lines when its network goes and comes back.
+restore_hosts() {
+  local node=$1 other lines=
+  for other in "${LAB_NODES[@]}"; do
+    [ "$other" = "$node" ] || lines+="${LAB_ADDRESS[$other]}"$'\t'"$other"$'\n'
+  done
+  on "$node" grep -qw repo /etc/hosts || printf '%s' "$lines" | engine exec -i "$(container "$node")" tee -a /etc/hosts >/dev/null
+}
+
 heal_node() {
   local node=$1
   is_connected "$node" || engine network connect --ip "${LAB_ADDRESS[$node]}" "$LAB_NETWORK" "$(container "$node")"
@@ -20,6 +29,7 @@ heal_node() {
     absent) die "$node does not exist: lab up makes it" ;;
     *) engine start "$(container "$node")" >/dev/null ;;
   esac
+  restore_hosts "$node"
   wait_for_ssh "$node"
 }
 

@@ -6,7 +6,7 @@
 SETUP_PACKAGES=(
   docker.io debootstrap openssh-client openssl curl ca-certificates gnupg
   golang-1.19-go gcc libc6-dev make rsync file dpkg-dev apt-utils xz-utils
-  jq protobuf-compiler
+  jq protobuf-compiler libprotobuf-dev shellcheck
 )
 
 missing_packages() {
@@ -59,17 +59,17 @@ forget_stale() {
 start_engine() {
   engine_answers && return
   stage "starting the container engine"
-  local log=$LAB_CACHE/logs/dockerd.log attempt
+  local log=$LAB_CACHE/logs/dockerd.log
   mkdir -p "$(dirname "$log")"
   forget_stale /var/run/docker.pid dockerd
   forget_stale /var/run/docker/containerd/containerd.pid containerd
-  as_root service docker start >>"$log" 2>&1 || true
-  for attempt in {1..60}; do
+  # The init script gives up where it may not raise limits: then the daemon is started directly.
+  if ! as_root service docker start >>"$log" 2>&1 || ! sleep 1 || ! pgrep -x dockerd >/dev/null; then
+    as_root sh -c "setsid dockerd >>'$log' 2>&1 </dev/null &"
+  fi
+  for _ in {1..60}; do
     engine_answers && return
-    if [ "$attempt" -eq 15 ] && ! pgrep -x dockerd >/dev/null; then
-      as_root sh -c "setsid dockerd >>'$log' 2>&1 </dev/null &"
-    fi
-    sleep 1
+    sleep 0.5
   done
   tail -n 15 "$log" >&2
   die "the container engine does not answer (log: $log)"

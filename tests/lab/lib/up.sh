@@ -24,13 +24,31 @@ manifests_are_at_start() {
   done
 }
 
+# Says on the way what keeps the lab from being used as it is.
 is_at_start() {
   local node
-  [ "$(cat "$LAB_STATE/up" 2>/dev/null)" = "$NODE_TAG" ] || return 1
-  for node in "${LAB_NODES[@]}"; do [ "$(container_state "$node")" = running ] || return 1; done
-  (in_parallel node_is_at_start "${LAB_NODES[@]}") 2>/dev/null || return 1
-  manifests_are_at_start && etcd_is_healthy >/dev/null 2>&1 || return 1
-  nodes_are_ready cp1 "$LAB_START_VERSION" && workload_is_ready cp1 && pods_are_running cp1
+  [ -f "$LAB_STATE/up" ] || { stage "no lab is up"; return 1; }
+  [ "$(cat "$LAB_STATE/up")" = "$NODE_TAG" ] || { stage "the lab is of another build"; return 1; }
+  for node in "${LAB_NODES[@]}"; do
+    [ "$(container_state "$node")" = running ] || { stage "$node does not run"; return 1; }
+  done
+  (in_parallel node_is_at_start "${LAB_NODES[@]}") 2>/dev/null || { stage "a node's packages or holds are not as at the start"; return 1; }
+  manifests_are_at_start || { stage "a control plane has been upgraded"; return 1; }
+  etcd_is_healthy >/dev/null 2>&1 || { stage "etcd is not healthy"; return 1; }
+  wait_briefly nodes_are_ready cp1 "$LAB_START_VERSION" || { stage "a node is not ready, or cordoned"; return 1; }
+  wait_briefly workload_is_ready cp1 || { stage "the workload is not ready"; return 1; }
+  wait_briefly pods_are_running cp1 || { stage "a pod does not run"; return 1; }
+}
+
+# A lab that was just healed needs a moment.
+wait_briefly() {
+  local attempt
+  for attempt in {1..15}; do
+    "$@" 2>/dev/null && return
+    sleep 1
+  done
+  say "$1: not within $attempt s"
+  return 1
 }
 
 make_lab() {

@@ -3,162 +3,18 @@
 //! Each test starts an sshd of its own, with a throw-away host key, as whoever runs the tests. Where there is no sshd, the
 //! tests say so and pass.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod etcd;
+mod server;
+
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use camino::{Utf8Path, Utf8PathBuf};
-use windlass::inventory::{Address, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology};
+use camino::Utf8PathBuf;
+use windlass::inventory::{Address, Inventory};
 use windlass::remote::ssh::{Fleet, Reason, SshTrouble};
 use windlass::remote::{Call, Remote, RemoteError, Script};
 
-const SSHD: &str = "/usr/sbin/sshd";
-
-struct Server {
-    sshd: Child,
-    port: u16,
-    folder: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.signal("CONT");
-        self.signal("KILL");
-        let _ = self.sshd.kill();
-        let _ = self.sshd.wait();
-    }
-}
-
-impl Server {
-    /// A server that is ready; none when this machine has no sshd.
-    fn start() -> Option<Self> {
-        if !Path::new(SSHD).exists() {
-            eprintln!("no {SSHD} here: not tested");
-            return None;
-        }
-        let folder = tempfile::Builder::new().prefix("sshd-").tempdir().expect("a folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-        for key in ["host", "other_host", "user", "other_user"] {
-            let file = folder.path().join(key);
-            run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file));
-        }
-        let at = folder.path().display();
-        let config = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/user.pub\nPidFile none\nUsePAM no\n\
-             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSetEnv WINDLASS_ROOT={at}/node\n"
-        );
-        std::fs::write(folder.path().join("sshd_config"), config).expect("written");
-        // What Debian's unit makes before it starts sshd; only root's sshd wants it.
-        let _ = std::fs::create_dir_all("/run/sshd");
-        let sshd = Command::new(SSHD)
-            .args(["-D", "-E"])
-            .arg(folder.path().join("log"))
-            .arg("-f")
-            .arg(folder.path().join("sshd_config"))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("sshd starts");
-        let server = Self { sshd, port, folder };
-        server.knows("known_hosts", "host");
-        let ready = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-        assert!(eventually(ready), "sshd listens: {:?}", std::fs::read_to_string(server.folder.path().join("log")));
-        Some(server)
-    }
-
-    /// Writes a known_hosts file with the public key `key`.
-    fn knows(&self, file: &str, key: &str) {
-        let public = std::fs::read_to_string(self.folder.path().join(format!("{key}.pub"))).expect("a key");
-        let line = format!("[127.0.0.1]:{} {public}", self.port);
-        std::fs::write(self.folder.path().join(file), line).expect("written");
-    }
-
-    fn inventory(&self) -> Inventory {
-        Inventory {
-            name: "loopback".to_owned(),
-            ssh: Ssh {
-                user: None,
-                port: self.port,
-                identity: Some("user".into()),
-                config: None,
-                known_hosts: Some("known_hosts".into()),
-                jump: None,
-                connect_timeout: Duration::from_secs(2),
-                keepalive: Duration::from_secs(1),
-                sudo: false,
-                strict_host_keys: true,
-            },
-            api_endpoint: None,
-            etcd: Etcd {
-                topology: Topology::External,
-                service: "etcd".to_owned(),
-                package: "etcd-server".to_owned(),
-                client_package: None,
-                ca: "/nowhere/ca".into(),
-                cert: "/nowhere/cert".into(),
-                key: "/nowhere/key".into(),
-                env_file: "/etc/default/etcd".into(),
-                client_port: 2379,
-            },
-            kubeadm: Kubeadm::default(),
-            nodes: vec![Node {
-                name: name("here"),
-                address: Address::new("127.0.0.1").expect("an address"),
-                roles: BTreeSet::from([Role::Worker]),
-                labels: BTreeMap::new(),
-            }],
-        }
-    }
-
-    fn base(&self) -> &Utf8Path {
-        Utf8Path::from_path(self.folder.path()).expect("a path in UTF-8")
-    }
-
-    fn fleet(&self) -> Fleet {
-        Fleet::new(&self.inventory(), self.base()).expect("a fleet")
-    }
-
-    /// Signals the processes that serve connections, not the one that listens.
-    fn signal(&self, signal: &str) {
-        let mut parents = vec![self.sshd.id().to_string()];
-        while let Some(parent) = parents.pop() {
-            let listed = Command::new("ps").args(["--ppid", &parent, "-o", "pid=,comm="]).output().expect("ps runs");
-            for line in String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.contains("sshd")) {
-                let pid = line.split_whitespace().next().unwrap_or_default().to_owned();
-                let _ = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
-                parents.push(pid);
-            }
-        }
-    }
-}
-
-fn run(command: &mut Command) {
-    assert!(command.status().expect("it runs").success(), "{command:?}");
-}
-
-fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-    // Five seconds: a loaded machine starts a process within one.
-    (0..100).any(|_| {
-        let now = holds();
-        if !now {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        now
-    })
-}
-
-fn name(word: &str) -> NodeName {
-    NodeName::new(word).expect("a node name")
-}
-
-fn call(script: Script, args: &[&str]) -> Call {
-    Call { script, args: args.iter().map(|arg| (*arg).to_owned()).collect() }
-}
-
-fn status_call() -> Call {
-    call(Script::UnitStatus, &["run", "unit"])
-}
+use self::server::{Server, call, eventually, name, run, status_call};
 
 /// A call that never ends: it reads from a pipe that nobody writes to.
 fn endless_call(server: &Server) -> Call {
@@ -324,9 +180,41 @@ async fn no_folder_nor_process_is_left_behind() {
 }
 
 #[tokio::test]
-async fn an_etcd_that_is_not_there_is_told() {
+async fn a_jump_is_made_under_the_same_rules() {
     let Some(server) = Server::start() else { return };
-    let fleet = server.fleet();
-    let error = fleet.etcd_status(&name("here")).await.expect_err("no etcd");
-    assert!(error.to_string().contains("certificates could not be read"), "{error}");
+    let mut inventory = server.inventory();
+    inventory.ssh.jump = Some(format!("localhost:{}", server.port));
+    let fleet = Fleet::new(&inventory, server.base()).expect("a fleet");
+    assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
+    drop(fleet);
+    server.knows("known_hosts", "other_host");
+    let fleet = Fleet::new(&inventory, server.base()).expect("a fleet");
+    assert_eq!(not_started(fleet.call(&name("here"), &status_call()).await).reason, Reason::Jump);
+}
+
+#[tokio::test]
+async fn root_is_asked_for_once_and_its_refusal_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(server) = Server::start() else { return };
+    let mut inventory = server.inventory();
+    inventory.ssh.sudo = true;
+    let sudo = server.folder.path().join("bin/sudo");
+    std::fs::create_dir(server.folder.path().join("bin")).expect("a folder");
+    let becomes = |script: &str| {
+        std::fs::write(&sudo, format!("#!/bin/sh\necho \"$*\" >>{}.log\n{script}\n", sudo.display())).expect("written");
+        std::fs::set_permissions(&sudo, std::fs::Permissions::from_mode(0o755)).expect("it may run");
+    };
+    becomes("echo 'sudo: a password is required' >&2; exit 1");
+    let fleet = Fleet::new(&inventory, server.base()).expect("a fleet");
+    let refused = not_started(fleet.call(&name("here"), &status_call()).await);
+    assert_eq!(refused, SshTrouble::new(Reason::NoSudo, "sudo: a password is required"));
+
+    becomes("shift 2; exec \"$@\"");
+    for _ in 0..2 {
+        assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
+    }
+    let asked = std::fs::read_to_string(server.folder.path().join("bin/sudo.log")).expect("a log");
+    let call = "-n -- sh -s -- run unit";
+    let lines: Vec<&str> = asked.lines().collect();
+    assert_eq!(lines, ["-n -- sh -c :", "-n -- sh -c :", call, call]);
 }

@@ -1,0 +1,83 @@
+# Windlass: everything that a fresh Debian 12 with Rust needs to run and to test it.
+#
+#   make demo    the main job on the lab, from nothing to an upgraded cluster
+#   make test    every test, the lab's chapters included
+#
+# Both install what is missing (they say what; they ask unless CI=true), start the container engine where it is not
+# running, and are quick when everything is there.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+LAB := tests/lab/lab
+STATE := target/demo
+WINDLASS := target/release/windlass
+stage = @printf '\n== %s (%s)\n' "$(1)" "$$(date +%T)"
+
+.PHONY: help demo test test-fast test-lab lint setup lab-up lab-down bench
+
+help:
+	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
+	@echo "make test-fast, test-lab, lint, lab-up, lab-down, bench"
+
+setup:
+	$(call stage,installing what is missing)
+	$(LAB) setup
+
+lint: setup
+	$(call stage,formatting)
+	cargo fmt --check
+	$(call stage,clippy)
+	cargo clippy --all-targets --locked -- -D warnings
+	$(call stage,shell scripts)
+	tests/lint-scripts
+
+test-fast: lint
+	$(call stage,unit$(comma) property$(comma) scenario and black-box tests)
+	cargo test --locked
+
+test-lab: setup
+	$(call stage,building what the lab runs; cached)
+	$(LAB) build
+	$(call stage,a fresh lab)
+	$(LAB) up --fresh
+	$(call stage,the lab chapters)
+	cargo test --locked --test observe_lab --test remote_lab -- --ignored --test-threads=1
+	cargo test --locked --test chapters -- --ignored --test-threads=1 --nocapture
+
+test: test-fast test-lab
+	$(call stage,all tests passed)
+
+demo: setup
+	$(call stage,building windlass)
+	cargo build --release --locked
+	$(call stage,building what the lab runs; cached)
+	$(LAB) build
+	$(call stage,a fresh lab)
+	$(LAB) up --fresh
+	$(call stage,the cluster before)
+	$(LAB) kubectl get nodes
+	$(call stage,the plan)
+	mkdir -p $(STATE)
+	$(WINDLASS) upgrade plan -i inventories/lab.toml --to 1.21.14 --etcd-to 3.5.16 --out $(STATE)/plan.json
+	$(call stage,carrying it out)
+	WINDLASS_STATE=$(STATE)/state $(WINDLASS) upgrade apply $(STATE)/plan.json --yes
+	$(call stage,the cluster after)
+	$(LAB) kubectl get nodes
+	$(LAB) status
+
+bench: setup
+	cargo build --release --locked
+	$(LAB) up
+	for try in 1 2 3 4 5; do \
+	  $(WINDLASS) upgrade plan -i inventories/lab.toml --to 1.21.14 --etcd-to 3.5.16 -o json 2>&1 >/dev/null | grep looked; \
+	done
+
+lab-up: setup
+	$(LAB) up
+
+lab-down:
+	$(LAB) down
+
+comma := ,

@@ -1,0 +1,54 @@
+//! The lab chapters: real nodes, real etcd, real kubeadm. They run one after another over one lab, in the order of their
+//! names, and each says where it starts. `make test-lab` brings the lab up and runs them; by hand, with a fresh lab:
+//! `cargo test --test chapters -- --ignored --test-threads=1 --nocapture`.
+
+mod killing;
+mod lab;
+mod outcome;
+mod raising;
+mod refusing;
+mod run;
+mod watching;
+mod writing;
+
+/// Starts from a fresh lab: 1.20.2, etcd 3.4.23. Leaves it as it was.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_1_skips_are_refused_and_planning_changes_nothing() {
+    refusing::skips_are_refused_and_planning_changes_nothing();
+}
+
+/// Starts from a fresh lab. Leaves it as it was.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_2_a_skipped_minor_of_etcd_is_refused() {
+    refusing::a_skipped_minor_of_etcd_is_refused();
+}
+
+/// Starts from a fresh lab. Leaves it as it was.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_3_an_unreachable_worker_is_said_before_anything_changes() {
+    refusing::an_unreachable_worker_is_said_before_anything_changes();
+}
+
+/// Starts from a fresh lab. Leaves it as it was.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_4_a_cluster_that_is_not_as_planned_is_left_alone() {
+    refusing::a_cluster_that_is_not_as_planned_is_left_alone();
+}
+
+/// Starts from 1.20.2 and etcd 3.4.23. Leaves 1.21.14 and etcd 3.5.16.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_5_the_cluster_is_raised_under_load() {
+    raising::the_cluster_is_raised_under_load();
+}
+
+/// Starts from 1.21.14 and etcd 3.5.16. Leaves 1.22.17 and etcd 3.5.30.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_6_a_run_that_is_killed_again_and_again_goes_on() {
+    killing::a_run_that_is_killed_again_and_again_goes_on();
+}

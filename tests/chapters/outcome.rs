@@ -1,0 +1,73 @@
+//! What a cluster has to be like after a raise, seen without Windlass.
+
+use super::lab::{ETCD, KUBERNETES, kubectl, on};
+
+/// Everything is at these versions, held, Ready, uncordoned and healthy.
+pub(crate) fn assert_raised(kubernetes: &str, etcd: &str, etcd_cluster: &str) {
+    nodes(kubernetes);
+    control_plane(kubernetes);
+    packages(kubernetes, etcd);
+    members(etcd, etcd_cluster);
+}
+
+fn nodes(version: &str) {
+    let columns = "jsonpath={range .items[*]}{.metadata.name} {.status.nodeInfo.kubeletVersion} \
+                   {.status.conditions[?(@.type==\"Ready\")].status} [{.spec.unschedulable}] \
+                   [{.metadata.annotations.windlass\\.dev/cordoned-by}]{\"\\n\"}{end}";
+    let seen = kubectl(&["get", "nodes", "-o", columns]);
+    let mut lines: Vec<&str> = seen.lines().collect();
+    lines.sort_unstable();
+    let expected: Vec<String> = KUBERNETES.iter().map(|node| format!("{node} v{version} True [] []")).collect();
+    let lines: Vec<String> = lines.into_iter().map(|line| line.replace("[false]", "[]")).collect();
+    assert_eq!(lines, expected);
+}
+
+fn control_plane(version: &str) {
+    for node in ["cp1", "cp2", "cp3"] {
+        let images = on(node, "grep -h image: /etc/kubernetes/manifests/*.yaml | sort");
+        let images: Vec<&str> = images.lines().map(|line| line.trim().trim_start_matches("image: ")).collect();
+        let component = |name: &str| format!("k8s.gcr.io/{name}:v{version}");
+        let expected = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"].map(component);
+        assert_eq!(images, expected, "static pods of {node}");
+    }
+    let config = kubectl(&["-n", "kube-system", "get", "cm", "kubeadm-config", "-o", "yaml"]);
+    assert!(config.contains(&format!("kubernetesVersion: v{version}")), "{config}");
+    let proxy = kubectl(&["-n", "kube-system", "get", "ds", "kube-proxy", "-o", "yaml"]);
+    assert!(proxy.contains(&format!("image: k8s.gcr.io/kube-proxy:v{version}")), "{proxy}");
+    let dns = kubectl(&["-n", "kube-system", "get", "deploy", "coredns", "-o", "yaml"]);
+    assert!(dns.contains("image: k8s.gcr.io/coredns"), "{dns}");
+    let minor = version.rsplit_once('.').expect("a patch").0;
+    kubectl(&["-n", "kube-system", "get", "cm", &format!("kubelet-config-{minor}")]);
+}
+
+fn packages(kubernetes: &str, etcd: &str) {
+    let at = |node: &str, names: &str| on(node, &format!("dpkg-query -W -f '${{Package}} ${{Version}}\\n' {names}"));
+    for node in KUBERNETES {
+        let expected = format!("kubeadm {kubernetes}-00\nkubectl {kubernetes}-00\nkubelet {kubernetes}-00\n");
+        assert_eq!(at(node, "kubeadm kubectl kubelet"), expected, "packages of {node}");
+        assert_eq!(on(node, "apt-mark showhold"), "kubeadm\nkubectl\nkubelet\n", "holds of {node}");
+    }
+    for node in ETCD {
+        for line in at(node, "etcd-client etcd-server").lines() {
+            let version = line.split(' ').nth(1).expect("a version");
+            assert_eq!(version.split(['-', '+']).next(), Some(etcd), "packages of {node}");
+        }
+        assert_eq!(on(node, "apt-mark showhold"), "etcd-client\netcd-server\n", "holds of {node}");
+    }
+}
+
+fn members(version: &str, cluster: &str) {
+    for node in ETCD {
+        let said = on(
+            node,
+            "curl -s --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt --key /etc/etcd/pki/client.key \
+             https://127.0.0.1:2379/version",
+        );
+        assert_eq!(said.trim(), format!(r#"{{"etcdserver":"{version}","etcdcluster":"{cluster}"}}"#), "{node}");
+    }
+    on(
+        "etcd1",
+        "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt \
+                 --key /etc/etcd/pki/client.key endpoint health --cluster",
+    );
+}

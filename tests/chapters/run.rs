@@ -1,0 +1,108 @@
+//! Windlass as its user runs it: the built binary, its output, its exit code.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::lab::root;
+
+/// What a run of windlass came to.
+pub(crate) struct Ran {
+    /// Exit code.
+    pub(crate) code: i32,
+    /// stdout and stderr.
+    pub(crate) text: String,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+/// A folder for plans and journals of this test process; its name tells which lab day it was.
+pub(crate) fn folder() -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let folder = root().join("target/chapters").join(std::process::id().to_string());
+            std::fs::create_dir_all(&folder).expect("a folder");
+            folder
+        })
+        .clone()
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    command.args(words).current_dir(root()).env("WINDLASS_STATE", folder().join("state")).stdin(Stdio::null());
+    command
+}
+
+/// Runs windlass to its end.
+pub(crate) fn windlass(words: &[&str]) -> Ran {
+    let began = Instant::now();
+    let output = command(words).output().expect("windlass runs");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let ran = Ran { code: output.status.code().unwrap_or(-1), text, took: began.elapsed() };
+    println!("$ windlass {}\n{}(exit {}, {:.1} s)\n", words.join(" "), ran.text, ran.code, ran.took.as_secs_f64());
+    ran
+}
+
+/// Plans into a file; the plan has to come about.
+pub(crate) fn plan(name: &str, words: &[&str]) -> String {
+    let path = folder().join(name).to_string_lossy().into_owned();
+    let ran = windlass(&[&["upgrade", "plan", "-i", "inventories/lab.toml", "--out", &path], words].concat());
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    path
+}
+
+/// Carries a plan out.
+pub(crate) fn apply(plan: &str) -> Ran {
+    windlass(&["upgrade", "apply", plan, "--yes"])
+}
+
+/// A windlass that is watched line by line.
+pub(crate) struct Watched {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    /// Every line so far.
+    pub(crate) seen: Vec<String>,
+    began: Instant,
+}
+
+/// Starts carrying a plan out.
+pub(crate) fn start_apply(plan: &str) -> Watched {
+    let mut command = command(&["upgrade", "apply", plan, "--yes"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("windlass starts");
+    let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    Watched { child, lines, seen: Vec::new(), began: Instant::now() }
+}
+
+impl Watched {
+    /// Reads on until a line that contains all of `words`; returns it. `None` at the end of the output.
+    pub(crate) fn until(&mut self, words: &[&str]) -> Option<String> {
+        for line in self.lines.by_ref() {
+            let line = line.expect("a line");
+            println!("{line}");
+            self.seen.push(line.clone());
+            if words.iter().all(|word| line.contains(word)) {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    /// Power loss of the operator's machine.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("kill -9");
+        self.child.wait().expect("it is gone");
+        println!("(killed after {:.1} s)\n", self.began.elapsed().as_secs_f64());
+    }
+
+    /// Reads on to its end.
+    pub(crate) fn end(mut self) -> Ran {
+        self.until(&["\u{0}"]);
+        let status = self.child.wait().expect("it ends");
+        let ran = Ran { code: status.code().unwrap_or(-1), text: self.seen.join("\n"), took: self.began.elapsed() };
+        println!("(exit {}, {:.1} s)\n", ran.code, ran.took.as_secs_f64());
+        ran
+    }
+}

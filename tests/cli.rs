@@ -1,0 +1,224 @@
+//! Windlass as a black box, without a node: what it prints, which files it writes, and every exit code that files and
+//! arguments alone can bring about.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+const INVENTORY: &str = "tests/scenarios/inventory.toml";
+const FACTS: &str = "tests/scenarios/facts.json";
+
+/// What a run came to.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+/// A folder of its own for what a test writes.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.path(name), text).expect("written");
+        self.text(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    fn windlass(&self, words: &[&str]) -> Ran {
+        let output = Command::new(env!("CARGO_BIN_EXE_windlass"))
+            .args(words)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("WINDLASS_STATE", self.path("state"))
+            .env_remove("WINDLASS_LOG")
+            .stdin(Stdio::null())
+            .output()
+            .expect("windlass runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        Ran { code: output.status.code().expect("a code"), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    fn plan(&self, words: &[&str]) -> Ran {
+        self.windlass(&[&["upgrade", "plan", "-i", INVENTORY, "--facts", FACTS], words].concat())
+    }
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("a file")
+}
+
+#[test]
+fn files_that_are_good_are_summed_up() {
+    let place = Place::new();
+    let inventory = place.windlass(&["inventory", "check", "inventories/lab.toml"]);
+    let expected = "inventories/lab.toml: cluster lab, 8 machines: 3 control planes, 2 workers, 3 members in etcd\n";
+    assert_eq!((inventory.code, inventory.out.as_str(), inventory.err.as_str()), (0, expected, ""));
+    let playbook = place.windlass(&["playbook", "check", "playbooks/kubeadm-minor.toml"]);
+    assert_eq!(playbook.code, 0);
+    assert!(
+        playbook.out.starts_with("playbooks/kubeadm-minor.toml: playbook kubeadm-minor, raises kubernetes-minor, ")
+    );
+}
+
+#[test]
+fn files_that_are_not_good_end_with_10_and_every_complaint() {
+    let place = Place::new();
+    let text = read(Path::new(INVENTORY)).replace("address = ", "adress = ");
+    let file = place.write("inventory.toml", &text);
+    let ran = place.windlass(&["inventory", "check", &file]);
+    assert_eq!(ran.code, 10, "{}", ran.err);
+    assert_eq!(ran.err.matches("unknown key `adress`").count(), 8, "{}", ran.err);
+    assert!(ran.err.contains("did you mean `address`?"), "{}", ran.err);
+    let missing = place.windlass(&["inventory", "check", &place.text("nowhere.toml")]);
+    assert_eq!(missing.code, 10);
+    assert!(missing.err.contains("nowhere.toml\n  caused by: No such file or directory"), "{}", missing.err);
+    let playbook = place.write("playbook.toml", "format = 2\n");
+    assert_eq!(place.windlass(&["playbook", "check", &playbook]).code, 10);
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let place = Place::new();
+    for words in [
+        &["upgrade", "plan", "-i", INVENTORY][..],
+        &["upgrade", "plan", "-i", INVENTORY, "--to", "1.21"],
+        &["upgrade", "plan", "-i", INVENTORY, "--to", "1.21.14", "--leave-out", "-o"],
+        &["upgrade", "aply"],
+    ] {
+        assert_eq!(place.windlass(words).code, 2, "{words:?}");
+    }
+}
+
+#[test]
+fn a_plan_is_written_whole_and_readable_by_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let out = place.text("plan.json");
+    let ran = place.plan(&["--to", "1.21.14", "--etcd-to", "3.5.16", "--out", &out]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.ends_with(&format!("\nTo carry it out: windlass upgrade apply {out}\n")), "{}", ran.out);
+    let mode = std::fs::metadata(&out).expect("the plan").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let json = place.plan(&["--to", "1.21.14", "--etcd-to", "3.5.16", "-o", "json"]);
+    assert_eq!(json.out, read(Path::new(&out)), "the JSON shown is the plan file");
+}
+
+#[test]
+fn a_refusal_ends_with_11_and_writes_no_plan() {
+    let place = Place::new();
+    let out = place.text("plan.json");
+    let ran = place.plan(&["--to", "1.22.17", "--out", &out]);
+    assert_eq!(ran.code, 11);
+    assert_eq!(ran.out.matches("[kubernetes-skip]").count(), 3, "{}", ran.out);
+    assert!(ran.err.starts_with("error: no plan: 3 reasons\n"), "{}", ran.err);
+    assert!(!Path::new(&out).exists());
+    let json = place.plan(&["--to", "1.22.17", "-o", "json"]);
+    let findings: serde_json::Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!(findings["format"], 1);
+    assert_eq!(findings["findings"][0]["rule"], "kubernetes-skip");
+    assert_eq!(json.code, 11);
+}
+
+#[test]
+fn facts_of_another_cluster_or_format_end_with_10() {
+    let place = Place::new();
+    let facts = read(Path::new(FACTS));
+    let other = facts.replacen("\"cluster\": \"lab\"", "\"cluster\": \"other\"", 1);
+    assert_ne!(other, facts);
+    let newer = facts.replacen("\"format\": 1", "\"format\": 2", 1);
+    for (text, words) in
+        [(other, "facts of cluster other, not of lab"), (newer, "format"), ("{".to_owned(), "facts.json")]
+    {
+        let file = place.write("facts.json", &text);
+        let ran = place.windlass(&["upgrade", "plan", "-i", INVENTORY, "--facts", &file, "--to", "1.21.14"]);
+        assert_eq!(ran.code, 10, "{}", ran.err);
+        assert!(ran.err.contains(words), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_plan_that_was_changed_is_not_carried_out() {
+    let place = Place::new();
+    let out = place.text("plan.json");
+    assert_eq!(place.plan(&["--to", "1.21.14", "--out", &out]).code, 0);
+    let plan = read(Path::new(&out));
+    let edited = plan.replacen("\"delete_emptydir_data\": false", "\"delete_emptydir_data\": true", 1);
+    assert_ne!(edited, plan);
+    let cut = &plan[..plan.len() / 2];
+    for text in [edited.as_str(), cut, "", "[]"] {
+        let file = place.write("broken.json", text);
+        let ran = place.windlass(&["upgrade", "apply", &file, "--yes"]);
+        assert_eq!(ran.code, 10, "{}", ran.err);
+        assert!(ran.err.contains("windlass upgrade plan"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn an_inventory_that_was_changed_since_ends_with_14() {
+    let place = Place::new();
+    let (inventory, out) = (place.write("inventory.toml", &read(Path::new(INVENTORY))), place.text("plan.json"));
+    let planned =
+        place.windlass(&["upgrade", "plan", "-i", &inventory, "--facts", FACTS, "--to", "1.21.14", "--out", &out]);
+    assert_eq!(planned.code, 0, "{}", planned.err);
+    place.write("inventory.toml", &(read(Path::new(INVENTORY)) + "\n# another\n"));
+    let ran = place.windlass(&["upgrade", "apply", &out, "--yes"]);
+    assert_eq!(ran.code, 14, "{}", ran.err);
+    assert!(ran.err.contains("was changed since the plan was made"), "{}", ran.err);
+}
+
+#[test]
+fn nobody_to_ask_ends_with_2_and_touches_nothing() {
+    let place = Place::new();
+    let out = place.text("plan.json");
+    assert_eq!(place.plan(&["--to", "1.21.14", "--out", &out]).code, 0);
+    let ran = place.windlass(&["upgrade", "apply", &out]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("--yes"), "{}", ran.err);
+}
+
+#[test]
+fn strict_host_keys_off_is_warned_of() {
+    let place = Place::new();
+    let text = read(Path::new(INVENTORY)).replacen("[ssh]\n", "[ssh]\nstrict_host_keys = false\n", 1);
+    let file = place.write("inventory.toml", &text);
+    let checked = place.windlass(&["inventory", "check", &file]);
+    assert_eq!(checked.code, 0);
+    assert!(checked.err.contains("warning"), "{}", checked.err);
+    let planned = place.windlass(&["upgrade", "plan", "-i", &file, "--facts", FACTS, "--to", "1.21.14"]);
+    assert!(planned.out.contains("[host-keys]"), "{}", planned.out);
+}
+
+#[test]
+fn a_playbook_of_the_operators_takes_the_place_of_the_one_that_comes_along() {
+    let place = Place::new();
+    let minor = read(Path::new("playbooks/kubeadm-minor.toml"));
+    let own = place.write("own.toml", &minor.replace("timeout = \"10m\"", "timeout = \"20m\""));
+    let ran = place.plan(&["--to", "1.21.14", "--playbook", &own]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("drain (at most 20 min)"), "{}", ran.out);
+    let unasked = place.plan(&["--etcd-to", "3.5.16", "--playbook", &own]);
+    assert_eq!(unasked.code, 2, "{}", unasked.err);
+    let first = minor.find("\"snapshot-kubernetes\"").expect("its stage");
+    let stage = minor[..first].rfind("[[stage]]").expect("its beginning");
+    let next = first + minor[first..].find("[[stage]]").expect("the next one");
+    let without = place.write("without.toml", &format!("{}{}", &minor[..stage], &minor[next..]));
+    let refused = place.plan(&["--to", "1.21.14", "--playbook", &without]);
+    assert_eq!(refused.code, 11, "{}{}", refused.out, refused.err);
+    assert!(
+        refused.out.contains("breaks law 2: no snapshot stands before Kubernetes is touched [law]"),
+        "{}",
+        refused.out
+    );
+}

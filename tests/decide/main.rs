@@ -1,0 +1,12 @@
+//! The room of decisions from outside: scenarios, properties, the checker's teeth, drift.
+//!
+//! All of it starts from one real cluster: `tests/scenarios/inventory.toml` and what was once seen of it, `facts.json`.
+
+mod checker;
+mod cluster;
+mod drift;
+mod oracle;
+mod plan_file;
+mod playbooks;
+mod properties;
+mod scenarios;

@@ -1,0 +1,95 @@
+//! A plan's file: read as it was written, refused for its format, its shape or a changed word; and what a way between two
+//! versions is.
+
+use windlass::decide::plan::{Plan, PlanError};
+use windlass::decide::target::{Way, minor, minors_apart};
+
+use super::cluster::{golden, version};
+
+#[test]
+fn a_plan_file_says_why_it_is_none() {
+    let said = |text: &str| Plan::from_json(text).expect_err("it is no plan").to_string();
+    let json = golden().to_json();
+    assert!(said("").starts_with("it is not a plan: "));
+    assert!(said("{}").contains("missing field `format`"));
+    let other = json.replacen("\"format\": 1", "\"format\": 2", 1);
+    assert_eq!(said(&other), "it has plan format 2; this Windlass reads format 1");
+    let unknown = json.replacen("\"format\": 1", "\"format\": 1,\n  \"colour\": \"red\"", 1);
+    assert!(said(&unknown).contains("unknown field `colour`"), "{}", said(&unknown));
+    let id = golden().id;
+    let edited = json.replacen("\"timeout_seconds\": 600", "\"timeout_seconds\": 6", 1);
+    assert_eq!(said(&edited), format!("its content does not match its id {id}: it was changed after it was made"));
+}
+
+#[test]
+fn a_lane_without_a_procedure_is_refused_before_anything_looks_at_it() {
+    let mut plan = golden();
+    plan.procedures.clear();
+    let refused = Plan::from_json(&plan.sealed().to_json());
+    assert!(matches!(refused, Err(PlanError::Procedure(stage)) if stage == "prepare"));
+}
+
+#[test]
+fn a_plan_may_be_laid_out_anew() {
+    let plan = golden();
+    let compact = serde_json::to_string(&plan).expect("a plan is JSON");
+    assert_eq!(Plan::from_json(&compact).expect("only white space differs"), plan);
+}
+
+#[test]
+fn an_id_is_short_and_every_step_has_its_own() {
+    let plan = golden();
+    assert!(plan.id.0.len() == 12 && plan.id.0.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let mut ids: Vec<String> = plan.placed().map(|placed| placed.id()).collect();
+    let all = ids.len();
+    assert!(ids.contains(&"workers/w1/drain".to_owned()) && ids.contains(&"snapshot-etcd/cluster/snapshot".to_owned()));
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), all);
+}
+
+#[test]
+fn procedures_that_are_the_same_are_stored_once() {
+    let plan = golden();
+    let lanes = |stage: &str| -> Vec<usize> {
+        let stage = plan.stages.iter().find(|known| known.name == stage).expect("it is there");
+        stage.waves.iter().flat_map(|wave| &wave.lanes).map(|lane| lane.procedure).collect()
+    };
+    assert_eq!(lanes("workers")[0], lanes("workers")[1]);
+    assert_eq!(lanes("control-planes")[0], lanes("control-planes")[1]);
+    assert_ne!(lanes("etcd")[0], lanes("etcd")[1], "each member has its own address");
+}
+
+#[test]
+fn a_way_goes_by_a_patch_or_a_minor() {
+    let cases = [
+        ("1.20.2", "1.20.2", Way::Same),
+        ("1.20.2", "1.20.15", Way::Patch),
+        ("1.20.15", "1.21.0", Way::Minor),
+        ("1.20.2", "1.21.14", Way::Minor),
+        ("1.20.2", "1.22.0", Way::Skip),
+        ("1.20.2", "2.0.0", Way::Skip),
+        ("1.20.2", "2.20.2", Way::Skip),
+        ("1.21.14", "1.21.2", Way::Down),
+        ("1.21.0", "1.20.15", Way::Down),
+        ("2.0.0", "1.99.0", Way::Down),
+        ("1.21.0-rc.1", "1.21.0", Way::Patch),
+        ("1.21.0", "1.21.0-rc.1", Way::Down),
+        ("1.20.15", "1.21.0-rc.1", Way::Minor),
+        ("1.18446744073709551615.0", "1.18446744073709551615.1", Way::Patch),
+    ];
+    for (from, to, way) in cases {
+        assert_eq!(Way::between(&version(from), &version(to)), way, "{from} to {to}");
+        assert_eq!(way.is_step(), matches!(way, Way::Patch | Way::Minor));
+    }
+}
+
+#[test]
+fn minors_are_counted_within_a_major() {
+    let apart = |older: &str, newer: &str| minors_apart(&version(older), &version(newer));
+    assert_eq!(apart("1.20.15", "1.20.2"), Some(0));
+    assert_eq!(apart("1.20.2", "1.22.17"), Some(2));
+    assert_eq!(apart("1.22.17", "1.20.2"), Some(-2));
+    assert_eq!(apart("1.20.2", "2.20.2"), None);
+    assert_eq!(minor(&version("1.21.14")), "1.21");
+}

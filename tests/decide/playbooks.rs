@@ -1,0 +1,116 @@
+//! Playbooks of the operator's own: they order and add, and they cannot break a law.
+
+use windlass::decide::finding::{Finding, Rule, Severity};
+use windlass::decide::plan::Plan;
+use windlass::playbook::{self, Raises};
+
+use super::cluster::{Cluster, target};
+
+/// What comes of the playbook for a minor of Kubernetes once `old` is replaced by `new`.
+fn with(old: &str, new: &str) -> Result<Plan, Vec<Finding>> {
+    let text = playbook::builtin(Raises::KubernetesMinor);
+    assert!(text.contains(old), "the playbook has {old}");
+    let playbook = playbook::parse(&text.replace(old, new)).expect("it can be read");
+    Cluster::base().plan_with(&target("1.21.14", ""), &[playbook])
+}
+
+/// Refused, for a law and nothing else; where and why.
+fn unlawful(old: &str, new: &str) -> Vec<(String, String)> {
+    let findings = with(old, new).expect_err("it breaks a law");
+    let about_law = |finding: &Finding| (finding.severity, finding.rule) == (Severity::Refusal, Rule::Law);
+    assert!(findings.iter().all(about_law), "{findings:#?}");
+    findings.into_iter().map(|finding| (finding.subject, finding.detail)).collect()
+}
+
+fn said(at: &str, detail: &str) -> (String, String) {
+    (at.to_owned(), detail.to_owned())
+}
+
+#[test]
+fn a_playbook_without_a_snapshot_is_refused() {
+    let stage =
+        "[[stage]]\nname = \"snapshot-kubernetes\"\nselect = \"cluster\"\nsteps = [{ uses = \"etcd.snapshot\" }]\n";
+    let detail = "breaks law 2: no snapshot stands before Kubernetes is touched";
+    assert_eq!(unlawful(stage, ""), [said("first-control-plane/cp1/kubeadm", detail)]);
+}
+
+#[test]
+fn a_playbook_without_a_drain_is_refused_for_a_minor() {
+    let detail = "breaks law 6: the node is not cordoned and drained before its kubelet changes minor";
+    let found = unlawful("  { uses = \"drain\", timeout = \"10m\" },\n", "");
+    // The package and the restart, on each worker.
+    for worker in ["w1", "w2"] {
+        for step in ["kubelet", "restart"] {
+            assert!(found.contains(&said(&format!("workers/{worker}/{step}"), detail)), "{found:#?}");
+        }
+    }
+    assert_eq!(found.len(), 4, "{found:#?}");
+}
+
+#[test]
+fn a_playbook_that_does_two_control_planes_at_once_is_refused() {
+    let found = unlawful("pick = \"others\" }\nbatch = [1]", "pick = \"others\" }\nbatch = [2]");
+    assert_eq!(found, [said("control-planes", "breaks law 5: control planes are worked on one at a time")]);
+}
+
+#[test]
+fn a_playbook_that_does_not_wait_for_the_api_servers_is_refused() {
+    let stage = "[[stage]]\nname = \"api-servers\"\nselect = \"cluster\"\nsteps = [{ uses = \"api.await-version\" }]\n";
+    let detail = "breaks law 5: a kubelet is raised before every API server was seen at the target";
+    assert_eq!(unlawful(stage, ""), [said("control-plane-kubelets/cp1/kubelet", detail)]);
+}
+
+#[test]
+fn a_playbook_for_another_kind_of_raise_is_refused() {
+    let minor = playbook::parse(playbook::builtin(Raises::KubernetesMinor)).expect("it can be read");
+    let found = Cluster::base().plan_with(&target("1.20.15", ""), &[minor]).expect_err("it is for a minor");
+    let detail = "raises a minor of Kubernetes, and this is a patch: use the other playbook";
+    assert_eq!(found, [Finding::refusal(Rule::PlaybookMismatch, "playbook kubeadm-minor", detail)]);
+}
+
+#[test]
+fn a_playbook_that_asks_for_what_is_not_there_is_refused() {
+    let found =
+        with("{ uses = \"kubeadm.package\" }, { uses = \"kubeadm.upgrade-node\" }", "{ uses = \"etcd.package\" }");
+    let found = found.expect_err("no etcd is raised");
+    assert_eq!(found[0].rule, Rule::PlaybookMismatch);
+    assert_eq!(found[0].detail, "etcd.package needs an etcd version (--etcd-to), and here is none");
+}
+
+#[test]
+fn gates_and_commands_are_added_where_they_stand() {
+    let run = "{ uses = \"uncordon\" },\n  { run = [\"notify\", \"{node}\"], on = \"control\" },\n  { gate = \"statefulsets-ready\" },";
+    let plan = with("{ uses = \"uncordon\" },\n  { gate = \"statefulsets-ready\" },", run).expect("it breaks no law");
+    let ids: Vec<String> = plan.placed().map(|placed| placed.id()).filter(|id| id.starts_with("workers/w2/")).collect();
+    let last: Vec<&str> = ids[ids.len() - 3..].iter().map(|id| &id["workers/w2/".len()..]).collect();
+    assert_eq!(last, ["uncordon", "run", "statefulsets-ready"]);
+}
+
+#[test]
+fn all_preparation_comes_first_whichever_playbook_asks() {
+    let plan = Cluster::base().plan(&target("1.21.14", "3.5.16")).expect("a plan");
+    let stages: Vec<&str> = plan.stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(stages[..4], ["prepare", "prepare-control-planes", "prepare-workers", "snapshot-etcd"]);
+}
+
+#[test]
+fn etcds_leader_comes_last_whichever_it_is() {
+    for leader in 0..3 {
+        let mut cluster = Cluster::base();
+        let windlass::facts::Seen::Known(etcd) = &mut cluster.facts.etcd else { panic!("etcd was seen") };
+        let (id, name) = (etcd.members[leader].id, etcd.members[leader].name.clone());
+        for member in &mut etcd.members {
+            let windlass::facts::Seen::Known(status) = &mut member.status else { panic!("it answers") };
+            status.leader = id;
+        }
+        let plan = cluster.plan(&target("", "3.5.16")).expect("a plan");
+        let etcd = plan.stages.iter().find(|stage| stage.name == "etcd").expect("it is there");
+        let order: Vec<&str> = etcd
+            .waves
+            .iter()
+            .flat_map(|wave| &wave.lanes)
+            .filter_map(|lane| Some(lane.node.as_ref()?.as_str()))
+            .collect();
+        assert_eq!((order.len(), order[2]), (3, name.as_str()));
+    }
+}

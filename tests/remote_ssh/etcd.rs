@@ -1,0 +1,125 @@
+//! Etcd over the connection: TLS, a restart, a member that hangs.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use camino::Utf8Path;
+use windlass::remote::Remote;
+use windlass::remote::ssh::Fleet;
+
+use crate::server::{Server, eventually, name, run};
+
+/// An etcd whose certificate holds only the address 127.0.0.1.
+struct Member {
+    etcd: Child,
+    port: u16,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = self.etcd.kill();
+        let _ = self.etcd.wait();
+    }
+}
+
+impl Member {
+    fn free_port() -> u16 {
+        TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
+    }
+
+    /// Makes the certificates `ca.crt`, `node.crt` and `node.key` in `folder`.
+    fn certificates(folder: &Utf8Path) {
+        let script = "
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca
+            openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout node.key -out node.csr -subj /CN=node
+            echo subjectAltName=IP:127.0.0.1 >ext
+            openssl x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out node.crt";
+        let made = Command::new("sh").args(["-ec", script]).current_dir(folder).output().expect("sh runs");
+        assert!(made.status.success(), "{made:?}");
+    }
+
+    fn start(folder: &Utf8Path, port: u16) -> Self {
+        let url = format!("https://127.0.0.1:{port}");
+        let peer = format!("http://127.0.0.1:{}", Self::free_port());
+        let etcd = Command::new("etcd")
+            .args(["--name", "one", "--data-dir", folder.join("data").as_str(), "--client-cert-auth"])
+            .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
+            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", &format!("one={peer}"), "--trusted-ca-file", folder.join("ca.crt").as_str()])
+            .args(["--cert-file", folder.join("node.crt").as_str(), "--key-file", folder.join("node.key").as_str()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("etcd starts");
+        assert!(eventually(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()));
+        Self { etcd, port }
+    }
+}
+
+fn with_etcd(server: &Server, port: u16) -> Fleet {
+    let mut inventory = server.inventory();
+    inventory.etcd.ca = server.base().join("ca.crt");
+    inventory.etcd.cert = server.base().join("node.crt");
+    inventory.etcd.key = server.base().join("node.key");
+    inventory.etcd.client_port = port;
+    Fleet::new(&inventory, server.base()).expect("a fleet")
+}
+
+#[tokio::test]
+async fn etcd_is_asked_through_the_connection_and_again_after_its_restart() {
+    let Some(server) = Server::start() else { return };
+    if Command::new("etcd").arg("--version").output().is_err() {
+        eprintln!("no etcd here: not tested");
+        return;
+    }
+    Member::certificates(server.base());
+    let member = Member::start(server.base(), Member::free_port());
+    let port = member.port;
+    let fleet = with_etcd(&server, port);
+    let here = name("here");
+    let members = fleet.etcd_members(&here).await.expect("members");
+    assert_eq!((members.members.len(), members.members[0].name.as_str()), (1, "one"));
+    let status = fleet.etcd_status(&here).await.expect("a status");
+    assert_eq!((status.member_id, status.leader), (members.members[0].id, members.members[0].id));
+    assert!(status.healthy.known().is_some(), "{status:?}");
+    fleet.etcd_hash(&here, status.revision).await.expect("a hash");
+
+    drop(member);
+    let error = fleet.etcd_status(&here).await.expect_err("it is down").to_string();
+    eprintln!("{error}");
+    assert!(error.contains("nobody listens there"), "{error}");
+    let _member = Member::start(server.base(), port);
+    assert!(fleet.etcd_status(&here).await.is_ok(), "a new connection is made");
+
+    let into = server.base().join("snapshot.db");
+    // Nothing was ever put: no revision of any key.
+    let error = fleet.etcd_snapshot(&here, &into).await.expect_err("an empty etcd").to_string();
+    assert!(error.contains("no revision") && !into.exists(), "{error}");
+}
+
+#[tokio::test]
+async fn a_stopped_etcd_is_given_up_soon() {
+    let Some(server) = Server::start() else { return };
+    if Command::new("etcd").arg("--version").output().is_err() {
+        eprintln!("no etcd here: not tested");
+        return;
+    }
+    Member::certificates(server.base());
+    let member = Member::start(server.base(), Member::free_port());
+    let fleet = with_etcd(&server, member.port);
+    fleet.etcd_members(&name("here")).await.expect("members");
+    run(Command::new("kill").args(["-STOP", &member.etcd.id().to_string()]));
+    let since = Instant::now();
+    let error = fleet.etcd_members(&name("here")).await.expect_err("it hangs");
+    eprintln!("given up after {:?}: {error}", since.elapsed());
+    // One question's 5 s, then a handshake's.
+    assert!(since.elapsed() < Duration::from_secs(12), "{error}");
+}
+
+#[tokio::test]
+async fn an_identity_that_is_not_there_is_told() {
+    let Some(server) = Server::start() else { return };
+    let error = server.fleet().etcd_status(&name("here")).await.expect_err("no etcd");
+    assert!(error.to_string().contains("certificates could not be read"), "{error}");
+}

@@ -1,0 +1,158 @@
+//! An sshd of the test's own, and the inventory that leads to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use camino::Utf8Path;
+use windlass::inventory::{Address, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology};
+use windlass::remote::ssh::Fleet;
+use windlass::remote::{Call, Script};
+
+const SSHD: &str = "/usr/sbin/sshd";
+
+pub(crate) struct Server {
+    pub(crate) sshd: Child,
+    pub(crate) port: u16,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal("CONT");
+        self.signal("KILL");
+        let _ = self.sshd.kill();
+        let _ = self.sshd.wait();
+    }
+}
+
+impl Server {
+    /// A server that is ready; none when this machine has no sshd.
+    pub(crate) fn start() -> Option<Self> {
+        if !Path::new(SSHD).exists() {
+            eprintln!("no {SSHD} here: not tested");
+            return None;
+        }
+        let folder = tempfile::Builder::new().prefix("sshd-").tempdir().expect("a folder");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        for key in ["host", "other_host", "user", "other_user"] {
+            let file = folder.path().join(key);
+            run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file));
+        }
+        let at = folder.path().display();
+        let config = format!(
+            "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/user.pub\nPidFile none\nUsePAM no\n\
+             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSetEnv WINDLASS_ROOT={at}/node PATH={at}/bin:/usr/bin:/bin\n"
+        );
+        std::fs::write(folder.path().join("sshd_config"), config).expect("written");
+        // What Debian's unit makes before it starts sshd; only root's sshd wants it.
+        let _ = std::fs::create_dir_all("/run/sshd");
+        let sshd = Command::new(SSHD)
+            .args(["-D", "-E"])
+            .arg(folder.path().join("log"))
+            .arg("-f")
+            .arg(folder.path().join("sshd_config"))
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("sshd starts");
+        let server = Self { sshd, port, folder };
+        server.knows("known_hosts", "host");
+        let ready = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        assert!(eventually(ready), "sshd listens: {:?}", std::fs::read_to_string(server.folder.path().join("log")));
+        Some(server)
+    }
+
+    /// Writes a known_hosts file with the public key `key`.
+    pub(crate) fn knows(&self, file: &str, key: &str) {
+        let public = std::fs::read_to_string(self.folder.path().join(format!("{key}.pub"))).expect("a key");
+        let line = format!("[127.0.0.1]:{port},[localhost]:{port} {public}", port = self.port);
+        std::fs::write(self.folder.path().join(file), line).expect("written");
+    }
+
+    pub(crate) fn inventory(&self) -> Inventory {
+        Inventory {
+            name: "loopback".to_owned(),
+            ssh: Ssh {
+                user: None,
+                port: self.port,
+                identity: Some("user".into()),
+                config: None,
+                known_hosts: Some("known_hosts".into()),
+                jump: None,
+                connect_timeout: Duration::from_secs(2),
+                keepalive: Duration::from_secs(1),
+                sudo: false,
+                strict_host_keys: true,
+            },
+            api_endpoint: None,
+            etcd: Etcd {
+                topology: Topology::External,
+                service: "etcd".to_owned(),
+                package: "etcd-server".to_owned(),
+                client_package: None,
+                ca: "/nowhere/ca".into(),
+                cert: "/nowhere/cert".into(),
+                key: "/nowhere/key".into(),
+                env_file: "/etc/default/etcd".into(),
+                client_port: 2379,
+            },
+            kubeadm: Kubeadm::default(),
+            nodes: vec![Node {
+                name: name("here"),
+                address: Address::new("127.0.0.1").expect("an address"),
+                roles: BTreeSet::from([Role::Worker]),
+                labels: BTreeMap::new(),
+            }],
+        }
+    }
+
+    pub(crate) fn base(&self) -> &Utf8Path {
+        Utf8Path::from_path(self.folder.path()).expect("a path in UTF-8")
+    }
+
+    pub(crate) fn fleet(&self) -> Fleet {
+        Fleet::new(&self.inventory(), self.base()).expect("a fleet")
+    }
+
+    /// Signals the processes that serve connections, not the one that listens.
+    pub(crate) fn signal(&self, signal: &str) {
+        let mut parents = vec![self.sshd.id().to_string()];
+        while let Some(parent) = parents.pop() {
+            let listed = Command::new("ps").args(["--ppid", &parent, "-o", "pid=,comm="]).output().expect("ps runs");
+            for line in String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.contains("sshd")) {
+                let pid = line.split_whitespace().next().unwrap_or_default().to_owned();
+                let _ = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
+                parents.push(pid);
+            }
+        }
+    }
+}
+
+pub(crate) fn run(command: &mut Command) {
+    assert!(command.status().expect("it runs").success(), "{command:?}");
+}
+
+pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    // Five seconds: a loaded machine starts a process within one.
+    (0..100).any(|_| {
+        let now = holds();
+        if !now {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        now
+    })
+}
+
+pub(crate) fn name(word: &str) -> NodeName {
+    NodeName::new(word).expect("a node name")
+}
+
+pub(crate) fn call(script: Script, args: &[&str]) -> Call {
+    Call { script, args: args.iter().map(|arg| (*arg).to_owned()).collect() }
+}
+
+pub(crate) fn status_call() -> Call {
+    call(Script::UnitStatus, &["run", "unit"])
+}
