@@ -151,7 +151,8 @@ impl State {
                 (None, false) => "state running".to_owned(),
             },
         };
-        let tail = if call.args.len() > 2 { format!("log\n{}", &log[offset..]) } else { String::new() };
+        let tail =
+            if call.args.len() > 2 { format!("next {}\nlog\n{}", log.len(), &log[offset..]) } else { String::new() };
         said(format!("{state}\nsize {}\n{tail}", log.len()))
     }
 
