@@ -81,7 +81,10 @@ impl Engine<'_> {
             return Err(failure.hint(format!("nothing was changed; when they answer again, run `{}`", self.again)));
         }
         self.token.store(token, Ordering::SeqCst);
-        self.write(journal::Event::Locked { token, holder: self.operator.name.clone() })?;
+        if let Err(failure) = self.write(journal::Event::Locked { token, holder: self.operator.name.clone() }) {
+            self.release_on(&ours, token).await;
+            return Err(failure);
+        }
         self.tell(&Event::Locked { token, on: (ours.len(), planes.len()) });
         Ok(())
     }
@@ -116,20 +119,33 @@ impl Engine<'_> {
         }
     }
 
+    /// Gives back what a finished run could not: it was killed just before, or a control plane did not answer. A lock that
+    /// somebody else holds by now is theirs.
+    pub(super) async fn clear_lock(&self) {
+        if self.history().token.is_some() && self.take_lock().await.is_ok() {
+            self.release_lock().await;
+        }
+    }
+
     /// Gives the lock back. A node that does not answer keeps a lock file of ours, which the next run of this plan takes
-    /// again.
+    /// again; until then the journal does not say that the lock was given back.
     pub(super) async fn release_lock(&self) {
         let _busy = self.meter.remote(self.clock);
         let token = self.token.load(Ordering::SeqCst);
         let planes: Vec<&NodeName> = self.inventory.with_role(Role::ControlPlane).map(|node| &node.name).collect();
-        self.release_on(&planes, token).await;
+        if !self.release_on(&planes, token).await {
+            let later = format!("to give the lock back where it is left, run `{}` later", self.again);
+            return self.tell(&Event::Note(later));
+        }
         // Whoever reads the journal then sees a lock that was not given back: the safe side.
         if let Err(failure) = self.write(journal::Event::Released { token }) {
             self.tell(&Event::Note(failure.to_string()));
         }
     }
 
-    async fn release_on(&self, nodes: &[&NodeName], token: u64) {
+    /// Whether none of the nodes has a lock file of ours any more.
+    async fn release_on(&self, nodes: &[&NodeName], token: u64) -> bool {
+        let mut all = true;
         let call = Call { script: Script::LockRelease, args: vec![token.to_string()] };
         let answers = join_all(nodes.iter().map(|node| self.remote.call(node, &call))).await;
         for (node, answer) in nodes.iter().zip(answers) {
@@ -139,7 +155,9 @@ impl Engine<'_> {
                 Err(error) => chain(&error).join(": "),
             };
             self.tell(&Event::Note(format!("the lock on {node} could not be given back: {why}")));
+            all = false;
         }
+        all
     }
 }
 

@@ -80,13 +80,13 @@ impl Engine<'_> {
     /// Carries out the plan, or goes on with it.
     pub async fn run(&self) -> Result<Outcome, Failure> {
         if self.history().completed {
+            self.clear_lock().await;
             return self.was_raised().await;
         }
         self.take_lock().await?;
         let result = self.locked().await;
-        let in_doubt = self.history().in_doubt();
         match &result {
-            Err(_) if in_doubt => {
+            Err(_) if self.under_way().await => {
                 self.tell(&Event::Note("the lock is kept: an act may still be under way".to_owned()));
             }
             _ => self.release_lock().await,
@@ -164,12 +164,13 @@ impl Engine<'_> {
                 Seen::Unknown(why) => Some(format!("{}: {why}", node.name)),
                 Seen::Known(_) => None,
             })
+            .chain(if self.history().begun() { Vec::new() } else { unseen_as_a_whole(&facts) })
             .collect();
         if gone.is_empty() {
             return Ok(facts);
         }
         let exit = if self.history().begun() { Exit::StepFailed } else { Exit::Unreachable };
-        let mut failure = Failure::new(exit, "not every machine of the plan can be reached");
+        let mut failure = Failure::new(exit, "not everything that the plan is about can be seen");
         failure.causes = gone;
         Err(failure.hint(format!("nothing was changed; when they answer again, run `{}`", self.again)))
     }
@@ -178,7 +179,16 @@ impl Engine<'_> {
     async fn verify(&self) -> Result<(), Failure> {
         let facts = self.look_around().await?;
         let found = drift(self.plan, self.inventory, &facts, &|_| Progress::Finished);
-        if found.is_empty() { Ok(()) } else { Err(self.drifted(found)) }
+        if !found.is_empty() {
+            return Err(self.drifted(found));
+        }
+        let unseen = unseen_as_a_whole(&facts);
+        if unseen.is_empty() {
+            return Ok(());
+        }
+        let mut failure = Failure::new(Exit::StepFailed, "every step is done, and what came of it cannot be seen");
+        failure.causes = unseen;
+        Err(failure.hint(format!("when it can be seen again, run `{}`", self.again)))
     }
 
     fn drifted(&self, found: Vec<String>) -> Failure {
@@ -224,5 +234,20 @@ impl Engine<'_> {
 
     pub(crate) fn token(&self) -> String {
         self.token.load(Ordering::SeqCst).to_string()
+    }
+}
+
+/// What of the API and of etcd was not seen. Before anything is begun, and at the end, both have to be: members and nodes
+/// that came and went would not be noticed. In between a step of ours may be what keeps them from answering.
+fn unseen_as_a_whole(facts: &Facts) -> Vec<String> {
+    let api = unseen(&facts.api).map(|why| format!("the API: {why}"));
+    let etcd = unseen(&facts.etcd).map(|why| format!("etcd: {why}"));
+    api.into_iter().chain(etcd).collect()
+}
+
+fn unseen<T>(seen: &Seen<T>) -> Option<&str> {
+    match seen {
+        Seen::Known(_) => None,
+        Seen::Unknown(why) => Some(why),
     }
 }

@@ -19,27 +19,40 @@ use crate::{journal, observe, text};
 /// apart.
 const HASH_TRIES: u32 = 3;
 
+/// `put-file` refuses a token that is lower than the stored one.
+const LOWER_TOKEN: i32 = 3;
+
+/// Why there is no good snapshot.
+struct Bad {
+    exit: Exit,
+    why: String,
+    causes: Vec<String>,
+}
+
 impl Engine<'_> {
     /// Takes a snapshot to the operator's machine, verifies it, and leaves a copy on a control plane.
     pub(super) async fn snapshot(&self, step: &str) -> Result<(), Failure> {
         let _busy = self.meter.waiting(self.clock);
-        self.take_snapshot(step).await.map_err(|(why, mut causes)| {
+        self.take_snapshot(step).await.map_err(|Bad { exit, why, mut causes }| {
             let event = journal::Event::Failed { step: step.to_owned(), why: why.clone(), in_doubt: false };
             if let Err(failure) = self.write(event) {
                 return failure;
             }
-            let mut failure = Failure::new(Exit::StepFailed, "no verified snapshot of etcd could be taken");
+            let mut failure = Failure::new(exit, "no verified snapshot of etcd could be taken");
             failure.causes.push(why);
             failure.causes.append(&mut causes);
+            if exit == Exit::Refused {
+                return failure.hint("this run does not act any more; ask the other operator");
+            }
             failure.hint(format!("nothing goes on without one; put right what is wrong, then run `{}`", self.again))
         })
     }
 
-    async fn take_snapshot(&self, step: &str) -> Result<(), (String, Vec<String>)> {
-        let plain = |why: String| (why, Vec::new());
+    async fn take_snapshot(&self, step: &str) -> Result<(), Bad> {
+        let plain = |why: String| Bad { exit: Exit::StepFailed, why, causes: Vec::new() };
         let remote = |error: crate::remote::RemoteError| {
             let mut causes = chain(&error);
-            (causes.remove(0), causes)
+            Bad { exit: Exit::StepFailed, why: causes.remove(0), causes }
         };
         let etcd = match observe::etcd(self.remote, self.inventory).await {
             Seen::Known(etcd) => etcd,
@@ -51,7 +64,7 @@ impl Engine<'_> {
         let contents = self.remote.etcd_snapshot(&node, &file).await.map_err(remote)?;
         judge(&contents, &etcd, before).map_err(plain)?;
         self.same_hashes(&etcd).await.map_err(plain)?;
-        let copy = self.copy_to_control_plane(&file, &contents).await.map_err(plain)?;
+        let copy = self.copy_to_control_plane(&file, &contents).await?;
         let event = journal::Event::Snapshot {
             file: file.to_string(),
             bytes: contents.bytes,
@@ -104,7 +117,7 @@ impl Engine<'_> {
     }
 
     /// A copy on the first control plane that takes it.
-    async fn copy_to_control_plane(&self, file: &Utf8PathBuf, contents: &SnapshotContents) -> Result<NodeName, String> {
+    async fn copy_to_control_plane(&self, file: &Utf8PathBuf, contents: &SnapshotContents) -> Result<NodeName, Bad> {
         let name = format!("snapshots/{}", file.file_name().unwrap_or("snapshot.db").to_lowercase());
         let args = vec![self.token(), name, contents.file_sha256.clone(), contents.bytes.to_string()];
         let call = Call { script: Script::PutFile, args };
@@ -112,11 +125,16 @@ impl Engine<'_> {
         for node in self.inventory.with_role(Role::ControlPlane) {
             match self.remote.send(&node.name, &call, file).await {
                 Ok(output) if output.status == 0 => return Ok(node.name.clone()),
+                Ok(output) if output.status == LOWER_TOKEN => {
+                    let why = super::unit::outdated(&node.name, &output.stdout, &self.token());
+                    return Err(Bad { exit: Exit::Refused, why, causes: Vec::new() });
+                }
                 Ok(output) => why = format!("{}: status {}: {}", node.name, output.status, output.stderr.trim()),
                 Err(error) => why = format!("{}: {}", node.name, chain(&error).join(": ")),
             }
         }
-        Err(format!("no control plane took a copy of the snapshot: {why}"))
+        let why = format!("no control plane took a copy of the snapshot: {why}");
+        Err(Bad { exit: Exit::StepFailed, why, causes: Vec::new() })
     }
 }
 

@@ -34,13 +34,16 @@ impl Engine<'_> {
         self.tell(&Event::StepBegan { step: step.clone(), describe: placed.step.action.describe() });
         let how = match self.settle(placed).await? {
             Before::Attach(unit) => {
+                self.tell_unit(&step, &unit, true);
                 self.wait_for(placed, unit).await?;
                 How::Attached
             }
             // A wait is all looking: also what it finds at once has to hold for as long as it asks.
             Before::Begin(_) if self.only_waits(placed) => How::Waited,
             Before::Begin(attempt) => match self.look_before(placed).await? {
-                Look::Done => How::FoundDone,
+                // What has to hold for a while is not believed at first sight, which may be a lucky moment.
+                Look::Done if placed.step.action.steady().is_zero() => How::FoundDone,
+                Look::Done if self.only_waits(placed) => How::Waited,
                 _ => self.act(placed, attempt).await?,
             },
         };

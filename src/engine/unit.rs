@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::Engine;
 use super::event::Event;
 use super::lane::LOST_AFTER;
@@ -28,6 +30,9 @@ pub(super) struct Unit {
 const WAIT_SECONDS: u64 = 5;
 /// Lines of a failed unit's log that are shown: kubeadm's and apt's last words fit.
 const LAST_LINES: usize = 20;
+/// How often a start whose answer was lost, and which did not happen, is tried again. A unit of one name is started at most
+/// once, so that trying again is no harm.
+const START_TRIES: u32 = 3;
 /// Between two questions to a machine that does not answer.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -36,6 +41,7 @@ mod started {
     pub(super) const YES: i32 = 0;
     pub(super) const LOWER_TOKEN: i32 = 3;
     pub(super) const BEFORE: i32 = 4;
+    pub(super) const LOADED: i32 = 7;
 }
 
 impl Engine<'_> {
@@ -53,36 +59,66 @@ impl Engine<'_> {
         let unit = Unit { on, name: unit_name(&step, attempt) };
         let (node, name) = (Some(unit.on.clone()), Some(unit.name.clone()));
         self.write(journal::Event::Started { step: step.clone(), attempt, on: node, unit: name })?;
-        let answer = {
-            let _busy = self.meter.remote(self.clock);
-            self.remote.call(&unit.on, &self.start_call(&unit, job)).await
-        };
-        match answer {
-            Ok(Output { status: started::YES | started::BEFORE, .. }) => {}
+        match self.ask_to_start(placed, &unit, job).await? {
+            // A unit that is loaded although systemd-run failed is looked at like any other.
+            Ok(Output { status: started::YES | started::BEFORE | started::LOADED, .. }) => {}
             Ok(Output { status: started::LOWER_TOKEN, stdout, .. }) => return Err(self.fenced(placed, &unit, &stdout)),
             Ok(output) => {
                 let log = output.stderr.lines().map(str::to_owned).collect();
                 let what = format!("step {step} could not be started on {}", unit.on);
                 return Err(self.failed(placed, &what, &format!("status {}", output.status), log)?);
             }
-            Err(error @ RemoteError::NotStarted { .. }) => {
+            Err(error) => {
                 let what = format!("step {step} could not be started on {}", unit.on);
                 return Err(self.failed(placed, &what, &chain(&error).join(": "), Vec::new())?);
             }
-            // It may have been started: the unit itself tells.
-            Err(_) => match self.unit_state(placed, &unit).await? {
-                UnitState::Never => {
-                    let what = format!("step {step} could not be started on {}", unit.on);
-                    return Err(self.failed(placed, &what, "the connection was lost before it was", Vec::new())?);
-                }
-                UnitState::Running | UnitState::Exited(_) | UnitState::Gone => {}
-            },
         }
         self.tell_unit(&step, &unit, false);
         Ok(unit)
     }
 
-    fn tell_unit(&self, step: &str, unit: &Unit, attached: bool) {
+    /// Asks the machine to start the unit. When the answer was lost it may have been started: the unit itself tells, and
+    /// if it was not, it is asked for again by the same name.
+    async fn ask_to_start(
+        &self,
+        placed: Placed<'_>,
+        unit: &Unit,
+        job: &Call,
+    ) -> Result<Result<Output, RemoteError>, Failure> {
+        let mut tries = 1;
+        loop {
+            let answer = {
+                let _busy = self.meter.remote(self.clock);
+                self.remote.call(&unit.on, &self.start_call(unit, job)).await
+            };
+            let Err(error) = answer else { return Ok(answer) };
+            if matches!(error, RemoteError::NotStarted { .. }) {
+                return Ok(Err(error));
+            }
+            match self.unit_state(placed, unit).await? {
+                UnitState::Never if tries < START_TRIES => tries += 1,
+                UnitState::Never => return Ok(Err(error)),
+                UnitState::Running | UnitState::Exited(_) | UnitState::Gone => {
+                    return Ok(Ok(Output { status: started::BEFORE, stdout: String::new(), stderr: String::new() }));
+                }
+            }
+        }
+    }
+
+    /// Whether a unit in doubt may still be at work: it runs, or its machine does not say.
+    pub(super) async fn under_way(&self) -> bool {
+        let units = self.history().units_in_doubt();
+        let asked = units.into_iter().map(|(on, name)| async move {
+            let call = Call { script: Script::UnitStatus, args: vec![self.plan.id.to_string(), name] };
+            match self.remote.call(&on, &call).await {
+                Ok(output) => report(&output.stdout).map_or(true, |report| report.state == UnitState::Running),
+                Err(_) => true,
+            }
+        });
+        join_all(asked).await.contains(&true)
+    }
+
+    pub(super) fn tell_unit(&self, step: &str, unit: &Unit, attached: bool) {
         let name = format!("windlass-{}-{}", self.plan.id, unit.name);
         self.tell(&Event::Unit { step: step.to_owned(), on: unit.on.clone(), unit: name, attached });
     }
@@ -100,11 +136,7 @@ impl Engine<'_> {
             return failure;
         }
         Failure::new(Exit::Refused, format!("{} refused step {}", unit.on, placed.id()))
-            .because(format!(
-                "it has seen token {}, ours is {}: another operator took the lock",
-                stored.trim(),
-                self.token()
-            ))
+            .because(outdated(&unit.on, stored, &self.token()))
             .hint("this run does not act any more; ask the other operator")
     }
 
@@ -115,7 +147,7 @@ impl Engine<'_> {
     }
 
     async fn ask_unit(&self, placed: Placed<'_>, unit: &Unit, call: &Call) -> Result<UnitReport, Failure> {
-        let mut heard = self.clock.elapsed();
+        let asked = self.clock.elapsed();
         loop {
             let why = match self.remote.call(&unit.on, call).await {
                 Ok(output) => match report(&output.stdout) {
@@ -125,12 +157,11 @@ impl Engine<'_> {
                 },
                 Err(error) => chain(&error).join(": "),
             };
-            if self.clock.elapsed().saturating_sub(heard) >= LOST_AFTER {
+            if self.clock.elapsed().saturating_sub(asked) >= LOST_AFTER {
                 return Err(self.lost_unit(placed, unit, &why));
             }
             self.tell(&Event::Waiting { step: placed.id(), why });
             self.clock.sleep(ASK_AGAIN_AFTER).await;
-            heard = heard.min(self.clock.elapsed());
         }
     }
 
@@ -194,6 +225,11 @@ impl Engine<'_> {
             self.plan.id, unit.name, unit.on, self.again
         ))
     }
+}
+
+/// What it means that a machine has stored a higher token.
+pub(super) fn outdated(node: &NodeName, stored: &str, ours: &str) -> String {
+    format!("{node} has seen token {}, ours is {ours}: another operator took the lock", stored.trim())
 }
 
 /// A drain bounds itself, by the longest grace period on the node if that is longer: it is not given up on before.

@@ -246,8 +246,17 @@ impl History {
         !self.steps.is_empty()
     }
 
-    /// Whether some act may still be under way.
+    /// Whether how some step ended is not known.
     pub fn in_doubt(&self) -> bool {
         self.steps.values().any(|standing| matches!(standing, Standing::InDoubt(_)))
+    }
+
+    /// The units that are in doubt, by their machines and names within the run.
+    pub fn units_in_doubt(&self) -> Vec<(NodeName, String)> {
+        let unit = |standing: &Standing| match standing {
+            Standing::InDoubt(Attempt { on: Some(on), unit: Some(unit), .. }) => Some((on.clone(), unit.clone())),
+            _ => None,
+        };
+        self.steps.values().filter_map(unit).collect()
     }
 }

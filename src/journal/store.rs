@@ -100,6 +100,8 @@ fn sync_folder(path: &Utf8Path) -> io::Result<()> {
 /// A journal: its store, and what it adds up to.
 pub struct Journal {
     store: Box<dyn Store>,
+    /// An append has failed. What it left may be half a line, and nothing may be put behind that.
+    torn: bool,
     /// What the records so far add up to.
     pub history: History,
 }
@@ -107,7 +109,7 @@ pub struct Journal {
 impl Journal {
     /// A journal on `store` with the history that was read from it. A new one gets its first line.
     pub fn new(store: Box<dyn Store>, history: History, run: &RunId, now: Timestamp) -> io::Result<Self> {
-        let mut journal = Self { store, history };
+        let mut journal = Self { store, torn: false, history };
         if journal.history.run.is_none() {
             let windlass = env!("CARGO_PKG_VERSION").to_owned();
             journal.write(now, Event::Opened { format: FORMAT, run: run.clone(), windlass })?;
@@ -118,7 +120,13 @@ impl Journal {
     /// Writes an event; returns when it would survive a power loss.
     pub fn write(&mut self, now: Timestamp, event: Event) -> io::Result<()> {
         let record = Record { at: now, event };
-        self.store.append(&serde_json::to_string(&record).map_err(io::Error::other)?)?;
+        let line = serde_json::to_string(&record).map_err(io::Error::other)?;
+        if self.torn {
+            return Err(io::Error::other("an earlier record could not be written"));
+        }
+        self.torn = true;
+        self.store.append(&line)?;
+        self.torn = false;
         self.history.add(&record);
         Ok(())
     }
