@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use windlass::facts::unit::{UnitState, report};
 use windlass::inventory::{Address, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology, UserName};
 use windlass::remote::ssh::Fleet;
-use windlass::remote::{Call, Output, Remote, RemoteError, Script};
+use windlass::remote::{Call, Output, Remote, RemoteError, Script, SnapshotWanted};
 
 fn lab() -> Utf8PathBuf {
     std::env::var("WINDLASS_LAB").map_or_else(|_| Utf8PathBuf::from("tests/lab"), Utf8PathBuf::from)
@@ -192,13 +192,18 @@ async fn etcd_answers_and_its_snapshot_is_read_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let into = Utf8PathBuf::try_from(folder.path().join("snapshot.db")).expect("a path");
     let since = Instant::now();
-    let contents = fleet.etcd_snapshot(&etcd, &into).await.expect("a snapshot");
-    eprintln!("snapshot: {:?} {contents:?}", since.elapsed());
-    assert!(contents.revision >= status.revision && contents.registry_keys > 0);
     let mut ids: Vec<u64> = members.members.iter().map(|member| member.id).collect();
     ids.sort_unstable();
+    let wanted = SnapshotWanted { members: ids.clone(), revision: status.revision };
+    let contents = fleet.etcd_snapshot(&etcd, &into, &wanted).await.expect("a snapshot");
+    eprintln!("snapshot: {:?} {contents:?}", since.elapsed());
+    assert!(contents.revision >= status.revision && contents.registry_keys > 0);
     assert_eq!(contents.members, ids);
-    assert!(matches!(fleet.etcd_snapshot(&etcd, &into).await, Err(RemoteError::Local { .. })));
+    assert!(matches!(fleet.etcd_snapshot(&etcd, &into, &wanted).await, Err(RemoteError::Local { .. })));
+    let other = SnapshotWanted { members: vec![1], revision: 0 };
+    let into = Utf8PathBuf::try_from(folder.path().join("other.db")).expect("a path");
+    assert!(matches!(fleet.etcd_snapshot(&etcd, &into, &other).await, Err(RemoteError::BadSnapshot { .. })));
+    assert!(!into.exists(), "a snapshot that is not the one that was wanted gets no name");
 }
 
 /// A command of the lab's own.

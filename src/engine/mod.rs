@@ -34,6 +34,8 @@ pub use interrupt::Interrupts;
 pub use lock::Operator;
 pub use meter::Meter;
 
+use snapshot::Members;
+
 /// Everything that carrying out a plan needs.
 pub struct Engine<'a> {
     /// The machines.
@@ -111,7 +113,7 @@ impl Engine<'_> {
             && self.clock.now().as_second() - last.as_second() > SNAPSHOT_AGE_SECONDS
         {
             self.tell(&Event::Note("the last snapshot is more than an hour old: taking another".to_owned()));
-            self.snapshot("resume/cluster/snapshot").await?;
+            self.snapshot("resume/cluster/snapshot", Members::Quorum).await?;
         }
         for stage in &self.plan.stages {
             self.stage(stage).await?;
@@ -172,7 +174,8 @@ impl Engine<'_> {
         let exit = if self.history().begun() { Exit::StepFailed } else { Exit::Unreachable };
         let mut failure = Failure::new(exit, "not everything that the plan is about can be seen");
         failure.causes = gone;
-        Err(failure.hint(format!("nothing was changed; when they answer again, run `{}`", self.again)))
+        let state = if self.history().begun() { "the run stopped where it was" } else { "nothing was changed" };
+        Err(failure.hint(format!("{state}; when they answer again, run `{}`", self.again)))
     }
 
     /// The whole cluster, once more, against what the plan made of it.

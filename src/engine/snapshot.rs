@@ -12,7 +12,7 @@ use crate::decide::call::{Call, Script};
 use crate::error::{Exit, Failure, chain};
 use crate::facts::{EtcdFacts, EtcdMember, Seen};
 use crate::inventory::{NodeName, Role};
-use crate::remote::{HashKv, SnapshotContents};
+use crate::remote::{HashKv, SnapshotContents, SnapshotWanted};
 use crate::{journal, observe, text};
 
 /// Tries at a revision that no compaction passes while the members are asked one after another. Compactions are minutes
@@ -21,6 +21,15 @@ const HASH_TRIES: u32 = 3;
 
 /// `put-file` refuses a token that is lower than the stored one.
 const LOWER_TOKEN: i32 = 3;
+
+/// Which members have to be healthy for a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Members {
+    /// All: nothing has been touched yet.
+    All,
+    /// A quorum: a run is resumed, and what is unhealthy may be the member that it was at work on.
+    Quorum,
+}
 
 /// Why there is no good snapshot.
 struct Bad {
@@ -31,9 +40,9 @@ struct Bad {
 
 impl Engine<'_> {
     /// Takes a snapshot to the operator's machine, verifies it, and leaves a copy on a control plane.
-    pub(super) async fn snapshot(&self, step: &str) -> Result<(), Failure> {
+    pub(super) async fn snapshot(&self, step: &str, members: Members) -> Result<(), Failure> {
         let _busy = self.meter.waiting(self.clock);
-        self.take_snapshot(step).await.map_err(|Bad { exit, why, mut causes }| {
+        self.take_snapshot(step, members).await.map_err(|Bad { exit, why, mut causes }| {
             let event = journal::Event::Failed { step: step.to_owned(), why: why.clone(), in_doubt: false };
             if let Err(failure) = self.write(event) {
                 return failure;
@@ -48,7 +57,7 @@ impl Engine<'_> {
         })
     }
 
-    async fn take_snapshot(&self, step: &str) -> Result<(), Bad> {
+    async fn take_snapshot(&self, step: &str, members: Members) -> Result<(), Bad> {
         let plain = |why: String| Bad { exit: Exit::StepFailed, why, causes: Vec::new() };
         let remote = |error: crate::remote::RemoteError| {
             let mut causes = chain(&error);
@@ -58,12 +67,14 @@ impl Engine<'_> {
             Seen::Known(etcd) => etcd,
             Seen::Unknown(why) => return Err(plain(why)),
         };
-        let node = source(&etcd).map_err(plain)?;
-        let before = self.remote.etcd_status(&node).await.map_err(remote)?.revision;
-        let file = self.snapshot_file();
-        let contents = self.remote.etcd_snapshot(&node, &file).await.map_err(remote)?;
-        judge(&contents, &etcd, before).map_err(plain)?;
+        let node = source(&etcd, members).map_err(plain)?;
         self.same_hashes(&etcd).await.map_err(plain)?;
+        let mut ids: Vec<u64> = etcd.members.iter().map(|member| member.id).collect();
+        ids.sort_unstable();
+        let revision = self.remote.etcd_status(&node).await.map_err(remote)?.revision;
+        let wanted = SnapshotWanted { members: ids, revision };
+        let file = self.snapshot_file();
+        let contents = self.remote.etcd_snapshot(&node, &file, &wanted).await.map_err(remote)?;
         let copy = self.copy_to_control_plane(&file, &contents).await?;
         let event = journal::Event::Snapshot {
             file: file.to_string(),
@@ -92,9 +103,10 @@ impl Engine<'_> {
         self.snapshots.join(format!("{}-{}-{stamp}.db", self.plan.cluster, self.plan.id))
     }
 
-    /// All members hash the same at one revision.
+    /// All members that answer hash the same at one revision.
     async fn same_hashes(&self, etcd: &EtcdFacts) -> Result<(), String> {
-        let nodes: Vec<&NodeName> = etcd.members.iter().filter_map(|member| member.node.as_ref()).collect();
+        let healthy = etcd.members.iter().filter(|member| unhealthy(member).is_none());
+        let nodes: Vec<&NodeName> = healthy.filter_map(|member| member.node.as_ref()).collect();
         let mut why = String::new();
         for _ in 0..HASH_TRIES {
             let first = nodes.first().ok_or("no member answers from a machine of the inventory")?;
@@ -139,33 +151,19 @@ impl Engine<'_> {
 }
 
 /// A healthy member to take it from; not the leader where there is a choice.
-fn source(etcd: &EtcdFacts) -> Result<NodeName, String> {
-    if let Some(why) = etcd.members.iter().find_map(unhealthy) {
-        return Err(why);
+fn source(etcd: &EtcdFacts, members: Members) -> Result<NodeName, String> {
+    let sick: Vec<String> = etcd.members.iter().filter_map(unhealthy).collect();
+    let quorum = etcd.members.len() / 2 + 1;
+    match (members, sick.first()) {
+        (Members::All, Some(why)) => return Err(why.clone()),
+        (Members::Quorum, Some(why)) if etcd.members.len() - sick.len() < quorum => return Err(why.clone()),
+        _ => {}
     }
     let leads = |member: &&EtcdMember| member.status.known().is_some_and(|status| status.leader == member.id);
-    let with_node = || etcd.members.iter().filter(|member| member.node.is_some() && !member.learner);
+    let fit = |member: &&EtcdMember| member.node.is_some() && !member.learner && unhealthy(member).is_none();
+    let with_node = || etcd.members.iter().filter(fit);
     let member = with_node().find(|member| !leads(member)).or_else(|| with_node().next());
     member
         .and_then(|member| member.node.clone())
         .ok_or_else(|| "no member answers from a machine of the inventory".to_owned())
-}
-
-/// Whether the file is this cluster's, not older than when it was asked for, and not empty.
-fn judge(contents: &SnapshotContents, etcd: &EtcdFacts, before: u64) -> Result<(), String> {
-    let mut members: Vec<u64> = etcd.members.iter().map(|member| member.id).collect();
-    members.sort_unstable();
-    if contents.members != members {
-        return Err("the snapshot is of another cluster: its members are not the ones that answer".to_owned());
-    }
-    if contents.revision < before {
-        return Err(format!(
-            "the snapshot is at revision {}, older than {before}, read before it began",
-            contents.revision
-        ));
-    }
-    if contents.registry_keys == 0 {
-        return Err("the snapshot has no keys below /registry: it is not of a Kubernetes cluster".to_owned());
-    }
-    Ok(())
 }

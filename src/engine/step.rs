@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::event::Event;
+use super::snapshot::Members;
 use super::unit::Unit;
 use crate::decide::action::{Effect, Moment, Site};
 use crate::decide::look::Look;
@@ -129,7 +130,7 @@ impl Engine<'_> {
             }
             Effect::Snapshot => {
                 self.started(&step, attempt)?;
-                self.snapshot(&step).await?;
+                self.snapshot(&step, Members::All).await?;
             }
             Effect::Operator { argv } => {
                 self.started(&step, attempt)?;

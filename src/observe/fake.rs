@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::decide::call::{Call, Script};
 use crate::facts::MemberStatus;
 use crate::inventory::NodeName;
-use crate::remote::{Clock, HashKv, MemberList, Output, Remote, RemoteError, SnapshotContents};
+use crate::remote::{Clock, HashKv, MemberList, Output, Remote, RemoteError, SnapshotContents, SnapshotWanted};
 
 /// Machines by name; one that is not there cannot be reached.
 #[derive(Default)]
@@ -64,7 +64,12 @@ impl Remote for FakeRemote {
         panic!("observing hashes nothing")
     }
 
-    async fn etcd_snapshot(&self, _: &NodeName, _: &Utf8Path) -> Result<SnapshotContents, RemoteError> {
+    async fn etcd_snapshot(
+        &self,
+        _: &NodeName,
+        _: &Utf8Path,
+        _: &SnapshotWanted,
+    ) -> Result<SnapshotContents, RemoteError> {
         panic!("observing takes no snapshot")
     }
 }

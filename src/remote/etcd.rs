@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use self::connect::Socket;
 use super::snapshot;
 use super::ssh::Link;
-use super::{HashKv, MemberList, RemoteError, SnapshotContents};
+use super::{HashKv, MemberList, RemoteError, SnapshotContents, SnapshotWanted};
 use crate::facts::{MemberStatus, Seen};
 use crate::inventory::{Address, Etcd, Node, NodeName};
 
@@ -76,9 +76,10 @@ impl EtcdDoor {
         link: &Link,
         etcd: &Etcd,
         into: &Utf8Path,
+        wanted: &SnapshotWanted,
     ) -> Result<SnapshotContents, RemoteError> {
         let stream = self.ask(link, etcd, |mut client| async move { client.snapshot().await }).await?;
-        snapshot::save(&self.node, stream, into).await
+        snapshot::save(&self.node, stream, into, wanted).await
     }
 
     /// Asks through the open client, and once more through a new one when that fails: the member may have been restarted

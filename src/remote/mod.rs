@@ -133,6 +133,31 @@ pub struct SnapshotContents {
     pub members: Vec<u64>,
 }
 
+/// What a snapshot has to be, besides whole: this cluster's, young, and of Kubernetes (law 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotWanted {
+    /// Ids of the cluster's members, ascending.
+    pub members: Vec<u64>,
+    /// The revision that was read before the snapshot began.
+    pub revision: u64,
+}
+
+impl SnapshotWanted {
+    /// What is wrong with a snapshot that holds this; nothing when it is the one that was wanted.
+    pub fn fault(&self, contents: &SnapshotContents) -> Option<String> {
+        if contents.members != self.members {
+            Some("it is of another cluster: its members are not the ones that answer".to_owned())
+        } else if contents.revision < self.revision {
+            let (is, was) = (contents.revision, self.revision);
+            Some(format!("it is at revision {is}, older than {was}, which was read before it began"))
+        } else if contents.registry_keys == 0 {
+            Some("it has no keys below /registry: it is not of a Kubernetes cluster".to_owned())
+        } else {
+            None
+        }
+    }
+}
+
 /// The machines and the etcd of one cluster.
 #[async_trait]
 pub trait Remote: Send + Sync {
@@ -154,7 +179,13 @@ pub trait Remote: Send + Sync {
     /// The key space's hash of the member on `node` at `revision`.
     async fn etcd_hash(&self, node: &NodeName, revision: u64) -> Result<HashKv, RemoteError>;
 
-    /// Streams a snapshot of the member on `node` to the new file `into` (0600, fsynced) and reads it back: trailing hash,
-    /// page structure, revision, members. Fails, and leaves no file, when any is wrong or the stream is idle too long.
-    async fn etcd_snapshot(&self, node: &NodeName, into: &Utf8Path) -> Result<SnapshotContents, RemoteError>;
+    /// Streams a snapshot of the member on `node` and reads it back: trailing hash, page structure, and what is `wanted`.
+    /// Only then it gets its name: the new file `into`, 0600, fsynced. Fails, and leaves no file, when any is wrong or the
+    /// stream is idle too long.
+    async fn etcd_snapshot(
+        &self,
+        node: &NodeName,
+        into: &Utf8Path,
+        wanted: &SnapshotWanted,
+    ) -> Result<SnapshotContents, RemoteError>;
 }

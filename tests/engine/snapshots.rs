@@ -21,7 +21,7 @@ async fn a_bad_snapshot_stops_the_run_before_anything_is_changed() {
         bench.cluster.state().spoil = Some(spoil);
         let failure = bench.fail().await;
         assert_eq!(failure.exit, Exit::StepFailed, "{failure}");
-        assert!(failure.causes[0].contains(why), "{failure}");
+        assert!(failure.causes.concat().contains(why), "{failure}");
         let prepares = |job: &String| job.starts_with("fetch-packages") || job.starts_with("pull-images");
         assert!(bench.jobs().iter().all(prepares), "only downloads came before it: {:?}", bench.jobs());
         assert!(!bench.events().iter().any(|event| matches!(event, Event::Snapshot { .. })));

@@ -93,8 +93,9 @@ async fn etcd_is_asked_through_the_connection_and_again_after_its_restart() {
     assert!(fleet.etcd_status(&here).await.is_ok(), "a new connection is made");
 
     let into = server.base().join("snapshot.db");
+    let wanted = windlass::remote::SnapshotWanted { members: Vec::new(), revision: 0 };
     // Nothing was ever put: no revision of any key.
-    let error = fleet.etcd_snapshot(&here, &into).await.expect_err("an empty etcd").to_string();
+    let error = fleet.etcd_snapshot(&here, &into, &wanted).await.expect_err("an empty etcd").to_string();
     assert!(error.contains("no revision") && !into.exists(), "{error}");
 }
 

@@ -14,7 +14,7 @@ use etcd_client::SnapshotStreaming;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use super::{RemoteError, SnapshotContents};
+use super::{RemoteError, SnapshotContents, SnapshotWanted};
 use crate::inventory::NodeName;
 
 /// Longest silence between two messages of the stream: a stopped etcd would hang it for ever. Etcd sends 32 KiB at a time.
@@ -28,11 +28,12 @@ const HASH_BYTES: usize = 32;
 #[error("{0}")]
 pub struct Bad(pub(crate) String);
 
-/// Receives `stream` into the new file `into`, 0600, and reads it back.
+/// Receives `stream` into the new file `into`, 0600, once it was read back and found to be what is wanted.
 pub(super) async fn save(
     node: &NodeName,
     mut stream: SnapshotStreaming,
     into: &Utf8Path,
+    wanted: &SnapshotWanted,
 ) -> Result<SnapshotContents, RemoteError> {
     let folder = match into.parent() {
         Some(folder) if !folder.as_str().is_empty() => folder.to_owned(),
@@ -57,8 +58,8 @@ pub(super) async fn save(
         file.write_all(message.blob()).map_err(local(format!("write {into}")))?;
     }
     let digest = hash.finish().map_err(|why| bad(why.0))?.database;
-    let into = into.to_owned();
-    let finishing = tokio::task::spawn_blocking(move || finish(file, &digest, &into, &folder));
+    let (into, wanted) = (into.to_owned(), wanted.clone());
+    let finishing = tokio::task::spawn_blocking(move || finish(file, &digest, &into, &folder, &wanted));
     match finishing.await {
         Ok(Ok(contents)) => Ok(contents),
         Ok(Err(Unfinished::Bad(why))) => Err(bad(why.0)),
@@ -78,11 +79,15 @@ fn finish(
     digest: &str,
     into: &Utf8Path,
     folder: &Utf8Path,
+    wanted: &SnapshotWanted,
 ) -> Result<SnapshotContents, Unfinished> {
     let local = |what: String| move |cause| Unfinished::Local(what, cause);
     let contents = verify_open(file.as_file()).map_err(Unfinished::Bad)?;
     if contents.sha256 != digest {
         return Err(Unfinished::Bad(Bad("the disk gives back other bytes than were written".to_owned())));
+    }
+    if let Some(fault) = wanted.fault(&contents) {
+        return Err(Unfinished::Bad(Bad(fault)));
     }
     file.as_file().sync_all().map_err(local(format!("sync {into}")))?;
     file.persist_noclobber(into).map_err(|error| Unfinished::Local(format!("create {into}"), error.error))?;

@@ -146,6 +146,33 @@ fn a_hash_is_the_same_however_the_stream_is_cut() {
     }
 }
 
+/// What the real snapshot is.
+fn wanted() -> SnapshotWanted {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = Utf8PathBuf::try_from(folder.path().join("real.db")).expect("a path");
+    std::fs::write(&file, REAL).expect("written");
+    let contents = verify(&file).expect("it is good");
+    SnapshotWanted { members: contents.members, revision: contents.revision }
+}
+
+#[test]
+fn a_snapshot_of_another_cluster_or_time_is_not_the_one_that_was_wanted() {
+    let wanted = wanted();
+    let good = SnapshotContents {
+        bytes: 1,
+        sha256: String::new(),
+        file_sha256: String::new(),
+        revision: wanted.revision,
+        registry_keys: 1,
+        members: wanted.members.clone(),
+    };
+    assert_eq!(wanted.fault(&good), None);
+    let fault = |bad: SnapshotContents| wanted.fault(&bad).expect("a fault");
+    assert!(fault(SnapshotContents { members: vec![1], ..good.clone() }).contains("another cluster"));
+    assert!(fault(SnapshotContents { revision: wanted.revision - 1, ..good.clone() }).contains("older than"));
+    assert!(fault(SnapshotContents { registry_keys: 0, ..good }).contains("no keys below /registry"));
+}
+
 #[test]
 fn a_finished_snapshot_never_replaces_a_file() {
     use std::os::unix::fs::MetadataExt;
@@ -158,10 +185,13 @@ fn a_finished_snapshot_never_replaces_a_file() {
         file
     };
     let digest = hex(&REAL[REAL.len() - HASH_BYTES..]);
-    assert!(finish(received(), &digest, &into, folder).is_ok());
+    let wanted = wanted();
+    let other = SnapshotWanted { members: vec![1], ..wanted.clone() };
+    assert!(matches!(finish(received(), &digest, &into, folder, &other), Err(Unfinished::Bad(_))));
+    assert!(finish(received(), &digest, &into, folder, &wanted).is_ok());
     assert_eq!(std::fs::metadata(&into).expect("it is there").mode() & 0o777, 0o600);
-    assert!(matches!(finish(received(), &digest, &into, folder), Err(Unfinished::Local(..))));
-    assert!(matches!(finish(received(), "other", &folder.join("x"), folder), Err(Unfinished::Bad(_))));
+    assert!(matches!(finish(received(), &digest, &into, folder, &wanted), Err(Unfinished::Local(..))));
+    assert!(matches!(finish(received(), "other", &folder.join("x"), folder, &wanted), Err(Unfinished::Bad(_))));
     assert_eq!(std::fs::read_dir(folder).expect("a folder").count(), 1, "nothing else is left");
 }
 

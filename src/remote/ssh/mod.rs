@@ -18,7 +18,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use self::link::{Answer, Failure, Ways};
 use super::etcd::EtcdDoor;
-use super::{Call, HashKv, MemberList, Output, Remote, RemoteError, Script, SnapshotContents, scripts};
+use super::{Call, HashKv, MemberList, Output, Remote, RemoteError, Script, SnapshotContents, SnapshotWanted, scripts};
 use crate::facts::MemberStatus;
 use crate::inventory::{Etcd, Inventory, NodeName};
 
@@ -184,9 +184,15 @@ impl Remote for Fleet {
         self.noted(node, "etcd-hash", Box::pin(machine.etcd.hash(&machine.link, &self.etcd, revision))).await
     }
 
-    async fn etcd_snapshot(&self, node: &NodeName, into: &Utf8Path) -> Result<SnapshotContents, RemoteError> {
+    async fn etcd_snapshot(
+        &self,
+        node: &NodeName,
+        into: &Utf8Path,
+        wanted: &SnapshotWanted,
+    ) -> Result<SnapshotContents, RemoteError> {
         let machine = self.machine(node)?;
-        self.noted(node, "etcd-snapshot", Box::pin(machine.etcd.snapshot(&machine.link, &self.etcd, into))).await
+        self.noted(node, "etcd-snapshot", Box::pin(machine.etcd.snapshot(&machine.link, &self.etcd, into, wanted)))
+            .await
     }
 }
 

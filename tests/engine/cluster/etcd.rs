@@ -125,7 +125,12 @@ impl State {
         HashKv { hash, compact_revision: 7 }
     }
 
-    pub(super) fn etcd_snapshot(&mut self, node: &NodeName, into: &Utf8Path) -> Result<SnapshotContents, RemoteError> {
+    pub(super) fn etcd_snapshot(
+        &mut self,
+        node: &NodeName,
+        into: &Utf8Path,
+        wanted: &SnapshotWanted,
+    ) -> Result<SnapshotContents, RemoteError> {
         assert_eq!(into.extension(), Some("db"), "{into}");
         if let Some(error) = self.silent(node) {
             return Err(error);
@@ -148,6 +153,9 @@ impl State {
             Some(Spoil::NoRegistryKeys) => contents.registry_keys = 0,
             Some(Spoil::UnequalHashes) | None => {}
         }
-        Ok(contents)
+        match wanted.fault(&contents) {
+            Some(why) => Err(RemoteError::BadSnapshot { node: node.clone(), why }),
+            None => Ok(contents),
+        }
     }
 }

@@ -330,8 +330,13 @@ impl Remote for Cluster {
         Ok(self.state().etcd_hash(node, revision))
     }
 
-    async fn etcd_snapshot(&self, node: &NodeName, into: &Utf8Path) -> Result<SnapshotContents, RemoteError> {
+    async fn etcd_snapshot(
+        &self,
+        node: &NodeName,
+        into: &Utf8Path,
+        wanted: &SnapshotWanted,
+    ) -> Result<SnapshotContents, RemoteError> {
         self.reach(node).await?;
-        self.state().etcd_snapshot(node, into)
+        self.state().etcd_snapshot(node, into, wanted)
     }
 }
