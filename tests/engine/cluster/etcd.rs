@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use semver::Version;
 use windlass::facts::{EtcdFacts, MemberStatus, Seen};
 use windlass::inventory::NodeName;
-use windlass::remote::{HashKv, ListedMember, MemberList, RemoteError, SnapshotContents};
+use windlass::remote::{HashKv, ListedMember, MemberList, RemoteError, SnapshotContents, SnapshotWanted};
 
 use super::State;
 

@@ -15,7 +15,7 @@ use camino::Utf8Path;
 use windlass::decide::call::{Call, Script};
 use windlass::facts::{ApiFacts, Facts, MachineFacts, MemberStatus, Seen};
 use windlass::inventory::NodeName;
-use windlass::remote::{Clock, HashKv, MemberList, Output, Remote, RemoteError, SnapshotContents};
+use windlass::remote::{Clock, HashKv, MemberList, Output, Remote, RemoteError, SnapshotContents, SnapshotWanted};
 
 use crate::bench::Fuse;
 use crate::clock::VirtualClock;
