@@ -219,11 +219,9 @@ see_containers() {
   tasks=/run/containerd/io.containerd.runtime.v2.task/k8s.io
   if [ -d "$tasks" ]; then
     for task in "$tasks"/*; do
-      pid=$(cat "$task/init.pid") || continue
-      [ -d "/proc/$pid" ] || continue
-      grep -q '"io.kubernetes.cri.container-type":"container"' "$task/config.json" || continue
-      printf 'container %s %s\n' "$(annotation container-name "$task")" "$(annotation image-name "$task")"
-    done
+      # A builtin: the folder of a sandbox or of a dead container costs no process.
+      { read -r pid <"$task/init.pid" || [ -n "$pid" ]; } && [ -d "/proc/$pid" ] && printf '%s\n' "$task/config.json"
+    done | annotated
     return 0
   fi
   text='there is none'
@@ -235,7 +233,18 @@ see_containers() {
   esac
 }
 
-annotation() { grep -o "\"io.kubernetes.cri.$1\":\"[^\"]*\"" "$2/config.json" | head -n 1 | cut -d '"' -f 4; }
+# Of the specifications whose paths are on stdin, those of containers: name and image.
+annotated() {
+  awk 'function annotation(name) {
+      return match(text, "\"io.kubernetes.cri." name "\":\"[^\"]*\"") ? substr(text, RSTART + length(name) + 22, RLENGTH - length(name) - 23) : ""
+    }
+    {
+      path = $0; text = ""
+      while ((getline line <path) > 0) text = text line
+      close(path)
+      if (annotation("container-type") == "container") print "container", annotation("container-name"), annotation("image-name")
+    }'
+}
 
 flag_of() { sed -n -E "s/^ *- *[\"']?--$2=([^\"' ]*).*/\1/p" "$1" | head -n 1; }
 
@@ -258,26 +267,34 @@ api_get() {
     --cert "$PKI/apiserver-kubelet-client.crt" --key "$PKI/apiserver-kubelet-client.key" "$1"
 }
 
+# Certificates are public, and are read where the answer is read; keys may lie in the same files and stay there.
 see_certificates() {
-  has openssl || unseen 'openssl is not here' || return
   {
     find "$PKI" -name '*.crt' -type f
     find /var/lib/kubelet/pki -name 'kubelet-client-current.pem'
     [ "$ETCD_SERVICE" = - ] || printf '%s\n' "$ETCD_CA" "$ETCD_CERT"
     [ ! -r "$ETCD_ENV_FILE" ] || sed -n -E "s/^ETCD_(PEER_)?(CERT|TRUSTED_CA)_FILE=[\"']?([^\"']*).*/\3/p" "$ETCD_ENV_FILE"
+    for path in admin super-admin controller-manager scheduler; do printf '%s\n' "/etc/kubernetes/$path.conf"; done
   } | sort -u | while read -r path; do
-    [ ! -f "$path" ] || certificate "$path" -in "$path"
-  done
-  for path in admin super-admin controller-manager scheduler; do
-    path=/etc/kubernetes/$path.conf
-    [ ! -f "$path" ] || sed -n 's/^ *client-certificate-data: *//p' "$path" | base64 -d | certificate "$path"
-  done
+    [ ! -f "$path" ] || printf '%s\n' "$path"
+  done | certificates
 }
 
-certificate() {
-  printf 'certificate %s ' "$1"
-  shift
-  openssl x509 -noout -enddate "$@" || echo unreadable
+# For each path on stdin: its first certificate, whole or not at all, as base64 on one line; of a kubeconfig, what it holds.
+certificates() {
+  awk '{
+    path = $0; kind = (path ~ /\.conf$/) ? "kubeconfig" : "certificate"; body = ""; inside = 0; whole = 0
+    while (!whole && (getline line <path) > 0) {
+      sub(/[ \t\r]+$/, "", line)
+      if (kind == "kubeconfig") { if (sub(/^ *client-certificate-data: */, "", line)) { body = line; whole = 1 } }
+      else if (line == "-----BEGIN CERTIFICATE-----") { inside = 1; body = "" }
+      else if (line == "-----END CERTIFICATE-----") whole = inside
+      else if (line ~ /^-----/) inside = 0
+      else if (inside) body = body line
+    }
+    close(path)
+    print kind, (whole && body ~ /^[A-Za-z0-9+\/]+=*$/) ? body : "none", path
+  }'
 }
 
 # ---- etcd ----
