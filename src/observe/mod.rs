@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::decide::call::{Call, Script};
 use crate::facts::ask::{ApiSection, Section};
-use crate::facts::{self, ApiFacts, FORMAT, Facts, NodeFacts, Seen};
+use crate::facts::{self, ApiFacts, FORMAT, Facts, MachineFacts, NodeFacts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
 use crate::remote::{Clock, Remote};
 
@@ -63,14 +63,17 @@ impl Ask {
     }
 }
 
-/// Looks at the whole cluster: every machine in one round trip each, the API and etcd, all at the same time. None waits for
-/// another: what the API and etcd need to know of a machine they find out themselves.
+/// Looks at the whole cluster: every machine in one round trip each, the API and etcd, all at the same time.
 pub async fn observe(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, ask: &Ask) -> Facts {
     let nodes = stream::iter(&inventory.nodes)
         .map(|node| look_at(remote, clock, inventory, ask, node))
         .buffered(AT_ONCE)
-        .collect();
+        .collect::<Vec<_>>();
     let (nodes, api, etcd) = join3(nodes, first_api(remote, inventory), etcd(remote, inventory)).await;
+    let api = match api {
+        Ok(facts) => Seen::Known(facts),
+        Err(why) => other_api(remote, inventory, &nodes, why).await,
+    };
     Facts { format: FORMAT, taken_at: clock.now(), cluster: inventory.name.clone(), nodes, api, etcd }
 }
 
@@ -108,17 +111,45 @@ pub async fn api(
     }
 }
 
-/// Through the first control plane whose own API server answers. `api.sh` asks it first whether it is ready, which costs
-/// less than waiting for the machine's probe to tell.
-async fn first_api(remote: &dyn Remote, inventory: &Inventory) -> Seen<ApiFacts> {
-    let mut reasons = Vec::new();
-    for node in inventory.with_role(Role::ControlPlane) {
-        match api(remote, &node.name, &ApiSection::ALL, None).await {
-            Seen::Known(facts) => return Seen::Known(facts),
-            Seen::Unknown(why) => reasons.push(format!("{}: {why}", node.name)),
-        }
+/// Through the first control plane, without waiting for its probe: `api.sh` finds out itself whether its API server answers.
+async fn first_api(remote: &dyn Remote, inventory: &Inventory) -> Result<ApiFacts, String> {
+    let Some(node) = inventory.with_role(Role::ControlPlane).next() else {
+        return Err("the inventory has no control plane".to_owned());
+    };
+    match api(remote, &node.name, &ApiSection::ALL, None).await {
+        Seen::Known(facts) => Ok(facts),
+        Seen::Unknown(why) => Err(format!("{}: {why}", node.name)),
     }
-    Seen::Unknown(all_or("the inventory has no control plane", &reasons))
+}
+
+/// When the first control plane gave no answer: through the next one whose own API server answered its probe, so that no
+/// time is lost on machines that are known to be away.
+async fn other_api(remote: &dyn Remote, inventory: &Inventory, nodes: &[NodeFacts], why: String) -> Seen<ApiFacts> {
+    let mut reasons = vec![why];
+    for node in inventory.with_role(Role::ControlPlane).skip(1) {
+        let machine = nodes.iter().find(|facts| facts.name == node.name).map(|facts| &facts.machine);
+        let why = match machine.map(api_server_of) {
+            Some(Ok(())) => match api(remote, &node.name, &ApiSection::ALL, None).await {
+                Seen::Known(facts) => return Seen::Known(facts),
+                Seen::Unknown(why) => why,
+            },
+            Some(Err(why)) => why,
+            None => "it was not looked at".to_owned(),
+        };
+        reasons.push(format!("{}: {why}", node.name));
+    }
+    Seen::Unknown(reasons.join("; "))
+}
+
+fn api_server_of(machine: &Seen<MachineFacts>) -> Result<(), String> {
+    match machine {
+        Seen::Unknown(why) => Err(why.clone()),
+        Seen::Known(machine) => match &machine.api_server {
+            Seen::Known(Some(_)) => Ok(()),
+            Seen::Known(None) => Err("it runs no API server".to_owned()),
+            Seen::Unknown(why) => Err(why.clone()),
+        },
+    }
 }
 
 /// What a read-only script printed; a status other than 0 is no answer, since these scripts end with 0 whatever they see.

@@ -136,14 +136,25 @@ async fn what_cannot_be_reached_is_unknown_with_its_reason() {
     assert_eq!(sudo, "the script ended with status 1: sudo: a password is required");
 }
 
+fn apis_asked(remote: &FakeRemote) -> Vec<String> {
+    let asked = remote.asked.lock().unwrap();
+    asked.iter().filter(|(_, call)| call.script == Script::Api).map(|(node, _)| node.clone()).collect()
+}
+
 #[tokio::test]
 async fn the_next_api_server_is_asked_when_one_does_not_answer() {
     let remote = remote();
     let facts = look(&remote).await;
     assert_eq!(facts.api.known().unwrap().asked.as_str(), "cp3");
-    let asked = remote.asked.lock().unwrap();
-    let apis: Vec<_> = asked.iter().filter(|(_, call)| call.script == Script::Api).map(|(node, _)| node).collect();
-    assert_eq!(apis, ["cp1", "cp2", "cp3"]);
+    assert_eq!(apis_asked(&remote), ["cp1", "cp2", "cp3"]);
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_known_to_be_away_is_not_asked_for_the_api() {
+    let mut remote = remote();
+    remote.probes.remove("cp2");
+    assert_eq!(look(&remote).await.api.known().unwrap().asked.as_str(), "cp3");
+    assert_eq!(apis_asked(&remote), ["cp1", "cp3"]);
 }
 
 #[tokio::test]
