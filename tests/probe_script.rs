@@ -49,3 +49,49 @@ fn a_script_that_was_cut_short_runs_nothing() {
         assert_eq!(run(body, &["identity", "-"]), "");
     }
 }
+
+/// What a function of the probe's prints of the files of a folder of the test's own.
+fn printed(function: &str, folder: &std::path::Path, names: &[&str]) -> String {
+    let script = PROBE.replace("main \"$@\" </dev/null", function);
+    let paths: Vec<_> = names.iter().map(|name| folder.join(name).display().to_string()).collect();
+    let mut shell = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let shell = shell.as_mut().expect("sh starts");
+    shell.stdin.take().expect("a pipe").write_all(format!("{}\n", paths.join("\n")).as_bytes()).expect("sh reads");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut shell.stdout.take().expect("a pipe"), &mut text).expect("text");
+    assert!(shell.wait().expect("sh ends").success());
+    text.replace(folder.to_str().expect("a path"), "")
+}
+
+#[test]
+fn keys_beside_certificates_stay_where_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\r\nBB==\n-----END CERTIFICATE-----\n";
+    let key = "-----BEGIN EC PRIVATE KEY-----\nSECRET\n-----END EC PRIVATE KEY-----\n";
+    put("after.pem", &format!("{key}{certificate}"));
+    put("before.pem", &format!("{certificate}{key}{certificate}"));
+    put("key.crt", key);
+    put("unended.crt", &format!("-----BEGIN CERTIFICATE-----\nAAAA\n{key}"));
+    put("empty.crt", "");
+    put("a b.conf", "users:\n- user:\n    client-certificate-data: QUJD\n    client-key-data: SECRET\n");
+    put("token.conf", "users:\n- user:\n    token: SECRET\n");
+    let names =
+        ["after.pem", "before.pem", "key.crt", "unended.crt", "empty.crt", "gone.crt", "a b.conf", "token.conf"];
+    let wanted = "certificate AAAABB== /after.pem\ncertificate AAAABB== /before.pem\ncertificate none /key.crt\n\
+        certificate none /unended.crt\ncertificate none /empty.crt\ncertificate none /gone.crt\n\
+        kubeconfig QUJD /a b.conf\nkubeconfig none /token.conf\n";
+    assert_eq!(printed("certificates", folder.path(), &names), wanted);
+}
+
+#[test]
+fn sandboxes_are_no_containers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    let cri = |key: &str, value: &str| format!("\"io.kubernetes.cri.{key}\":\"{value}\"");
+    let annotations =
+        [cri("container-name", "etcd"), cri("container-type", "container"), cri("image-name", "reg:5/etcd:3")];
+    put("container", &format!("{{\"process\":{{\"env\":[\"A=b\"]}},\"annotations\":{{{}}}}}\n", annotations.join(",")));
+    put("sandbox", &format!("{{\"annotations\":{{{}}}}}", cri("container-type", "sandbox")));
+    assert_eq!(printed("annotated", folder.path(), &["sandbox", "container", "gone"]), "container etcd reg:5/etcd:3\n");
+}

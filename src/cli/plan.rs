@@ -17,8 +17,8 @@ use crate::facts::{self, Facts};
 use crate::inventory::NodeName;
 use crate::observe::{Ask, observe};
 use crate::playbook::{self, Playbook, Raises};
-use crate::remote::SystemClock;
 use crate::remote::ssh::Fleet;
+use crate::remote::{Clock, SystemClock};
 use crate::report;
 
 /// Arguments of `windlass upgrade plan`.
@@ -113,7 +113,9 @@ async fn facts(arguments: &Arguments, read: &ReadInventory) -> Result<Facts, Fai
     }
     let folder = read.path.parent().unwrap_or(&read.path);
     let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
-    let facts = observe(&fleet, &SystemClock::start(), &read.inventory, &Ask::about(&read.inventory, true)).await;
+    let clock = SystemClock::start();
+    let facts = observe(&fleet, &clock, &read.inventory, &Ask::about(&read.inventory, true)).await;
+    anstream::eprintln!("{}", report::looked(clock.elapsed(), &fleet.timings().so_far()));
     fleet.close().await;
     Ok(facts)
 }

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod ask;
+mod certificates;
 mod etcd;
 mod kubeadm;
 mod packages;

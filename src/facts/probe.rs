@@ -5,14 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use semver::Version;
 use serde::Deserialize;
 
 use super::sections::{Answer, AnswerError, beginning, seen, value, values};
 use super::version::parse_version;
-use super::{Certificate, Container, Disk, MachineFacts, Os, Seen, etcd, packages};
+use super::{Container, Disk, MachineFacts, Os, Seen, certificates, etcd, packages};
 
 /// Why a probe's answer says nothing of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +42,7 @@ pub fn parse(stdout: &str) -> Result<MachineFacts, ProbeError> {
         static_pods: seen(answer.section("static-pods").and_then(static_pods)),
         containers: seen(answer.section("containers").and_then(containers)),
         api_server: seen(answer.section("api-server").and_then(api_server)),
-        certificates: seen(answer.section("certificates").and_then(certificates)),
+        certificates: seen(answer.section("certificates").and_then(certificates::read)),
         etcd: seen(answer.section("etcd").and_then(etcd::read)),
         token: token(windlass)?,
         lock: value(windlass, "lock").map(|text| text.trim().to_owned()),
@@ -166,23 +164,6 @@ fn api_server(lines: &[&str]) -> Result<Option<Version>, String> {
         Some(why) => Err(format!("it answers as {version} but is not ready: {why}")),
         None => Ok(Some(version)),
     }
-}
-
-fn certificates(lines: &[&str]) -> Result<Vec<Certificate>, String> {
-    let certificate = |line: &str| {
-        let (path, end) = line.split_once(' ').unwrap_or((line, ""));
-        let not_after = end_of_certificate(end).ok_or_else(|| format!("{path} does not tell when it ends: {end}"))?;
-        Ok(Certificate { path: path.to_owned(), not_after })
-    };
-    values(lines, "certificate").map(certificate).collect()
-}
-
-/// `notAfter=Nov  9 19:28:36 2036 GMT`; openssl writes no other time zone.
-fn end_of_certificate(text: &str) -> Option<jiff::Timestamp> {
-    let date = text.trim().strip_prefix("notAfter=")?.strip_suffix(" GMT")?;
-    let date = date.split_whitespace().collect::<Vec<_>>().join(" ");
-    let date = DateTime::strptime("%b %d %H:%M:%S %Y", date).ok()?;
-    Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 fn token(lines: &[&str]) -> Result<u64, ProbeError> {

@@ -42,7 +42,7 @@ fn its_room_and_its_certificates() {
     assert!(!machine.disks.contains_key("/var/lib/etcd"));
     let certificates = machine.certificates.known().unwrap();
     let apiserver = certificates.iter().find(|c| c.path == "/etc/kubernetes/pki/apiserver.crt").unwrap();
-    assert_eq!(apiserver.not_after.to_string(), "2027-11-22T19:39:02Z");
+    assert_eq!(apiserver.not_after.to_string(), "2027-11-22T20:05:39Z");
     assert!(certificates.iter().any(|c| c.path == "/etc/kubernetes/admin.conf"));
 }
 
@@ -82,9 +82,8 @@ fn what_was_not_asked_or_not_seen_is_unknown() {
 }
 
 #[test]
-fn a_certificate_that_openssl_cannot_read_is_not_passed_over() {
-    let machine =
-        section("certificates", &["certificate /a notAfter=Nov  9 19:28:36 2036 GMT", "certificate /b unreadable"]);
+fn a_certificate_that_cannot_be_read_is_not_passed_over() {
+    let machine = section("certificates", &["certificate none /b"]);
     assert!(matches!(machine.certificates, Seen::Unknown(why) if why.starts_with("/b does not tell")));
 }
 
@@ -120,7 +119,7 @@ proptest! {
 
     // Real lines, mangled: this reaches the readers behind the frame.
     #[test]
-    fn no_mangled_answer_makes_it_panic(cuts in prop::collection::vec((0usize..4000, "[ -~é\n]{0,12}"), 1..6)) {
+    fn no_mangled_answer_makes_it_panic(cuts in prop::collection::vec((0usize..20_000, "[ -~é\n]{0,12}"), 1..6)) {
         for whole in [CONTROL_PLANE, ETCD] {
             let mut text = whole.to_owned();
             for (at, new) in &cuts {

@@ -3,6 +3,7 @@
 //! A machine is a member's when it answers with the member's id. Names and addresses are not trusted for that: they are
 //! what a mistaken inventory gets wrong.
 
+use futures_util::future::join;
 use futures_util::{StreamExt, stream};
 
 use crate::facts::{EtcdFacts, EtcdMember, MemberStatus, Seen};
@@ -15,18 +16,18 @@ type Answers = Vec<(NodeName, Result<MemberStatus, String>)>;
 
 /// Looks at etcd: the member list and alarms from the first etcd node that gives them, the status of every one at once.
 pub async fn etcd(remote: &dyn Remote, inventory: &Inventory) -> Seen<EtcdFacts> {
-    let list = match first_list(remote, inventory).await {
-        Ok(list) => list,
-        Err(why) => return Seen::Unknown(why),
-    };
-    let answers: Answers = stream::iter(inventory.etcd_nodes())
+    let answers = stream::iter(inventory.etcd_nodes())
         .map(|node| async {
             let status = remote.etcd_status(&node.name).await;
             (node.name.clone(), status.map_err(|error| reason(&error)))
         })
         .buffered(AT_ONCE)
-        .collect()
-        .await;
+        .collect();
+    let (list, answers): (_, Answers) = join(first_list(remote, inventory), answers).await;
+    let list = match list {
+        Ok(list) => list,
+        Err(why) => return Seen::Unknown(why),
+    };
     let mut members: Vec<_> = list.members.into_iter().map(|member| with_status(member, &answers)).collect();
     members.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
     Seen::Known(EtcdFacts { cluster_id: list.cluster_id, members, alarms: list.alarms })

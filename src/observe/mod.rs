@@ -8,7 +8,7 @@ mod probe;
 
 use std::error::Error;
 
-use futures_util::future::join;
+use futures_util::future::join3;
 use futures_util::{StreamExt, stream};
 
 use crate::decide::call::{Call, Script};
@@ -63,14 +63,17 @@ impl Ask {
     }
 }
 
-/// Looks at the whole cluster: every machine in one round trip each, then the API and etcd.
+/// Looks at the whole cluster: every machine in one round trip each, the API and etcd, all at the same time.
 pub async fn observe(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, ask: &Ask) -> Facts {
-    let nodes: Vec<_> = stream::iter(&inventory.nodes)
+    let nodes = stream::iter(&inventory.nodes)
         .map(|node| look_at(remote, clock, inventory, ask, node))
         .buffered(AT_ONCE)
-        .collect()
-        .await;
-    let (api, etcd) = join(first_api(remote, inventory, &nodes), etcd(remote, inventory)).await;
+        .collect::<Vec<_>>();
+    let (nodes, api, etcd) = join3(nodes, first_api(remote, inventory), etcd(remote, inventory)).await;
+    let api = match api {
+        Ok(facts) => Seen::Known(facts),
+        Err(why) => other_api(remote, inventory, &nodes, why).await,
+    };
     Facts { format: FORMAT, taken_at: clock.now(), cluster: inventory.name.clone(), nodes, api, etcd }
 }
 
@@ -108,10 +111,22 @@ pub async fn api(
     }
 }
 
-/// Through the first control plane whose own API server answers; the next one is asked when it does not after all.
-async fn first_api(remote: &dyn Remote, inventory: &Inventory, nodes: &[NodeFacts]) -> Seen<ApiFacts> {
-    let mut reasons = Vec::new();
-    for node in inventory.with_role(Role::ControlPlane) {
+/// Through the first control plane, without waiting for its probe: `api.sh` finds out itself whether its API server answers.
+async fn first_api(remote: &dyn Remote, inventory: &Inventory) -> Result<ApiFacts, String> {
+    let Some(node) = inventory.with_role(Role::ControlPlane).next() else {
+        return Err("the inventory has no control plane".to_owned());
+    };
+    match api(remote, &node.name, &ApiSection::ALL, None).await {
+        Seen::Known(facts) => Ok(facts),
+        Seen::Unknown(why) => Err(format!("{}: {why}", node.name)),
+    }
+}
+
+/// When the first control plane gave no answer: through the next one whose own API server answered its probe, so that no
+/// time is lost on machines that are known to be away.
+async fn other_api(remote: &dyn Remote, inventory: &Inventory, nodes: &[NodeFacts], why: String) -> Seen<ApiFacts> {
+    let mut reasons = vec![why];
+    for node in inventory.with_role(Role::ControlPlane).skip(1) {
         let machine = nodes.iter().find(|facts| facts.name == node.name).map(|facts| &facts.machine);
         let why = match machine.map(api_server_of) {
             Some(Ok(())) => match api(remote, &node.name, &ApiSection::ALL, None).await {
@@ -123,7 +138,7 @@ async fn first_api(remote: &dyn Remote, inventory: &Inventory, nodes: &[NodeFact
         };
         reasons.push(format!("{}: {why}", node.name));
     }
-    Seen::Unknown(all_or("the inventory has no control plane", &reasons))
+    Seen::Unknown(reasons.join("; "))
 }
 
 fn api_server_of(machine: &Seen<MachineFacts>) -> Result<(), String> {

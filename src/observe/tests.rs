@@ -79,7 +79,7 @@ fn listed(id: u64, name: &str) -> ListedMember {
     ListedMember { id, name: name.to_owned(), peer_urls: Vec::new(), client_urls: Vec::new(), learner: false }
 }
 
-/// cp1's API server is not ready; cp2's answers its probe but then no call; cp3's answers; w1 asks sudo for a password;
+/// cp1's API server is not ready; cp2's answers the probe but no call; cp3's answers; w1 asks sudo for a password;
 /// etcd1 is down.
 fn remote() -> FakeRemote {
     let unready = CP1.replace("@@ end api-server ok", " unready etcd failed\n@@ end api-server ok");
@@ -91,7 +91,10 @@ fn remote() -> FakeRemote {
             ("w1", "status 1".to_owned()),
             ("etcd2", ETCD1.to_owned()),
         ]),
-        apis: BTreeMap::from([("cp3", API.to_owned())]),
+        apis: BTreeMap::from([
+            ("cp1", "@@ readyz\n@@ end readyz unseen etcd failed\n@@ done\n".to_owned()),
+            ("cp3", API.to_owned()),
+        ]),
         lists: BTreeMap::from([(
             "etcd2",
             MemberList { cluster_id: 7, members: vec![listed(22, "etcd2"), listed(11, "etcd1")], alarms: Vec::new() },
@@ -133,21 +136,35 @@ async fn what_cannot_be_reached_is_unknown_with_its_reason() {
     assert_eq!(sudo, "the script ended with status 1: sudo: a password is required");
 }
 
+fn apis_asked(remote: &FakeRemote) -> Vec<String> {
+    let asked = remote.asked.lock().unwrap();
+    asked.iter().filter(|(_, call)| call.script == Script::Api).map(|(node, _)| node.clone()).collect()
+}
+
 #[tokio::test]
 async fn the_next_api_server_is_asked_when_one_does_not_answer() {
     let remote = remote();
     let facts = look(&remote).await;
     assert_eq!(facts.api.known().unwrap().asked.as_str(), "cp3");
-    let asked = remote.asked.lock().unwrap();
-    let apis: Vec<_> = asked.iter().filter(|(_, call)| call.script == Script::Api).map(|(node, _)| node).collect();
-    assert_eq!(apis, ["cp2", "cp3"], "cp1 is not ready, which its probe said already");
+    assert_eq!(apis_asked(&remote), ["cp1", "cp2", "cp3"]);
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_known_to_be_away_is_not_asked_for_the_api() {
+    let mut remote = remote();
+    remote.probes.remove("cp2");
+    assert_eq!(look(&remote).await.api.known().unwrap().asked.as_str(), "cp3");
+    assert_eq!(apis_asked(&remote), ["cp1", "cp3"]);
 }
 
 #[tokio::test]
 async fn without_any_api_server_every_reason_is_told() {
-    let facts = look(&FakeRemote { apis: BTreeMap::new(), ..remote() }).await;
+    let mut remote = remote();
+    remote.apis.remove("cp3");
+    let facts = look(&remote).await;
     let why = unknown(&facts.api);
-    assert!(why.starts_with("cp1: it answers as 1.21.14 but is not ready: etcd failed; cp2: could not reach"), "{why}");
+    assert!(why.starts_with("cp1: its API server is not ready: etcd failed; cp2: could not reach"), "{why}");
+    assert!(why.contains("; cp3: could not reach"), "{why}");
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ pub mod progress;
 pub use findings::findings;
 pub use plan::plan;
 
+use std::time::Duration;
+
 use crate::engine::meter::Spent;
 use crate::remote::ssh::NodeTime;
 use crate::text;
@@ -23,4 +25,34 @@ pub fn spent(spent: &Spent, nodes: &[NodeTime]) -> String {
         spent.own.as_secs_f64(),
         spent.own_percent(),
     )
+}
+
+/// How long a look at the whole cluster took. Machines are connected to at the same time, and the first are looked at while
+/// the last are still being connected to: what is told of that is the slowest of them.
+pub fn looked(took: Duration, nodes: &[NodeTime]) -> String {
+    let connecting = nodes.iter().map(|node| node.connecting).max().unwrap_or_default();
+    format!(
+        "looked at {} in {:.1} s, up to {:.1} s of it connecting",
+        text::count(nodes.len(), "machine"),
+        took.as_secs_f64(),
+        connecting.as_secs_f64(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::NodeName;
+
+    #[test]
+    fn the_slowest_connection_is_told() {
+        let node = |name: &str, millis| NodeTime {
+            node: NodeName::new(name).expect("a name"),
+            calls: 1,
+            time: Duration::from_secs(1),
+            connecting: Duration::from_millis(millis),
+        };
+        let line = looked(Duration::from_millis(2_360), &[node("a", 120), node("b", 510), node("c", 0)]);
+        assert_eq!(line, "looked at 3 machines in 2.4 s, up to 0.5 s of it connecting");
+    }
 }

@@ -139,10 +139,14 @@ see_candidates() {
   esac
 }
 
+# Indexes that say nothing of versions.
+UNREAD_TARGETS='deb::Contents-deb deb::Contents-udeb deb::Contents-deb-legacy deb::DEP-11 deb::CNF deb-src::Sources'
+
 # Lists and caches of apt's go to a folder of our own, and no hook of `apt-get update` runs: some of them write below
 # /var, and the one that container images ship empties the package cache.
 apt_candidates() {
   mkdir -p "$SCRATCH/lists/partial" "$SCRATCH/cache/archives/partial"
+  # shellcheck disable=SC2086  # the list is one of words
   cat >"$SCRATCH/apt.conf" <<CONF
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -158,10 +162,11 @@ Acquire::http::Timeout "5";
 Acquire::https::Timeout "5";
 Acquire::ftp::Timeout "5";
 Acquire::Languages "none";
+$(printf 'Acquire::IndexTargets::%s::DefaultEnabled "false";\n' $UNREAD_TARGETS)
 CONF
   # With copies of the machine's own lists to start from, an index that has not changed is not fetched again. When a
   # source fails they would hide it behind old answers, so then nothing old is kept.
-  find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -exec cp -p --reflink=auto -t "$SCRATCH/lists" {} +
+  find /var/lib/apt/lists -maxdepth 1 -type f '(' -name '*Release*' -o -name '*_Packages*' ')' -exec cp -p --reflink=auto -t "$SCRATCH/lists" {} +
   apt_update || {
     find "$SCRATCH/lists" -type f -delete
     apt_update
@@ -171,8 +176,9 @@ CONF
   apt-cache -c "$SCRATCH/apt.conf" madison $PACKAGES | awk -F '|' '{ gsub(/ /, ""); print "candidate " $1 " " $2 }'
 }
 
+# Without the cache that it would build at its end: nobody reads it.
 apt_update() {
-  updated=$(apt-get -c "$SCRATCH/apt.conf" -q -y update 2>&1) && ! printf '%s\n' "$updated" | grep -q -E '^(E:|Err:|W: Failed)'
+  updated=$(apt-get -c "$SCRATCH/apt.conf" -o pkgCacheFile::Generate=false -q -y update 2>&1) && ! printf '%s\n' "$updated" | grep -q -E '^(E:|Err:|W: Failed)'
 }
 
 rpm_candidates() {
@@ -200,7 +206,8 @@ see_kubelet() {
   pid=$(main_pid kubelet)
   case $pid in
     '' | 0) echo none ;;
-    *) version=$(one_line "/proc/$pid/exe" --version) || unseen "the running kubelet does not tell its version: $version" || return
+    # GOGC: it starts in two thirds of the time when Go's collector does not run meanwhile.
+    *) version=$(one_line env GOGC=off "/proc/$pid/exe" --version) || unseen "the running kubelet does not tell its version: $version" || return
       printf 'version %s\n' "$version" ;;
   esac
 }
@@ -219,11 +226,9 @@ see_containers() {
   tasks=/run/containerd/io.containerd.runtime.v2.task/k8s.io
   if [ -d "$tasks" ]; then
     for task in "$tasks"/*; do
-      pid=$(cat "$task/init.pid") || continue
-      [ -d "/proc/$pid" ] || continue
-      grep -q '"io.kubernetes.cri.container-type":"container"' "$task/config.json" || continue
-      printf 'container %s %s\n' "$(annotation container-name "$task")" "$(annotation image-name "$task")"
-    done
+      # A builtin: the folder of a sandbox or of a dead container costs no process.
+      { read -r pid <"$task/init.pid" || [ -n "$pid" ]; } && [ -d "/proc/$pid" ] && printf '%s\n' "$task/config.json"
+    done | annotated
     return 0
   fi
   text='there is none'
@@ -235,7 +240,14 @@ see_containers() {
   esac
 }
 
-annotation() { grep -o "\"io.kubernetes.cri.$1\":\"[^\"]*\"" "$2/config.json" | head -n 1 | cut -d '"' -f 4; }
+# Of the specifications whose paths are on stdin, those of containers: name and image.
+annotated() {
+  awk '
+    function of(name) { return match(text, "\"io.kubernetes.cri." name "\":\"[^\"]*\"") ? value(length(name) + 22) : "" }
+    function value(skip) { return substr(text, RSTART + skip, RLENGTH - skip - 1) }
+    { path = $0; text = ""; while ((getline line <path) > 0) text = text line; close(path) }
+    of("container-type") == "container" { print "container", of("container-name"), of("image-name") }'
+}
 
 flag_of() { sed -n -E "s/^ *- *[\"']?--$2=([^\"' ]*).*/\1/p" "$1" | head -n 1; }
 
@@ -246,38 +258,49 @@ see_api_server() {
   port=$(flag_of "$manifest" secure-port)
   case $host in *:*) host="[$host]" ;; esac
   server=https://${host:-127.0.0.1}:${port:-6443}
-  version=$(api_get "$server/version") || unseen "$server/version: $version" || return
-  printf 'version %s\n' "$version"
-  ready=$(api_get "$server/readyz") || { printf 'unready %s\n' "$ready"; return 0; }
+  # One call for both. What stands behind the version's closing brace is the readiness, or why there is none.
+  said=$(api_get "$server/version" "$server/readyz") || true
+  case $said in '{'*'}'*) ;; *) unseen "$server/version: $said" || return ;; esac
+  ready=${said##*\}}
+  printf 'version %s\n' "${said%"$ready"}"
+  [ "${ready# }" = ok ] || printf 'unready %s\n' "$ready"
 }
 
 # The certificate that the API server itself uses towards kubelets: kubeadm makes one on every control plane.
 api_get() {
   has curl || unseen 'curl is not here' || return
-  one_line curl -sS --max-time "$HTTP_SECONDS" --noproxy '*' -f --cacert "$PKI/ca.crt" \
-    --cert "$PKI/apiserver-kubelet-client.crt" --key "$PKI/apiserver-kubelet-client.key" "$1"
+  one_line curl -sS --max-time "$HTTP_SECONDS" --noproxy '*' -f --fail-early --cacert "$PKI/ca.crt" \
+    --cert "$PKI/apiserver-kubelet-client.crt" --key "$PKI/apiserver-kubelet-client.key" "$@"
 }
 
+# Certificates are public, and are read where the answer is read; keys may lie in the same files and stay there.
 see_certificates() {
-  has openssl || unseen 'openssl is not here' || return
   {
     find "$PKI" -name '*.crt' -type f
     find /var/lib/kubelet/pki -name 'kubelet-client-current.pem'
     [ "$ETCD_SERVICE" = - ] || printf '%s\n' "$ETCD_CA" "$ETCD_CERT"
     [ ! -r "$ETCD_ENV_FILE" ] || sed -n -E "s/^ETCD_(PEER_)?(CERT|TRUSTED_CA)_FILE=[\"']?([^\"']*).*/\3/p" "$ETCD_ENV_FILE"
+    printf '/etc/kubernetes/%s.conf\n' admin super-admin controller-manager scheduler
   } | sort -u | while read -r path; do
-    [ ! -f "$path" ] || certificate "$path" -in "$path"
-  done
-  for path in admin super-admin controller-manager scheduler; do
-    path=/etc/kubernetes/$path.conf
-    [ ! -f "$path" ] || sed -n 's/^ *client-certificate-data: *//p' "$path" | base64 -d | certificate "$path"
-  done
+    [ ! -f "$path" ] || printf '%s\n' "$path"
+  done | certificates
 }
 
-certificate() {
-  printf 'certificate %s ' "$1"
-  shift
-  openssl x509 -noout -enddate "$@" || echo unreadable
+# For each path on stdin: its first certificate, whole or not at all, as base64 on one line; of a kubeconfig, what it holds.
+certificates() {
+  awk '{
+    path = $0; kind = (path ~ /\.conf$/) ? "kubeconfig" : "certificate"; body = ""; inside = 0; whole = 0
+    while (!whole && (getline line <path) > 0) {
+      sub(/[ \t\r]+$/, "", line)
+      if (kind == "kubeconfig") { if (sub(/^ *client-certificate-data: */, "", line)) { body = line; whole = 1 } }
+      else if (line == "-----BEGIN CERTIFICATE-----") { inside = 1; body = "" }
+      else if (line == "-----END CERTIFICATE-----") whole = inside
+      else if (line ~ /^-----/) inside = 0
+      else if (inside) body = body line
+    }
+    close(path)
+    print kind, (whole && body ~ /^[A-Za-z0-9+\/]+=*$/) ? body : "none", path
+  }'
 }
 
 # ---- etcd ----
@@ -344,23 +367,25 @@ etcd_version() {
   scheme=https
   [ "$ETCD_CA" != - ] || scheme=http
   for url in "$scheme://127.0.0.1:${ETCD_PORT#-}" $advertised; do
-    version=$(etcd_get "$url/version") || continue
-    printf 'version %s\n' "$version"
-    case $settings in *'set enable-v2 false'*) return ;; esac
-    keys=$(etcd_get "$url/v2/keys/") || true
+    keys_url=$url/v2/keys/
+    case $settings in *'set enable-v2 false'*) keys_url= ;; esac
+    # One call for both; the version is one flat object, and what stands behind it is about the keys.
+    said=$(etcd_get "$url/version" ${keys_url:+"$keys_url"})
+    case $?:$said in 0:* | *':{'*'}'*) ;; *) continue ;; esac
+    version=${said%%\}*}
+    printf 'version %s\n' "$version}"
+    keys=${said#"$version"\}}
     # One line, and only its beginning: whether there is a key is all that is asked.
-    printf 'v2 %s\n' "$(printf %s "$keys" | head -c 300)"
+    [ -z "$keys_url" ] || printf 'v2 %s\n' "$(printf %s "${keys# }" | head -c 300)"
     return
   done
-  printf 'unasked %s\n' "${version%% More details*}"
+  printf 'unasked %s\n' "${said%% More details*}"
 }
 
 etcd_get() {
-  set -- "$1" -sS --max-time "$HTTP_SECONDS" --noproxy '*'
-  [ "$ETCD_CA" = - ] || set -- "$@" --cacert "$ETCD_CA" --cert "$ETCD_CERT" --key "$ETCD_KEY"
-  url=$1
-  shift
-  one_line curl "$@" "$url"
+  set -- -sS --fail-early --max-time "$HTTP_SECONDS" --noproxy '*' "$@"
+  [ "$ETCD_CA" = - ] || set -- --cacert "$ETCD_CA" --cert "$ETCD_CERT" --key "$ETCD_KEY" "$@"
+  one_line curl "$@"
 }
 
 # ---- Windlass itself ----

@@ -6,7 +6,8 @@ use std::io::Seek;
 use std::num::NonZeroUsize;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use openssh::{ChildStdin, ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
@@ -15,6 +16,7 @@ use tokio::sync::{Mutex, Semaphore};
 use zeroize::Zeroizing;
 
 use super::config;
+use super::timings::Timings;
 use super::trouble::{Reason, SshTrouble, chain};
 use crate::inventory::{NodeName, Ssh};
 
@@ -61,10 +63,11 @@ pub(in crate::remote) struct Ways {
     builder: SessionBuilder,
     open_limit: Duration,
     sudo: bool,
+    timings: Timings,
 }
 
 impl Ways {
-    pub(in crate::remote) fn new(ssh: &Ssh, config_file: &Utf8PathBuf, folder: &Utf8PathBuf) -> Self {
+    pub(in crate::remote) fn new(ssh: &Ssh, config_file: &Utf8PathBuf, folder: &Utf8PathBuf, timings: Timings) -> Self {
         let mut builder = SessionBuilder::default();
         builder
             .known_hosts_check(if ssh.strict_host_keys { KnownHosts::Strict } else { KnownHosts::Accept })
@@ -72,7 +75,7 @@ impl Ways {
             .control_persist(ControlPersist::IdleFor(IDLE_SECONDS))
             .config_file(config_file);
         // ssh's ConnectTimeout ends with the key exchange: as much again for a jump, and for looking up and logging in.
-        Self { builder, open_limit: ssh.connect_timeout * 3 + config::unnoticed(ssh), sudo: ssh.sudo }
+        Self { builder, open_limit: ssh.connect_timeout * 3 + config::unnoticed(ssh), sudo: ssh.sudo, timings }
     }
 
     /// The words before `sh`.
@@ -85,13 +88,22 @@ impl Ways {
 pub(in crate::remote) struct Link {
     node: NodeName,
     ways: Arc<Ways>,
-    session: Mutex<Option<Arc<Session>>>,
+    kept: Mutex<Kept>,
+    /// How many times it could not be opened.
+    failures: AtomicU64,
     channels: Semaphore,
+}
+
+/// What the last opening came to.
+#[derive(Default)]
+struct Kept {
+    session: Option<Arc<Session>>,
+    trouble: Option<SshTrouble>,
 }
 
 impl Link {
     pub(in crate::remote) fn new(node: NodeName, ways: Arc<Ways>) -> Self {
-        Self { node, ways, session: Mutex::new(None), channels: Semaphore::new(CHANNELS) }
+        Self { node, ways, kept: Mutex::default(), failures: AtomicU64::new(0), channels: Semaphore::new(CHANNELS) }
     }
 
     /// Runs a script given by stdin: `sh -s -- args…`.
@@ -118,29 +130,48 @@ impl Link {
         self.run(&command, Input::File(file), limit).await
     }
 
-    /// The session, and whether it was opened just now.
+    /// The session, and whether it was opened just now. Whoever waits while somebody else's opening fails has the same
+    /// trouble: a dead node costs one timeout, however many ask it at the same time.
     pub(in crate::remote) async fn session(&self) -> Result<(Arc<Session>, bool), SshTrouble> {
-        let mut kept = self.session.lock().await;
-        if let Some(session) = &*kept {
+        let failures = self.failures.load(Ordering::Acquire);
+        let mut kept = self.kept.lock().await;
+        if let Some(session) = &kept.session {
             return Ok((Arc::clone(session), false));
         }
-        let session = Arc::new(self.open().await?);
-        *kept = Some(Arc::clone(&session));
-        Ok((session, true))
+        if let Some(trouble) = &kept.trouble
+            && self.failures.load(Ordering::Acquire) != failures
+        {
+            return Err(trouble.clone());
+        }
+        let since = Instant::now();
+        let opened = self.open().await;
+        self.ways.timings.connected(&self.node, since.elapsed());
+        match opened {
+            Ok(session) => {
+                let session = Arc::new(session);
+                *kept = Kept { session: Some(Arc::clone(&session)), trouble: None };
+                Ok((session, true))
+            }
+            Err(trouble) => {
+                kept.trouble = Some(trouble.clone());
+                self.failures.fetch_add(1, Ordering::Release);
+                Err(trouble)
+            }
+        }
     }
 
     /// Lets go of `lost`, unless somebody has opened a new one already.
     pub(in crate::remote) async fn forget(&self, lost: &Arc<Session>) {
-        let mut kept = self.session.lock().await;
-        if kept.as_ref().is_some_and(|session| Arc::ptr_eq(session, lost)) {
-            *kept = None;
+        let mut kept = self.kept.lock().await;
+        if kept.session.as_ref().is_some_and(|session| Arc::ptr_eq(session, lost)) {
+            kept.session = None;
         }
     }
 
     /// Ends the connection; what still runs on it is waited for by ssh, not by us.
     pub(in crate::remote) async fn close(&self) {
         // Dropping the session tells its master to stop.
-        self.session.lock().await.take();
+        self.kept.lock().await.session.take();
     }
 
     async fn open(&self) -> Result<Session, SshTrouble> {

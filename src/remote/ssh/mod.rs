@@ -75,7 +75,8 @@ impl Fleet {
             .map_err(|error| local("use the folder for ssh's sockets")(error.into_io_error()))?;
         let config_file = path.join("config");
         std::fs::write(&config_file, config).map_err(local("write an ssh configuration"))?;
-        let ways = Arc::new(Ways::new(&inventory.ssh, &config_file, &path));
+        let timings = Timings::new(inventory.nodes.iter().map(|node| node.name.clone()));
+        let ways = Arc::new(Ways::new(&inventory.ssh, &config_file, &path, timings.clone()));
         let machine = |(index, node): (usize, &crate::inventory::Node)| {
             let etcd = EtcdDoor::new(node, path.join(format!("e{index}")));
             (node.name.clone(), Machine { link: Link::new(node.name.clone(), Arc::clone(&ways)), etcd })
@@ -83,7 +84,7 @@ impl Fleet {
         Ok(Self {
             nodes: inventory.nodes.iter().enumerate().map(machine).collect(),
             etcd: inventory.etcd.clone(),
-            timings: Timings::new(inventory.nodes.iter().map(|node| node.name.clone())),
+            timings,
             folder,
         })
     }

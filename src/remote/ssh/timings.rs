@@ -15,6 +15,7 @@ pub struct Timings(Arc<BTreeMap<NodeName, Counter>>);
 struct Counter {
     calls: AtomicU64,
     micros: AtomicU64,
+    connecting: AtomicU64,
 }
 
 /// What was counted for one node.
@@ -26,6 +27,8 @@ pub struct NodeTime {
     pub calls: u64,
     /// Time between asking and the answer, summed; calls at the same time each count in full.
     pub time: Duration,
+    /// Of this, the time spent on opening connections, also in vain.
+    pub connecting: Duration,
 }
 
 impl Timings {
@@ -38,7 +41,14 @@ impl Timings {
     pub fn add(&self, node: &NodeName, took: Duration) {
         if let Some(counter) = self.0.get(node) {
             counter.calls.fetch_add(1, Ordering::Relaxed);
-            counter.micros.fetch_add(took.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+            counter.micros.fetch_add(micros(took), Ordering::Relaxed);
+        }
+    }
+
+    /// Counts one opening of a connection.
+    pub fn connected(&self, node: &NodeName, took: Duration) {
+        if let Some(counter) = self.0.get(node) {
+            counter.connecting.fetch_add(micros(took), Ordering::Relaxed);
         }
     }
 
@@ -48,7 +58,12 @@ impl Timings {
             node: node.clone(),
             calls: counter.calls.load(Ordering::Relaxed),
             time: Duration::from_micros(counter.micros.load(Ordering::Relaxed)),
+            connecting: Duration::from_micros(counter.connecting.load(Ordering::Relaxed)),
         };
         self.0.iter().map(read).collect()
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros().try_into().unwrap_or(u64::MAX)
 }
