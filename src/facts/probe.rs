@@ -49,11 +49,10 @@ pub fn parse(stdout: &str) -> Result<MachineFacts, ProbeError> {
     })
 }
 
-/// The machine's clock at the middle of the probe, in milliseconds since 1970.
-pub fn clock_ms(stdout: &str) -> Option<i64> {
+/// The machine's clock at the beginning and at the end of the probe, in milliseconds since 1970.
+pub fn clock_ms(stdout: &str) -> Option<(i64, i64)> {
     let answer = Answer::read(stdout).ok()?;
-    let (first, last) = (answer.clock.first()?, answer.clock.last()?);
-    Some(first + last.checked_sub(*first)? / 2)
+    Some((*answer.clock.first()?, *answer.clock.last()?))
 }
 
 fn word(lines: &[&str], key: &str) -> Result<String, String> {

@@ -106,8 +106,7 @@ fn crictl_is_read_where_there_is_no_containerd() {
 
 #[test]
 fn the_clock_is_read_at_the_middle() {
-    assert_eq!(clock_ms("@@ clock 1000\n@@ clock 3000\n@@ done\n"), Some(2000));
-    assert_eq!(clock_ms("@@ clock -9223372036854775808\n@@ clock 9223372036854775807\n@@ done\n"), None);
+    assert_eq!(clock_ms("@@ clock 1000\n@@ clock 3000\n@@ done\n"), Some((1000, 3000)));
     assert_eq!(clock_ms("@@ done\n"), None);
 }
 

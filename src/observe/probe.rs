@@ -45,7 +45,7 @@ fn etcd_arguments(inventory: &Inventory, node: &Node) -> [String; 6] {
     [service, env_file, etcd.ca.to_string(), etcd.cert.to_string(), etcd.key.to_string(), port]
 }
 
-/// Probes one machine in one round trip, and compares its clock with the operator's at the middle of it.
+/// Probes one machine in one round trip, and compares its clock with the operator's on the way.
 pub async fn machine(
     remote: &dyn Remote,
     clock: &dyn Clock,
@@ -65,10 +65,13 @@ pub async fn machine(
     }
 }
 
+/// The least that the machine's clock can differ: it told its time after we asked, and again before we heard. Zero when
+/// the clocks may agree.
 fn skew(stdout: &str, before: Timestamp, after: Timestamp) -> Seen<i64> {
-    let middle = i64::midpoint(before.as_millisecond(), after.as_millisecond());
-    match probe::clock_ms(stdout).and_then(|theirs| theirs.checked_sub(middle)) {
-        Some(skew) => Seen::Known(skew),
-        None => Seen::Unknown("the machine did not tell its time".to_owned()),
-    }
+    let Some((first, last)) = probe::clock_ms(stdout) else {
+        return Seen::Unknown("the machine did not tell its time".to_owned());
+    };
+    let most = first.saturating_sub(before.as_millisecond());
+    let least = last.saturating_sub(after.as_millisecond());
+    Seen::Known(if least > 0 { least } else { most.min(0) })
 }

@@ -179,14 +179,17 @@ async fn a_silent_member_is_listed_without_a_status() {
 }
 
 #[tokio::test]
-async fn the_clock_is_compared_at_the_middle_of_the_round_trip() {
+async fn clocks_that_may_agree_do_and_others_differ_by_what_is_certain() {
     let inventory = inventory();
     let node = inventory.node(&NodeName::new("cp3").unwrap()).unwrap();
-    let theirs = facts::probe::clock_ms(CP1).unwrap();
-    let clock = FakeClock(AtomicI64::new(theirs));
+    let (first, last) = facts::probe::clock_ms(CP1).unwrap();
     let look = Look { sections: vec![Section::Identity], packages: Vec::new() };
-    let seen = machine(&remote(), &clock, &inventory, node, &look).await;
-    assert_eq!(seen.known().unwrap().clock_skew_ms, Seen::Known(-500));
+    // The fake's round trip takes a second.
+    for (ours, skew) in [(first, 0), (first + 5000, -5000), (first - 5000, last - first + 4000)] {
+        let clock = FakeClock(AtomicI64::new(ours));
+        let seen = machine(&remote(), &clock, &inventory, node, &look).await;
+        assert_eq!(seen.known().unwrap().clock_skew_ms, Seen::Known(skew));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lab::{ETCD, KUBERNETES, lab_ok, on};
 use super::outcome::assert_raised;
-use super::run::{Ran, apply, folder, plan, start_apply};
+use super::run::{Ran, apply, apply_as, folder, plan, start_apply};
 use super::watching::Watcher;
 use super::writing::Writer;
 
@@ -51,6 +51,9 @@ pub(crate) fn a_run_that_is_killed_again_and_again_goes_on() {
         println!("--- kill -9 during {}", moment.what);
         run.kill();
         println!("--- units that run: {:?}", running_units());
+        if moment.what == "kubeadm upgrade apply, early" {
+            another_operator_is_told(&plan);
+        }
         if moment.what == "a drain, early" {
             worker_is_cut_off_in_the_middle(&plan);
         }
@@ -66,10 +69,18 @@ pub(crate) fn a_run_that_is_killed_again_and_again_goes_on() {
         written.longest.as_secs_f64(),
         written.lost.len(),
         watch.longest_away.as_secs_f64(),
-        watch.ready,
+        watch.ready_in_turn(),
     );
     assert_eq!(written.lost, Vec::<String>::new(), "acknowledged writes that are not there any more");
     assert!(watch.ready.iter().all(|ready| *ready >= 2), "ready replicas: {:?}", watch.ready);
+}
+
+/// The lock of a run that was killed stands: whoever else comes is told whose it is, and changes nothing.
+fn another_operator_is_told(plan: &str) {
+    let other = apply_as("somebody-else", plan);
+    assert_eq!(other.code, 11, "{}", other.text);
+    assert!(other.text.contains("operator@"), "{}", other.text);
+    assert!(other.text.contains("holds the lock for run"), "{}", other.text);
 }
 
 /// w1 is cut off while the run is at it: exit 13 within a minute, and after `heal` the same command goes on.

@@ -24,7 +24,7 @@ pub(crate) fn the_cluster_is_raised_under_load() {
         written.longest.as_secs_f64(),
         written.lost.len(),
         watch.longest_away.as_secs_f64(),
-        watch.ready,
+        watch.ready_in_turn(),
     );
     assert_eq!(written.lost, Vec::<String>::new(), "acknowledged writes that are not there any more");
     assert!(written.rate >= 50.0, "only {:.0} keys a second were written", written.rate);

@@ -32,14 +32,25 @@ pub(crate) fn folder() -> PathBuf {
 
 fn command(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-    command.args(words).current_dir(root()).env("WINDLASS_STATE", folder().join("state")).stdin(Stdio::null());
+    command.args(words).current_dir(root()).stdin(Stdio::null());
+    command.env("USER", "operator").env("WINDLASS_STATE", folder().join("state"));
     command
 }
 
 /// Runs windlass to its end.
 pub(crate) fn windlass(words: &[&str]) -> Ran {
+    ran(words, &mut command(words))
+}
+
+/// Carries a plan out as another operator: another user, with a journal of their own.
+pub(crate) fn apply_as(user: &str, plan: &str) -> Ran {
+    let words = ["upgrade", "apply", plan, "--yes"];
+    ran(&words, command(&words).env("USER", user).env("WINDLASS_STATE", folder().join(user)))
+}
+
+fn ran(words: &[&str], command: &mut Command) -> Ran {
     let began = Instant::now();
-    let output = command(words).output().expect("windlass runs");
+    let output = command.output().expect("windlass runs");
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let ran = Ran { code: output.status.code().unwrap_or(-1), text, took: began.elapsed() };
     println!("$ windlass {}\n{}(exit {}, {:.1} s)\n", words.join(" "), ran.text, ran.code, ran.took.as_secs_f64());

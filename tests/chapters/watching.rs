@@ -28,6 +28,15 @@ pub(crate) struct Watch {
     pub(crate) longest_away: Duration,
 }
 
+impl Watch {
+    /// The counts without repetition, for people.
+    pub(crate) fn ready_in_turn(&self) -> Vec<u64> {
+        let mut counts = self.ready.clone();
+        counts.dedup();
+        counts
+    }
+}
+
 /// curl with the administrator's certificates against the load balancer.
 fn curl(path: &str, patience: &str) -> Command {
     let pem = |name: &str| credentials().join(name);
