@@ -67,7 +67,7 @@ pub async fn machine(
 
 /// The least that the machine's clock can differ: it told its time after we asked, and again before we heard. Zero when
 /// the clocks may agree.
-fn skew(stdout: &str, before: Timestamp, after: Timestamp) -> Seen<i64> {
+pub(super) fn skew(stdout: &str, before: Timestamp, after: Timestamp) -> Seen<i64> {
     let Some((first, last)) = probe::clock_ms(stdout) else {
         return Seen::Unknown("the machine did not tell its time".to_owned());
     };

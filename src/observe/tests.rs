@@ -178,17 +178,12 @@ async fn a_silent_member_is_listed_without_a_status() {
     assert_eq!(etcd.members[1].status, Seen::Known(status(22)));
 }
 
-#[tokio::test]
-async fn clocks_that_may_agree_do_and_others_differ_by_what_is_certain() {
-    let inventory = inventory();
-    let node = inventory.node(&NodeName::new("cp3").unwrap()).unwrap();
-    let (first, last) = facts::probe::clock_ms(CP1).unwrap();
-    let look = Look { sections: vec![Section::Identity], packages: Vec::new() };
-    // The fake's round trip takes a second.
-    for (ours, skew) in [(first, 0), (first + 5000, -5000), (first - 5000, last - first + 4000)] {
-        let clock = FakeClock(AtomicI64::new(ours));
-        let seen = machine(&remote(), &clock, &inventory, node, &look).await;
-        assert_eq!(seen.known().unwrap().clock_skew_ms, Seen::Known(skew));
+#[test]
+fn clocks_that_may_agree_do_and_others_differ_by_what_is_certain() {
+    let theirs = "@@ clock 10000\n@@ clock 10400\n@@ done\n";
+    let ours = |ms| jiff::Timestamp::from_millisecond(ms).unwrap();
+    for (asked, heard, skew) in [(9900, 10500, 0), (8000, 12000, 0), (11000, 11600, -1000), (7000, 7600, 2800)] {
+        assert_eq!(super::probe::skew(theirs, ours(asked), ours(heard)), Seen::Known(skew), "{asked}");
     }
 }
 

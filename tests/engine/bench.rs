@@ -16,7 +16,7 @@ use windlass::decide::rules::Case;
 use windlass::decide::target::Target;
 use windlass::engine::{Engine, Event, Interrupts, Meter, Operator, Outcome, Reporter};
 use windlass::error::Failure;
-use windlass::facts::{self, Facts};
+use windlass::facts::{self, Facts, MachineFacts, Seen};
 use windlass::inventory::{self, Inventory};
 use windlass::journal::store::{Journal, Store};
 use windlass::journal::{self, History};
@@ -25,7 +25,7 @@ use windlass::playbook;
 use windlass::remote::Clock;
 
 use crate::clock::VirtualClock;
-use crate::cluster::{Cluster, Then};
+use crate::cluster::{Cluster, Then, real_certificate};
 
 /// Raises etcd and Kubernetes by a minor each.
 pub(crate) const MINOR: (Option<&str>, Option<&str>) = (Some("1.21.14"), Some("3.5.16"));
@@ -115,7 +115,18 @@ pub(crate) struct Bench {
 }
 
 pub(crate) fn lab_facts() -> Facts {
-    facts::from_json(include_str!("../fixtures/engine/lab.json")).unwrap()
+    let mut facts = facts::from_json(include_str!("../fixtures/engine/lab.json")).unwrap();
+    let ends = facts::probe::parse(&format!(
+        "@@ certificates\n certificate {} /\n@@ end certificates ok\n@@ done\n",
+        real_certificate()
+    ));
+    let ends = ends.unwrap().certificates.known().unwrap()[0].not_after;
+    for node in &mut facts.nodes {
+        if let Seen::Known(MachineFacts { certificates: Seen::Known(certificates), .. }) = &mut node.machine {
+            certificates.iter_mut().for_each(|certificate| certificate.not_after = ends);
+        }
+    }
+    facts
 }
 
 pub(crate) fn lab_inventory() -> Inventory {

@@ -73,7 +73,7 @@ async fn what_cannot_be_reached_at_the_start_is_named() {
         }
     })
     .await;
-    refuses(Exit::Unreachable, "the API: cp1: it answers as 1.20.2 but is not ready", |state| {
+    refuses(Exit::Unreachable, "the API: cp1: its API server is not ready", |state| {
         for node in ["cp1", "cp2", "cp3"] {
             state.extra_mut(node).api_away = true;
         }
@@ -117,7 +117,7 @@ async fn what_was_done_is_seen_before_it_is_called_done() {
     api_away(true);
     let failure = bench.fail().await;
     assert_eq!(failure.exit, Exit::StepFailed, "{failure}");
-    assert!(failure.causes[0].starts_with("the API: cp1: it answers as 1.20.2 but is not ready"), "{failure}");
+    assert!(failure.causes[0].starts_with("the API: cp1: its API server is not ready"), "{failure}");
     assert!(!bench.history().completed);
     api_away(false);
     let jobs = bench.jobs();

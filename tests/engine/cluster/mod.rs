@@ -4,6 +4,8 @@
 mod etcd;
 mod jobs;
 mod text;
+
+pub(crate) use text::real_certificate;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -132,10 +132,15 @@ fn api_server(machine: &MachineFacts, extra: &Extra) -> Vec<String> {
 }
 
 fn certificates(machine: &MachineFacts) -> Vec<String> {
-    let line = |one: &windlass::facts::Certificate| {
-        format!("certificate {} notAfter={}", one.path, one.not_after.strftime("%b %e %H:%M:%S %Y GMT"))
-    };
+    let line = |one: &windlass::facts::Certificate| format!("certificate {} {}", real_certificate(), one.path);
     machine.certificates.known().unwrap().iter().map(line).collect()
+}
+
+/// A real certificate, as the probe prints it: all of the fake's are this one.
+pub(crate) fn real_certificate() -> &'static str {
+    let probe = include_str!("../../fixtures/probe/control-plane.txt");
+    let line = probe.lines().find_map(|line| line.strip_prefix(" certificate ")).unwrap();
+    line.split(' ').next().unwrap()
 }
 
 fn etcd(machine: &MachineFacts, extra: &Extra) -> Vec<String> {
