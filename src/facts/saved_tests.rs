@@ -153,7 +153,8 @@ fn what_is_saved_keeps_its_shape() {
     assert_eq!(
         text,
         "{\n  \"format\": 1,\n  \"taken_at\": \"1970-01-01T00:00:00Z\",\n  \"cluster\": \"toy\",\n  \"nodes\": [],\n  \
-         \"api\": {\n    \"unknown\": \"none\"\n  },\n  \"etcd\": {\n    \"unknown\": \"none\"\n  }\n}\n"
+         \"api\": {\n    \"unknown\": \"none\"\n  },\n  \"etcd\": {\n    \"unknown\": \"none\"\n  },\n  \
+         \"operator_disk\": {\n    \"unknown\": \"none\"\n  }\n}\n"
     );
 }
 
