@@ -42,6 +42,12 @@ impl<'a> LaneOf<'a> {
                 let detail = "leadership is not moved off the member just before its package is touched";
                 breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
             }
+            let members = self.plan.baseline.etcd_members.len();
+            if swap.access.others.len() + 1 != members {
+                let asked = crate::text::count(swap.access.others.len(), "other member");
+                let detail = format!("{asked} would be asked for their health; the cluster has {members} in all");
+                breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
+            }
             let after = steps.get(at + 1).map(|after| &after.action);
             if !matches!(after, Some(Action::AwaitEtcd(wait)) if wait.to == swap.to) {
                 let detail = "the members are not seen healthy just after it";
