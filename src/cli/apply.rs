@@ -211,3 +211,19 @@ fn count_interrupts(interrupts: Arc<Interrupts>) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_goes_on_finds_the_same_journal() {
+        let mut arguments = Arguments { plan: "plan.json".into(), yes: true, inventory: None, state: None };
+        assert_eq!(again(&arguments), "windlass upgrade apply plan.json");
+        arguments.plan = "it's a plan.json".into();
+        arguments.inventory = Some("lab.toml".into());
+        arguments.state = Some("/srv/my state".into());
+        let wanted = r"windlass upgrade apply 'it'\''s a plan.json' -i lab.toml --state '/srv/my state'";
+        assert_eq!(again(&arguments), wanted);
+    }
+}

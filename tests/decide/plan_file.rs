@@ -117,25 +117,31 @@ fn apply(plan: &mut Plan) -> &mut KubeadmApply {
     found.expect("the plan raises Kubernetes")
 }
 
+type Edit = fn(&mut Plan);
+
+fn set(word: &mut String, to: &str) {
+    to.clone_into(word);
+}
+
 /// Ways to edit a plan so that a word of it would be read as something else, and what is said of each.
-const UNFIT: &[(fn(&mut Plan), &str)] = &[
-    (|p| p.cluster = "../../root".to_owned(), "as the cluster's name"),
-    (|p| p.stages[0].name = "a/b".to_owned(), "as the stage's name"),
-    (|p| p.procedures[0][0].name = "a.b".to_owned(), "as the step's name"),
+const UNFIT: &[(Edit, &str)] = &[
+    (|p| set(&mut p.cluster, "../../root"), "as the cluster's name"),
+    (|p| set(&mut p.stages[0].name, "a/b"), "as the stage's name"),
+    (|p| set(&mut p.procedures[0][0].name, "a.b"), "as the step's name"),
     (|p| p.procedures[0][0].timeout_seconds = u64::MAX, "more than a year"),
     (|p| p.stages[6].name = p.stages[3].name.clone(), "snapshot-etcd/cluster/snapshot: two steps have this name"),
     (|p| drop(p.baseline.machines.pop_first()), "the plan does not say what cp1 was like"),
     (|p| install(p).hold.push("x; reboot".to_owned()), "it would hold `x; reboot`"),
     (|p| install(p).hold.push("containerd".to_owned()), "it would hold `containerd`"),
     (|p| install(p).packages.clear(), "it names no package"),
-    (|p| install(p).packages[0].name = "-oDir=/x".to_owned(), "as a package"),
-    (|p| install(p).packages[0].name = "/tmp/x.deb".to_owned(), "as a package"),
+    (|p| set(&mut install(p).packages[0].name, "-oDir=/x"), "as a package"),
+    (|p| set(&mut install(p).packages[0].name, "/tmp/x.deb"), "as a package"),
     (|p| install(p).packages[0].version.push('-'), "no version of a package"),
     (|p| install(p).packages[0].version.push_str(" x=1"), "no version of a package"),
-    (|p| swap(p).service = "-H evil".to_owned(), "as the service"),
-    (|p| swap(p).access.ca = "/x;y".to_owned(), "as a path on the node"),
+    (|p| set(&mut swap(p).service, "-H evil"), "as the service"),
+    (|p| set(&mut swap(p).access.ca, "/x;y"), "as a path on the node"),
     (|p| swap(p).access.own = String::new(), "no address of etcd"),
-    (|p| swap(p).access.own = "https://10.0.0.1:2379;-".to_owned(), "as an address of etcd"),
+    (|p| set(&mut swap(p).access.own, "https://10.0.0.1:2379;-"), "as an address of etcd"),
     (|p| swap(p).access.others = vec!["-".to_owned()], "no address of etcd"),
     (|p| swap(p).access.others[0].push_str(",http://10.0.0.9:1"), "as an address of etcd"),
     (|p| apply(p).ignore = vec!["all".to_owned()], "as a check to ignore"),

@@ -123,7 +123,9 @@ pub(crate) fn lab_facts() -> Facts {
     let ends = ends.unwrap().certificates.known().unwrap()[0].not_after;
     for node in &mut facts.nodes {
         if let Seen::Known(MachineFacts { certificates: Seen::Known(certificates), .. }) = &mut node.machine {
-            certificates.iter_mut().for_each(|certificate| certificate.not_after = ends);
+            for certificate in certificates {
+                certificate.not_after = ends;
+            }
         }
     }
     facts
