@@ -43,6 +43,11 @@ test-lab: setup
 	$(call stage,a fresh lab)
 	$(LAB) up --fresh
 	$(call stage,the lab chapters)
+	if [ -x /usr/sbin/sshd ]; then \
+	  PATH="$$($(LAB) tools):$$PATH" cargo test --locked --test remote_ssh -- --ignored; \
+	else \
+	  echo "this machine has no sshd (Debian package openssh-server): tests/remote_ssh is left out"; \
+	fi
 	cargo test --locked --test observe_lab --test remote_lab -- --ignored --test-threads=1
 	cargo test --locked --test chapters -- --ignored --test-threads=1 --nocapture
 

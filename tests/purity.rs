@@ -51,6 +51,8 @@ const ALLOWED: &[&str] = &[
     "strsim",
     "thiserror",
     "toml",
+    "data_encoding",
+    "x509_parser",
     "crate::decide",
     "crate::document",
     "crate::facts",

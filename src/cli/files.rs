@@ -76,15 +76,24 @@ pub(super) fn write(path: &Utf8Path, content: &str) -> Result<(), Failure> {
     written().map_err(|error| Failure::new(Exit::Usage, format!("could not write {path}")).because(error.to_string()))
 }
 
+fn state_root(given: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Failure> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
+    given
+        .or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("windlass")))
+        .or_else(|| variable("HOME").map(|home| home.join(".local/state/windlass")))
+        .ok_or_else(|| Failure::new(Exit::Usage, "there is no place for the journal: give --state FOLDER"))
+}
+
+/// The nearest folder that exists above, or at, the place where journals and snapshots are kept.
+pub(super) fn state_ancestor(given: Option<Utf8PathBuf>) -> Option<Utf8PathBuf> {
+    let root = camino::absolute_utf8(state_root(given).ok()?).ok()?;
+    root.ancestors().find(|folder| folder.is_dir()).map(Utf8Path::to_owned)
+}
+
 /// The folder for what has to be kept of a cluster (journals, snapshots), 0700: `$WINDLASS_STATE`, or
 /// `$XDG_STATE_HOME/windlass`, or `~/.local/state/windlass`.
 pub(super) fn state_folder(given: Option<Utf8PathBuf>, below: &str) -> Result<Utf8PathBuf, Failure> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
-    let root = given
-        .or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("windlass")))
-        .or_else(|| variable("HOME").map(|home| home.join(".local/state/windlass")))
-        .ok_or_else(|| Failure::new(Exit::Usage, "there is no place for the journal: give --state FOLDER"))?;
-    let folder = root.join(below);
+    let folder = state_root(given)?.join(below);
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

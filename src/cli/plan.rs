@@ -51,6 +51,9 @@ pub(super) struct Arguments {
     /// Accept the outage of a cluster too small to be raised without one
     #[arg(long)]
     accept_outage: bool,
+    /// Where journals and snapshots will be kept; their room is looked at [default: as for `upgrade apply`]
+    #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
+    state: Option<Utf8PathBuf>,
     /// How to show the plan
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
@@ -114,7 +117,9 @@ async fn facts(arguments: &Arguments, read: &ReadInventory) -> Result<Facts, Fai
     let folder = read.path.parent().unwrap_or(&read.path);
     let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
     let clock = SystemClock::start();
-    let facts = observe(&fleet, &clock, &read.inventory, &Ask::about(&read.inventory, true)).await;
+    let folder_here = files::state_ancestor(arguments.state.clone());
+    let ask = Ask { folder_here, ..Ask::about(&read.inventory, true) };
+    let facts = observe(&fleet, &clock, &read.inventory, &ask).await;
     anstream::eprintln!("{}", report::looked(clock.elapsed(), &fleet.timings().so_far()));
     fleet.close().await;
     Ok(facts)

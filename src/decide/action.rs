@@ -75,14 +75,20 @@ pub enum Moment {
 pub(crate) trait Act {
     /// In words, for the plan: what happens to the lane's node.
     fn describe(&self) -> String;
-    /// What has to be seen before and after.
-    fn question(&self, site: Site<'_>) -> Question;
+    /// What has to be seen before and after; nothing where only the exit status tells.
+    fn question(&self, _site: Site<'_>) -> Question {
+        Question::default()
+    }
     /// What the sight means.
     fn look(&self, site: Site<'_>, moment: Moment, sight: &Sight) -> Look;
-    /// What has to be done.
-    fn effect(&self, site: Site<'_>) -> Effect;
+    /// What has to be done; nothing where it only waits.
+    fn effect(&self, _site: Site<'_>) -> Effect {
+        Effect::Wait
+    }
     /// How going back works, in words.
-    fn undo(&self) -> String;
+    fn undo(&self) -> String {
+        "nothing to undo".to_owned()
+    }
     /// Seconds it usually takes, measured on a small cluster.
     fn estimate(&self) -> u64;
     /// How long a good sight has to hold before it is believed.

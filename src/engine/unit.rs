@@ -27,7 +27,7 @@ pub(super) struct Unit {
 
 /// How long one question for a unit's end stays open, in seconds: long enough to cost nothing, short enough to show a log
 /// that lives.
-const WAIT_SECONDS: u64 = 5;
+const WAIT_SECONDS: u64 = 2;
 /// Lines of a failed unit's log that are shown: kubeadm's and apt's last words fit.
 const LAST_LINES: usize = 20;
 /// How often a start whose answer was lost, and which did not happen, is tried again. A unit of one name is started at most

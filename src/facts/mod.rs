@@ -80,6 +80,14 @@ pub struct Facts {
     pub api: Seen<ApiFacts>,
     /// What etcd's members say of themselves.
     pub etcd: Seen<EtcdFacts>,
+    /// Room on the operator's machine, where snapshots go.
+    #[serde(default = "operator_disk_unseen")]
+    pub operator_disk: Seen<Disk>,
+}
+
+/// Facts that were saved before this was looked at.
+fn operator_disk_unseen() -> Seen<Disk> {
+    Seen::Unknown("it was not looked at".to_owned())
 }
 
 impl Facts {
@@ -211,6 +219,16 @@ pub struct Disk {
     pub free_bytes: u64,
     /// Bytes in all.
     pub total_bytes: u64,
+}
+
+impl Disk {
+    /// Reads the one file system that `df -Pk PATH` prints.
+    pub fn from_df(printed: &str) -> Option<Self> {
+        let mut words = printed.lines().nth(1)?.split_whitespace().skip(1);
+        let kibibytes = |word: Option<&str>| word?.parse::<u64>().ok()?.checked_mul(1024);
+        let total_bytes = kibibytes(words.next())?;
+        Some(Self { total_bytes, free_bytes: kibibytes(words.nth(1))? })
+    }
 }
 
 /// A container that runs.

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use semver::Version;
 
 use super::*;
+use crate::facts::Disk;
 use crate::facts::{
     Alarm, EtcdFacts, EtcdMember, MachineFacts, MemberStatus, NodeFacts, PackageFacts, Seen, api, probe,
 };
@@ -96,6 +97,7 @@ fn facts() -> impl Strategy<Value = Facts> {
                 Seen::Known(etcd) => Seen::Known(known(etcd)),
                 Seen::Unknown(why) => Seen::Unknown(why),
             },
+            operator_disk: Seen::Known(Disk { free_bytes: 1, total_bytes: 2 }),
         }
     })
 }
@@ -108,7 +110,25 @@ fn empty() -> Facts {
         nodes: Vec::new(),
         api: Seen::Unknown("none".to_owned()),
         etcd: Seen::Unknown("none".to_owned()),
+        operator_disk: Seen::Unknown("none".to_owned()),
     }
+}
+
+#[test]
+fn facts_from_before_the_operators_disk_was_looked_at_are_read() {
+    let json = to_json(&empty());
+    let older = json.replace(",\n  \"operator_disk\": {\n    \"unknown\": \"none\"\n  }", "");
+    assert_ne!(older, json);
+    let read = from_json(&older).expect("facts");
+    assert_eq!(read.operator_disk, Seen::Unknown("it was not looked at".to_owned()));
+}
+
+#[test]
+fn df_tells_of_one_file_system() {
+    let printed = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda 263997120 11 236153440 12% /\n";
+    let disk = Disk { total_bytes: 263_997_120 * 1024, free_bytes: 236_153_440 * 1024 };
+    assert_eq!(Disk::from_df(printed), Some(disk));
+    assert_eq!(Disk::from_df("df: /nowhere: No such file or directory\n"), None);
 }
 
 #[test]
@@ -133,7 +153,8 @@ fn what_is_saved_keeps_its_shape() {
     assert_eq!(
         text,
         "{\n  \"format\": 1,\n  \"taken_at\": \"1970-01-01T00:00:00Z\",\n  \"cluster\": \"toy\",\n  \"nodes\": [],\n  \
-         \"api\": {\n    \"unknown\": \"none\"\n  },\n  \"etcd\": {\n    \"unknown\": \"none\"\n  }\n}\n"
+         \"api\": {\n    \"unknown\": \"none\"\n  },\n  \"etcd\": {\n    \"unknown\": \"none\"\n  },\n  \
+         \"operator_disk\": {\n    \"unknown\": \"none\"\n  }\n}\n"
     );
 }
 

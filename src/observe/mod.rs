@@ -7,13 +7,15 @@ mod etcd;
 mod probe;
 
 use std::error::Error;
+use std::time::Duration;
 
-use futures_util::future::join3;
+use camino::{Utf8Path, Utf8PathBuf};
+use futures_util::future::join4;
 use futures_util::{StreamExt, stream};
 
 use crate::decide::call::{Call, Script};
 use crate::facts::ask::{ApiSection, Section};
-use crate::facts::{self, ApiFacts, FORMAT, Facts, MachineFacts, NodeFacts, Seen};
+use crate::facts::{self, ApiFacts, Disk, FORMAT, Facts, MachineFacts, NodeFacts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
 use crate::remote::{Clock, Remote};
 
@@ -36,6 +38,8 @@ pub struct Ask {
     pub etcd_packages: Vec<String>,
     /// Whether to ask the package repositories which versions are to be had.
     pub candidates: bool,
+    /// A folder on the operator's machine whose room is looked at.
+    pub folder_here: Option<Utf8PathBuf>,
 }
 
 impl Ask {
@@ -49,6 +53,7 @@ impl Ask {
             kubernetes_packages: ["kubeadm", "kubelet", "kubectl"].map(str::to_owned).to_vec(),
             etcd_packages: etcd.into_iter().flatten().cloned().collect(),
             candidates,
+            folder_here: None,
         }
     }
 
@@ -69,12 +74,30 @@ pub async fn observe(remote: &dyn Remote, clock: &dyn Clock, inventory: &Invento
         .map(|node| look_at(remote, clock, inventory, ask, node))
         .buffered(AT_ONCE)
         .collect::<Vec<_>>();
-    let (nodes, api, etcd) = join3(nodes, first_api(remote, inventory), etcd(remote, inventory)).await;
+    let here = disk_here(remote, ask.folder_here.as_deref());
+    let (nodes, api, etcd, operator_disk) =
+        join4(nodes, first_api(remote, inventory), etcd(remote, inventory), here).await;
     let api = match api {
         Ok(facts) => Seen::Known(facts),
         Err(why) => other_api(remote, inventory, &nodes, why).await,
     };
-    Facts { format: FORMAT, taken_at: clock.now(), cluster: inventory.name.clone(), nodes, api, etcd }
+    Facts { format: FORMAT, taken_at: clock.now(), cluster: inventory.name.clone(), nodes, api, etcd, operator_disk }
+}
+
+/// How long `df` may take: a network file system that hangs is not waited for.
+const DF_LIMIT: Duration = Duration::from_secs(5);
+
+/// Room on the operator's machine.
+async fn disk_here(remote: &dyn Remote, folder: Option<&Utf8Path>) -> Seen<Disk> {
+    let Some(folder) = folder else { return Seen::Unknown("not asked".to_owned()) };
+    let argv = ["df", "-Pk", "--", folder.as_str()].map(str::to_owned);
+    match remote.run_here(&argv, DF_LIMIT).await {
+        Ok(output) => match Disk::from_df(&output.stdout) {
+            Some(disk) => Seen::Known(disk),
+            None => Seen::Unknown(format!("df says: {}", output.stderr.trim())),
+        },
+        Err(error) => Seen::Unknown(reason(&error)),
+    }
 }
 
 async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, ask: &Ask, node: &Node) -> NodeFacts {

@@ -15,6 +15,7 @@ use crate::bench::{Bench, ETCD, MINOR, PATCH, lab_cluster, lab_facts, lab_invent
 /// The facts with what a look at another moment sees otherwise made equal.
 fn timeless(mut facts: Facts) -> Facts {
     facts.taken_at = lab_facts().taken_at;
+    facts.operator_disk = lab_facts().operator_disk;
     for node in &mut facts.nodes {
         if let Seen::Known(machine) = &mut node.machine {
             machine.clock_skew_ms = Seen::Known(0);

@@ -49,14 +49,6 @@ impl Act for Gate {
         }
     }
 
-    fn effect(&self, _: Site<'_>) -> Effect {
-        Effect::Wait
-    }
-
-    fn undo(&self) -> String {
-        "nothing to undo".to_owned()
-    }
-
     fn estimate(&self) -> u64 {
         10
     }
@@ -76,10 +68,6 @@ impl Act for RunCommand {
     fn describe(&self) -> String {
         let place = if self.on_control { "on this machine" } else { "on the node" };
         format!("run {} ({place})", self.argv.join(" "))
-    }
-
-    fn question(&self, _: Site<'_>) -> Question {
-        Question::default()
     }
 
     fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {

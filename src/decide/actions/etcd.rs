@@ -25,10 +25,6 @@ impl Act for Snapshot {
         "take a verified snapshot of etcd to this machine, and a copy to a control plane".to_owned()
     }
 
-    fn question(&self, _: Site<'_>) -> Question {
-        Question::default()
-    }
-
     fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
         trusted(moment, "no snapshot stands before this rung")
     }
@@ -238,14 +234,6 @@ impl Act for AwaitEtcd {
         Look::Done
     }
 
-    fn effect(&self, _: Site<'_>) -> Effect {
-        Effect::Wait
-    }
-
-    fn undo(&self) -> String {
-        "nothing to undo".to_owned()
-    }
-
     fn estimate(&self) -> u64 {
         4
     }
@@ -289,10 +277,6 @@ impl Act for AwaitClusterVersion {
             }
         }
         Look::Done
-    }
-
-    fn effect(&self, _: Site<'_>) -> Effect {
-        Effect::Wait
     }
 
     fn undo(&self) -> String {

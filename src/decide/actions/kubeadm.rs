@@ -29,20 +29,12 @@ impl Act for KubeadmPlan {
         format!("let kubeadm check the cluster for v{} (kubeadm upgrade plan)", self.to)
     }
 
-    fn question(&self, _: Site<'_>) -> Question {
-        Question::default()
-    }
-
     fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
         trusted(moment, "kubeadm has not checked the cluster yet")
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
         job(On::Lane, Script::KubeadmPlan, [format!("v{}", self.to), ignored(&self.ignore)])
-    }
-
-    fn undo(&self) -> String {
-        "nothing to undo".to_owned()
     }
 
     fn estimate(&self) -> u64 {
@@ -180,14 +172,6 @@ impl Act for AwaitApiServers {
             }
         }
         Look::Done
-    }
-
-    fn effect(&self, _: Site<'_>) -> Effect {
-        Effect::Wait
-    }
-
-    fn undo(&self) -> String {
-        "nothing to undo".to_owned()
     }
 
     fn estimate(&self) -> u64 {

@@ -107,14 +107,6 @@ impl Act for AwaitReady {
         Look::Done
     }
 
-    fn effect(&self, _: Site<'_>) -> Effect {
-        Effect::Wait
-    }
-
-    fn undo(&self) -> String {
-        "nothing to undo".to_owned()
-    }
-
     fn estimate(&self) -> u64 {
         if self.control_plane { 12 } else { 8 }
     }

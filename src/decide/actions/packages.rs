@@ -41,10 +41,6 @@ impl Act for FetchPackages {
         format!("download {}", names_and_version(&self.packages))
     }
 
-    fn question(&self, _: Site<'_>) -> Question {
-        Question::default()
-    }
-
     fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
         trusted(moment, "not downloaded yet")
     }
@@ -79,10 +75,6 @@ pub struct PullImages {
 impl Act for PullImages {
     fn describe(&self) -> String {
         format!("pull the images that kubeadm {} asks for", self.to)
-    }
-
-    fn question(&self, _: Site<'_>) -> Question {
-        Question::default()
     }
 
     fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {

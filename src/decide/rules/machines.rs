@@ -4,7 +4,7 @@
 use super::{Case, needed};
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::planner::packages::{etcd_packages, kubernetes_packages};
-use crate::facts::{MachineFacts, PackageManager, Seen};
+use crate::facts::{EtcdFacts, MachineFacts, PackageManager, Seen};
 use crate::inventory::{Node, Role, Topology};
 
 /// Room for packages and their unpacking, in bytes: the Kubernetes packages of one version unpack to about 300 MB.
@@ -19,6 +19,7 @@ const MONTH_SECONDS: i64 = 30 * 24 * 3600;
 pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     let mut found = unreached(case);
     found.extend(left_out(case));
+    found.extend(room_here(case));
     for (node, machine) in case.seen_nodes() {
         if !case.concerned(node) {
             continue;
@@ -118,12 +119,30 @@ fn room(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
         if case.target.kubernetes.is_some() {
             want("the images", &["/var/lib/containerd", "/var/lib", "/"], ROOM_FOR_IMAGES);
         }
-        let etcd = case.facts.etcd.known().map_or(0, |etcd| {
-            etcd.members.iter().filter_map(|m| m.status.known()).map(|status| status.db_size).max().unwrap_or(0)
-        });
-        want("the copy of the snapshot", &["/var/lib", "/"], etcd * 2 + (64 << 20));
+        want("the copy of the snapshot", &["/var/lib", "/"], room_for_snapshots(case));
     }
     found
+}
+
+/// The largest member's database, in bytes; snapshots are about as large.
+fn database(case: Case<'_>) -> u64 {
+    let statuses = |etcd: &EtcdFacts| etcd.members.iter().filter_map(|m| Some(m.status.known()?.db_size)).max();
+    case.facts.etcd.known().and_then(statuses).unwrap_or(0)
+}
+
+/// Two snapshots, and room to breathe.
+fn room_for_snapshots(case: Case<'_>) -> u64 {
+    database(case).saturating_mul(2).saturating_add(64 << 20)
+}
+
+/// Room for the snapshots on the operator's machine.
+fn room_here(case: Case<'_>) -> Option<Finding> {
+    let (disk, need) = (case.facts.operator_disk.known()?, room_for_snapshots(case));
+    (disk.free_bytes < need).then(|| {
+        let (free, need) = (crate::text::bytes(disk.free_bytes), crate::text::bytes(need));
+        let detail = format!("no room for the snapshots: {free} are free where they go, {need} are needed");
+        Finding::refusal(Rule::NoRoom, "this machine", detail)
+    })
 }
 
 fn clock(node: &Node, machine: &MachineFacts) -> Option<Finding> {

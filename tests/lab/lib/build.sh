@@ -88,3 +88,17 @@ lab_build() {
   build_image_store
   stage "everything is built"
 }
+
+# The lab's first etcd as programs of this machine, unpacked beside the packages they come from. Nothing is installed.
+lab_tools() {
+  local tools deb
+  artefact_names
+  tools=$REPOSITORY.tools
+  if [ ! -d "$tools" ]; then
+    for deb in "$REPOSITORY"/pool/etcd-{server,client}_"$LAB_ETCD_START"*.deb; do
+      dpkg-deb -x "$deb" "$tools.part"
+    done
+    mv "$tools.part" "$tools"
+  fi
+  echo "$tools/usr/bin"
+}
