@@ -36,6 +36,8 @@ refuse() {
 guard_others() {
     # What apt would install or remove besides what is named.
     plan=$(apt-get install -s -y --allow-change-held-packages --no-install-recommends -- "$@") || return
+    # For the log: what comes along is not in the reviewed plan.
+    printf '%s\n' "$plan" | grep '^Inst ' || echo "nothing is to be installed"
     for package in $PROTECTED; do
         named=no
         for spec in "$@"; do
