@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text::printable;
+
 /// The exit codes, documented in the README and held by tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -92,19 +94,34 @@ pub fn chain(error: &dyn std::error::Error) -> Vec<String> {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
+        // Causes and logs come from other machines.
+        write!(f, "error: {}", printable(&self.what))?;
         for cause in &self.causes {
-            write!(f, "\n  caused by: {}", cause.replace('\n', "\n             "))?;
+            write!(f, "\n  caused by: {}", printable(cause).replace('\n', "\n             "))?;
         }
         if !self.log.is_empty() {
             write!(f, "\n\nthe last lines of its log:")?;
             for line in &self.log {
-                write!(f, "\n  | {line}")?;
+                write!(f, "\n  | {}", printable(line).replace('\n', " "))?;
             }
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n\nhint: {hint}")?;
+            write!(f, "\n\nhint: {}", printable(hint))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_machines_say_does_not_reach_into_the_terminal() {
+        let mut failure =
+            Failure::new(Exit::StepFailed, "it\u{1b}[2Jfailed").because("so\rit\nsaid").hint("a\u{202e}b");
+        failure.log = vec!["\u{9b}1A| fine\n".to_owned()];
+        let shown = "error: it[2Jfailed\n  caused by: soit\n             said\n\nthe last lines of its log:\n  | 1A| fine \n\nhint: ab";
+        assert_eq!(failure.to_string(), shown);
     }
 }

@@ -144,6 +144,11 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
+/// `text` as a terminal may have it: what would move its cursor, colour it or turn a line around is taken out. Line ends stay.
+pub fn printable(text: &str) -> String {
+    text.chars().filter(|c| *c == '\n' || is_printable(*c)).collect()
+}
+
 /// Neither a control character nor one that turns the direction of a line or hides in it.
 fn is_printable(c: char) -> bool {
     !c.is_control()

@@ -116,8 +116,22 @@ fn targets(plan: &Plan) -> String {
 }
 
 fn again(arguments: &Arguments) -> String {
-    let inventory = arguments.inventory.as_ref().map_or_else(String::new, |path| format!(" -i {path}"));
-    format!("windlass upgrade apply {}{inventory}", arguments.plan)
+    let option = |name: &str, path: &Option<Utf8PathBuf>| {
+        path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", shell_word(path.as_str())))
+    };
+    // Without the journal the same command would begin anew.
+    let (inventory, state) = (option("-i", &arguments.inventory), option("--state", &arguments.state));
+    format!("windlass upgrade apply {}{inventory}{state}", shell_word(arguments.plan.as_str()))
+}
+
+/// A word as a shell takes it, in quotes where it needs them.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@,:".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 fn read_plan(path: &Utf8Path) -> Result<Plan, Failure> {
@@ -196,4 +210,20 @@ fn count_interrupts(interrupts: Arc<Interrupts>) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_goes_on_finds_the_same_journal() {
+        let mut arguments = Arguments { plan: "plan.json".into(), yes: true, inventory: None, state: None };
+        assert_eq!(again(&arguments), "windlass upgrade apply plan.json");
+        arguments.plan = "it's a plan.json".into();
+        arguments.inventory = Some("lab.toml".into());
+        arguments.state = Some("/srv/my state".into());
+        let wanted = r"windlass upgrade apply 'it'\''s a plan.json' -i lab.toml --state '/srv/my state'";
+        assert_eq!(again(&arguments), wanted);
+    }
 }

@@ -24,6 +24,7 @@ pub enum Progress {
 pub fn drift(plan: &Plan, inventory: &Inventory, facts: &Facts, progress: &dyn Fn(&str) -> Progress) -> Vec<String> {
     let mut drift = Vec::new();
     machines(plan, inventory, facts, progress, &mut drift);
+    api_servers(plan, facts, progress, &mut drift);
     kube_nodes(plan, facts, &mut drift);
     etcd_members(plan, facts, &mut drift);
     drift
@@ -100,6 +101,24 @@ fn expected_packages(
         }
     }
     expected
+}
+
+/// API servers that were raised and went back: a kubelet that is raised next would be newer than they are (law 5). One that
+/// does not answer is waited for elsewhere.
+fn api_servers(plan: &Plan, facts: &Facts, progress: &dyn Fn(&str) -> Progress, drift: &mut Vec<String>) {
+    for placed in plan.placed() {
+        let to = match &placed.step.action {
+            Action::KubeadmApply(apply) => &apply.to,
+            Action::KubeadmNode(node) if node.control_plane => &node.to,
+            _ => continue,
+        };
+        let Some(name) = placed.node.filter(|_| progress(&placed.id()) == Progress::Finished) else { continue };
+        if let Some(Seen::Known(Some(version))) = facts.machine(name).map(|machine| &machine.api_server)
+            && version != to
+        {
+            drift.push(format!("the API server on {name} answers as v{version}; it was raised to v{to}"));
+        }
+    }
 }
 
 fn kube_nodes(plan: &Plan, facts: &Facts, drift: &mut Vec<String>) {

@@ -102,6 +102,8 @@ pub enum Rule {
     Law,
     /// The inventory weakens host key checking.
     HostKeys,
+    /// A word that would reach a machine as something else than it is meant to be.
+    UnfitWord,
 }
 
 impl Rule {

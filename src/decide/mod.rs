@@ -12,3 +12,4 @@ pub mod plan;
 pub mod planner;
 pub mod rules;
 pub mod target;
+pub mod words;

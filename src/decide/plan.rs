@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::action::Action;
 use super::finding::Finding;
+use super::words::{Unfit, unfit};
 use crate::inventory::{NodeName, Role};
 
 /// The format number of plans that this Windlass writes and reads.
@@ -268,6 +269,9 @@ pub enum PlanError {
     /// A lane that refers to no procedure.
     #[error("stage {0} refers to a procedure that is not there")]
     Procedure(String),
+    /// A word that would reach a machine as something else than it is meant to be.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
 }
 
 impl Plan {
@@ -321,6 +325,10 @@ impl Plan {
                 return Err(PlanError::Procedure(stage.name.clone()));
             }
         }
-        if plan.clone().sealed().id == plan.id { Ok(plan) } else { Err(PlanError::Edited { id: plan.id }) }
+        if plan.clone().sealed().id != plan.id {
+            return Err(PlanError::Edited { id: plan.id });
+        }
+        unfit(&plan)?;
+        Ok(plan)
     }
 }

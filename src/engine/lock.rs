@@ -163,13 +163,18 @@ impl Engine<'_> {
 
 fn held(node: &NodeName, json: &str) -> Failure {
     let failure = Failure::new(Exit::Refused, "another run holds this cluster");
+    // The token stays, so that whoever held the lock cannot act on a control plane any more.
+    let away = "if it will never go on, see that no unit `windlass-*` runs on any node, then on each control plane run \
+                `sudo rm -f /var/lib/windlass/lock /var/lib/windlass/lock.owner`";
     match serde_json::from_str::<Holder>(json) {
         Ok(holder) => failure
             .because(format!(
                 "{} holds the lock for run {} since {} (seen on {node})",
                 holder.operator, holder.run, holder.since
             ))
-            .hint(format!("nothing was changed; let {} finish that run first", holder.operator)),
-        Err(_) => failure.because(format!("{node} has a lock file that cannot be read: {}", json.trim())),
+            .hint(format!("nothing was changed; let {} finish that run first; {away}", holder.operator)),
+        Err(_) => failure
+            .because(format!("{node} has a lock file that cannot be read: {}", json.trim()))
+            .hint(format!("nothing was changed; find out which run it is of; {away}")),
     }
 }

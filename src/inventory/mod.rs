@@ -15,7 +15,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use names::{Address, NameError, NodeName, UserName};
-pub use words::{check_label, check_slug};
+pub use words::{check_endpoint, check_label, check_node_path, check_package, check_preflight, check_slug, check_unit};
 
 use crate::document::{Complaints, Parsed};
 

@@ -13,7 +13,7 @@ pub fn check_slug(word: &str) -> Result<(), NameError> {
 }
 
 /// A package, as dpkg and rpm both take it.
-pub(super) fn check_package(word: &str) -> Result<(), NameError> {
+pub fn check_package(word: &str) -> Result<(), NameError> {
     start(word, 128)?;
     if !word.starts_with(lower) {
         return Err(NameError::Reserved("it has to begin with a lower-case letter or a digit"));
@@ -24,7 +24,7 @@ pub(super) fn check_package(word: &str) -> Result<(), NameError> {
 }
 
 /// A systemd unit; `.service` may be left away.
-pub(super) fn check_unit(word: &str) -> Result<(), NameError> {
+pub fn check_unit(word: &str) -> Result<(), NameError> {
     start(word, 255)?;
     only(word, "a unit name (letters, digits, `:`, `_`, `-`, `.`, `@`)", |c| {
         c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-' | '.' | '@')
@@ -32,7 +32,7 @@ pub(super) fn check_unit(word: &str) -> Result<(), NameError> {
 }
 
 /// A path on a node: absolute, without a letter that any shell or unit file could read otherwise.
-pub(super) fn check_node_path(word: &str) -> Result<(), NameError> {
+pub fn check_node_path(word: &str) -> Result<(), NameError> {
     start(word, 4096)?;
     if !word.starts_with('/') {
         return Err(NameError::Relative);
@@ -53,7 +53,7 @@ pub(super) fn check_ssh_path(word: &str) -> Result<(), NameError> {
 }
 
 /// `host:port`, an IPv6 address in brackets.
-pub(super) fn check_endpoint(word: &str) -> Result<(), NameError> {
+pub fn check_endpoint(word: &str) -> Result<(), NameError> {
     let (host, port) = split_port(word)?;
     Address::new(host)?;
     if port.is_some() { Ok(()) } else { Err(NameError::Port) }
@@ -73,7 +73,7 @@ pub(super) fn check_jump(word: &str) -> Result<(), NameError> {
 }
 
 /// A preflight check of kubeadm, by name.
-pub(super) fn check_preflight(word: &str) -> Result<(), NameError> {
+pub fn check_preflight(word: &str) -> Result<(), NameError> {
     start(word, 128)?;
     // kubeadm takes it in any case of letters.
     if word.eq_ignore_ascii_case("all") {

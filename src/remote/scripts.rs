@@ -78,6 +78,13 @@ macro_rules! with_own_api {
     };
 }
 
+/// A job that asks etcd, with the part that reads its statuses before it.
+macro_rules! with_etcd {
+    ($file:literal) => {
+        concat!(include_str!("scripts/jobs/etcd.part.sh"), include_str!($file))
+    };
+}
+
 /// A script with the shared prelude before it.
 macro_rules! with_prelude {
     ($($file:literal),+) => { concat!(include_str!("scripts/prelude.sh"), $(include_str!($file)),+) };
@@ -96,8 +103,8 @@ fn own_text(script: Script) -> &'static str {
         Script::EtcdIdentity => include_str!("scripts/etcd-identity.sh"),
         Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
         Script::PullImages => include_str!("scripts/jobs/pull-images.sh"),
-        Script::InstallPackages => include_str!("scripts/jobs/install-packages.sh"),
-        Script::MoveLeader => include_str!("scripts/jobs/move-leader.sh"),
+        Script::InstallPackages => with_etcd!("scripts/jobs/install-packages.sh"),
+        Script::MoveLeader => with_etcd!("scripts/jobs/move-leader.sh"),
         Script::KubeadmPlan => include_str!("scripts/jobs/kubeadm-plan.sh"),
         Script::KubeadmApply => include_str!("scripts/jobs/kubeadm-apply.sh"),
         Script::KubeadmNode => include_str!("scripts/jobs/kubeadm-node.sh"),
@@ -109,5 +116,7 @@ fn own_text(script: Script) -> &'static str {
     }
 }
 
+#[cfg(test)]
+mod job_tests;
 #[cfg(test)]
 mod tests;

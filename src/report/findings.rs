@@ -17,5 +17,5 @@ pub fn findings(findings: &[Finding]) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(text, "  {mark:<11}  {:<width$}  {} [{}]", finding.subject, finding.detail, finding.rule);
     }
-    text
+    crate::text::printable(&text)
 }

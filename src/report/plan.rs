@@ -20,7 +20,8 @@ pub fn plan(plan: &Plan) -> String {
         let _ = write!(out, "\n{}", stages(plan));
     }
     let _ = write!(out, "{}{}{}{}", away(plan), skipped(plan), findings(plan), going_back(plan));
-    out
+    // Names and words of it came from the cluster, or from a file: none of them may hide another.
+    text::printable(&out)
 }
 
 fn head(plan: &Plan) -> String {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::event::{Event, Reporter};
 use crate::journal::How;
+use crate::text;
 
 /// Plain lines on stdout: for logs, pipes and CI.
 #[derive(Debug, Default)]
@@ -67,7 +68,7 @@ impl Reporter for Live {
                     bar.set_style(style);
                 }
                 bar.set_prefix(step.clone());
-                bar.set_message(describe.clone());
+                bar.set_message(printable(describe));
                 bar.enable_steady_tick(TICK);
                 steps.insert(step.clone(), bar);
             }
@@ -85,7 +86,7 @@ impl Reporter for Live {
         }
         if let Some(line) = lasting(event) {
             // A line that cannot be shown is no reason to stop an upgrade.
-            let _ = self.bars.println(line);
+            let _ = self.bars.println(printable(&line));
         }
     }
 }
@@ -125,7 +126,7 @@ fn ended(step: &str, how: How, millis: u64) -> String {
 
 /// Logs come from other machines: what would move the cursor or colour the terminal is taken out.
 fn printable(line: &str) -> String {
-    line.chars().filter(|c| !c.is_control()).collect()
+    text::printable(line).replace('\n', " ")
 }
 
 /// A line to stdout. One that cannot be written (a closed pipe) is no reason to stop an upgrade half-way.

@@ -255,6 +255,50 @@ const BROKEN: &[(&str, Broken, Law, &str)] = &[
         Law::ServersFirst,
         "takes a control plane for a worker",
     ),
+    (
+        "a member's health not asked for",
+        |p| {
+            steps(p, "etcd", |steps| {
+                for step in steps {
+                    match &mut step.action {
+                        Action::MoveLeader(moved) => moved.access.others.clear(),
+                        Action::SwapEtcd(swap) => swap.access.others.clear(),
+                        _ => {}
+                    }
+                }
+            });
+        },
+        Law::OneMemberAtATime,
+        "0 other members would be asked for their health; the cluster has 3 in all",
+    ),
+    (
+        "a kubelet among etcd's packages",
+        |p| {
+            steps(p, "etcd", |steps| {
+                for step in steps {
+                    if let Action::SwapEtcd(swap) = &mut step.action {
+                        "kubelet".clone_into(&mut swap.packages[1].name);
+                    }
+                }
+            });
+        },
+        Law::NoSkip,
+        "which is not of etcd",
+    ),
+    (
+        "a package of another kind",
+        |p| {
+            steps(p, "workers", |steps| {
+                for step in steps {
+                    if let Action::InstallPackages(install) = &mut step.action {
+                        "containerd".clone_into(&mut install.packages[0].name);
+                    }
+                }
+            });
+        },
+        Law::NoSkip,
+        "which is not of Kubernetes",
+    ),
     ("a law not named", |p| p.laws.truncate(7), Law::NoSkip, "does not name all the laws"),
 ];
 

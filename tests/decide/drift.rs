@@ -163,3 +163,25 @@ fn a_step_that_is_through_has_left_the_new_version() {
         ["kubelet on w1 is 1.22.17-00, not 1.20.2-00 or 1.21.14-00 as planned"]
     );
 }
+
+/// Nothing of it shows in packages: somebody put the former manifests back.
+#[test]
+fn an_api_server_that_went_back_is_drift_once_it_was_raised() {
+    let (plan, mut cluster) = (golden(), Cluster::base());
+    for node in ["cp1", "cp2", "cp3"] {
+        cluster.set_api_server(&name(node), &version("1.21.14"));
+    }
+    cluster.set_api_server(&name("cp2"), &version("1.20.2"));
+    let said = |until: Progress| {
+        let told = drift(&plan, &cluster.inventory, &cluster.facts, &|step| {
+            if step.starts_with("control-planes/") && step.ends_with("/kubeadm-node") {
+                until
+            } else {
+                Progress::Untouched
+            }
+        });
+        told.into_iter().filter(|line| line.contains("API server")).collect::<Vec<_>>()
+    };
+    assert_eq!(said(Progress::InDoubt), [""; 0]);
+    assert_eq!(said(Progress::Finished), ["the API server on cp2 answers as v1.20.2; it was raised to v1.21.14"]);
+}

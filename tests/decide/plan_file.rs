@@ -1,6 +1,10 @@
 //! A plan's file: read as it was written, refused for its format, its shape or a changed word; and what a way between two
 //! versions is.
 
+use windlass::decide::action::Action;
+use windlass::decide::actions::etcd::SwapEtcd;
+use windlass::decide::actions::kubeadm::KubeadmApply;
+use windlass::decide::actions::packages::InstallPackages;
 use windlass::decide::plan::{Plan, PlanError};
 use windlass::decide::target::{Way, minor, minors_apart};
 
@@ -92,4 +96,65 @@ fn minors_are_counted_within_a_major() {
     assert_eq!(apart("1.22.17", "1.20.2"), Some(-2));
     assert_eq!(apart("1.20.2", "2.20.2"), None);
     assert_eq!(minor(&version("1.21.14")), "1.21");
+}
+
+fn actions(plan: &mut Plan) -> impl Iterator<Item = &mut Action> {
+    plan.procedures.iter_mut().flatten().map(|step| &mut step.action)
+}
+
+fn install(plan: &mut Plan) -> &mut InstallPackages {
+    let found = actions(plan).find_map(|action| if let Action::InstallPackages(it) = action { Some(it) } else { None });
+    found.expect("the plan installs packages")
+}
+
+fn swap(plan: &mut Plan) -> &mut SwapEtcd {
+    let found = actions(plan).find_map(|action| if let Action::SwapEtcd(it) = action { Some(it) } else { None });
+    found.expect("the plan raises etcd")
+}
+
+fn apply(plan: &mut Plan) -> &mut KubeadmApply {
+    let found = actions(plan).find_map(|action| if let Action::KubeadmApply(it) = action { Some(it) } else { None });
+    found.expect("the plan raises Kubernetes")
+}
+
+type Edit = fn(&mut Plan);
+
+fn set(word: &mut String, to: &str) {
+    to.clone_into(word);
+}
+
+/// Ways to edit a plan so that a word of it would be read as something else, and what is said of each.
+const UNFIT: &[(Edit, &str)] = &[
+    (|p| set(&mut p.cluster, "../../root"), "as the cluster's name"),
+    (|p| set(&mut p.stages[0].name, "a/b"), "as the stage's name"),
+    (|p| set(&mut p.procedures[0][0].name, "a.b"), "as the step's name"),
+    (|p| p.procedures[0][0].timeout_seconds = u64::MAX, "more than a year"),
+    (|p| p.stages[6].name = p.stages[3].name.clone(), "snapshot-etcd/cluster/snapshot: two steps have this name"),
+    (|p| drop(p.baseline.machines.pop_first()), "the plan does not say what cp1 was like"),
+    (|p| install(p).hold.push("x; reboot".to_owned()), "it would hold `x; reboot`"),
+    (|p| install(p).hold.push("containerd".to_owned()), "it would hold `containerd`"),
+    (|p| install(p).packages.clear(), "it names no package"),
+    (|p| set(&mut install(p).packages[0].name, "-oDir=/x"), "as a package"),
+    (|p| set(&mut install(p).packages[0].name, "/tmp/x.deb"), "as a package"),
+    (|p| install(p).packages[0].version.push('-'), "no version of a package"),
+    (|p| install(p).packages[0].version.push_str(" x=1"), "no version of a package"),
+    (|p| set(&mut swap(p).service, "-H evil"), "as the service"),
+    (|p| set(&mut swap(p).access.ca, "/x;y"), "as a path on the node"),
+    (|p| swap(p).access.own = String::new(), "no address of etcd"),
+    (|p| set(&mut swap(p).access.own, "https://10.0.0.1:2379;-"), "as an address of etcd"),
+    (|p| swap(p).access.others = vec!["-".to_owned()], "no address of etcd"),
+    (|p| swap(p).access.others[0].push_str(",http://10.0.0.9:1"), "as an address of etcd"),
+    (|p| apply(p).ignore = vec!["all".to_owned()], "as a check to ignore"),
+    (|p| apply(p).ignore = vec!["Swap,all".to_owned()], "as a check to ignore"),
+];
+
+#[test]
+fn a_word_that_would_be_read_otherwise_is_refused_also_under_a_new_seal() {
+    for (edit, why) in UNFIT {
+        let mut plan = golden();
+        edit(&mut plan);
+        let refused = Plan::from_json(&plan.sealed().to_json());
+        let Err(PlanError::Unfit(unfit)) = &refused else { panic!("{why}: {:?}", refused.err()) };
+        assert!(unfit.to_string().contains(why), "{why}: {unfit}");
+    }
 }

@@ -114,3 +114,22 @@ fn etcds_leader_comes_last_whichever_it_is() {
         assert_eq!((order.len(), order[2]), (3, name.as_str()));
     }
 }
+
+/// Else the second would be taken for finished with the first, and nothing would stand before Kubernetes is touched.
+#[test]
+fn stages_that_two_playbooks_name_alike_keep_their_steps_apart() {
+    let alike = |raises, name: &str| {
+        let text = playbook::builtin(raises);
+        assert!(text.contains(name), "the playbook has {name}");
+        playbook::parse(&text.replace(name, "snapshot")).expect("it can be read")
+    };
+    let playbooks = [alike(Raises::Etcd, "snapshot-etcd"), alike(Raises::KubernetesMinor, "snapshot-kubernetes")];
+    let plan = Cluster::base().plan_with(&target("1.21.14", "3.5.16"), &playbooks).expect("a plan");
+    let mut ids: Vec<String> = plan.placed().map(|placed| placed.id()).collect();
+    assert!(ids.contains(&"snapshot/cluster/snapshot".to_owned()), "{ids:?}");
+    assert!(ids.contains(&"snapshot-2/cluster/snapshot".to_owned()), "{ids:?}");
+    let all = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), all);
+}

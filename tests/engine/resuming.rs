@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use windlass::engine::Outcome;
 
 use crate::bench::{Bench, ETCD, MINOR};
+use crate::cluster::Then;
 
 type Counts = BTreeMap<(String, String), usize>;
 
@@ -71,4 +72,24 @@ async fn killed_again_and_again_it_is_completed() {
         }
         assert!(bench.cluster.state().begun.iter().all(|begun| begun.ended.is_some_and(|(_, status)| status == 0)));
     }
+}
+
+/// It was Ready when the run was stopped; only a Ready node is uncordoned (law 6).
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_not_ready_any_more_is_not_uncordoned_on_resume() {
+    let bench = Bench::new(MINOR);
+    bench.when("uncordon", "w1", Then::Fail(1));
+    bench.fail().await;
+    let ready = |status: &str| {
+        let mut state = bench.cluster.state();
+        let node = state.kube_node("w1");
+        let ready = node.conditions.iter_mut().find(|condition| condition.kind == "Ready").unwrap();
+        status.clone_into(&mut ready.status);
+        node.unschedulable
+    };
+    ready("False");
+    let failure = bench.fail().await;
+    assert!(failure.what.starts_with("step workers/w1/await-ready had no effect"), "{failure}");
+    assert!(ready("True"), "it was uncordoned");
+    bench.raise().await;
 }

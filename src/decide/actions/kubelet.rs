@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cordon::{node, node_question};
 use super::kubeadm::behind;
-use crate::decide::action::{Act, Effect, Moment, On, Site, job};
+use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{Look, MachineQuestion, Question, Sight, seen};
 use crate::facts::Seen;
@@ -109,6 +109,11 @@ impl Act for AwaitReady {
 
     fn estimate(&self) -> u64 {
         if self.control_plane { 12 } else { 8 }
+    }
+
+    /// A node that was Ready once may not be any more when the run is resumed, and only a Ready one is uncordoned.
+    fn serves(&self, later: &Action) -> bool {
+        matches!(later, Action::Uncordon(_))
     }
 
     fn steady(&self) -> Duration {

@@ -74,6 +74,12 @@ fn no_skip(plan: &Plan) -> Vec<Breach> {
             let detail = format!("it would raise to {to}, which is not what the plan says");
             breaches.push(Breach::new(Law::NoSkip, placed.id(), detail));
         }
+        let etcd = matches!(placed.step.action, Action::SwapEtcd(_));
+        for package in packages(placed.step).iter().filter(|package| is_kubernetes(&package.name) == etcd) {
+            let what = if etcd { "etcd" } else { "Kubernetes" };
+            let detail = format!("it would install {}, which is not of {what}", package.spec());
+            breaches.push(Breach::new(Law::NoSkip, placed.id(), detail));
+        }
         for package in
             packages(placed.step).iter().filter(|package| parse_version(&package.version).as_ref() != planned)
         {

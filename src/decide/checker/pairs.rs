@@ -3,6 +3,7 @@
 
 use super::{Breach, raises_kubelet};
 use crate::decide::action::Action;
+use crate::decide::actions::etcd::AwaitEtcd;
 use crate::decide::plan::{Lane, Law, Plan, Stage, Step};
 use crate::decide::target::{Way, minor};
 
@@ -42,8 +43,17 @@ impl<'a> LaneOf<'a> {
                 let detail = "leadership is not moved off the member just before its package is touched";
                 breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
             }
+            let members = self.plan.baseline.etcd_members.len();
+            if swap.access.others.len() + 1 != members {
+                let asked = crate::text::count(swap.access.others.len(), "other member");
+                let detail = format!("{asked} would be asked for their health; the cluster has {members} in all");
+                breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
+            }
             let after = steps.get(at + 1).map(|after| &after.action);
-            if !matches!(after, Some(Action::AwaitEtcd(wait)) if wait.to == swap.to) {
+            let member =
+                before.and_then(|before| if let Action::MoveLeader(it) = before { Some(it.member) } else { None });
+            let seen = |wait: &AwaitEtcd| wait.to == swap.to && member.is_none_or(|member| wait.member == member);
+            if !matches!(after, Some(Action::AwaitEtcd(wait)) if seen(wait)) {
                 let detail = "the members are not seen healthy just after it";
                 breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
             }

@@ -16,6 +16,7 @@ use super::finding::{Finding, Rule, Severity};
 use super::plan::{FORMAT, Lane, Law, Outage, Plan, Raise, RunId, Skipped, Sources, Stage, Step, Wave};
 use super::rules::{self, Case};
 use super::target::{Target, minor};
+use super::words;
 use crate::facts::version::parse_version;
 use crate::facts::{Facts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role};
@@ -52,6 +53,7 @@ pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
         }
     }
     let plan = finish(wanted, case, draft, findings);
+    words::unfit(&plan).map_err(|unfit| vec![Finding::refusal(Rule::UnfitWord, unfit.at, unfit.why)])?;
     match checker::check(&plan) {
         breaches if breaches.is_empty() => Ok(plan),
         breaches => Err(breaches.into_iter().map(checker::Breach::into_finding).collect()),
@@ -166,10 +168,23 @@ impl Draft {
         };
         let lanes: Vec<Lane> = lanes.into_iter().flatten().collect();
         if !lanes.is_empty() {
+            let name = self.free_name(&stage.name, &lanes);
             let waves = waves::batched(lanes, &stage.batch).into_iter().map(|lanes| Wave { lanes }).collect();
-            self.stages.push(Stage { name: stage.name.clone(), waves });
+            self.stages.push(Stage { name, waves });
         }
         Ok(())
+    }
+
+    /// The name, or `name-2` and so on: where two playbooks name a stage alike, no two steps may have one id, since the
+    /// second would be taken for finished with the first.
+    fn free_name(&self, name: &str, lanes: &[Lane]) -> String {
+        let taken = |name: &str| {
+            let alike = self.stages.iter().filter(|known| known.name == name);
+            let mut nodes = alike.flat_map(|known| &known.waves).flat_map(|wave| &wave.lanes).map(|lane| &lane.node);
+            nodes.any(|node| lanes.iter().any(|lane| &lane.node == node))
+        };
+        let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
+        std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
     }
 
     /// The lane of `node`, unless everything that the stage would change is so already.

@@ -59,6 +59,8 @@ stored_token() {
     case $stored in
     '' | *[!0-9]*) complain 6 "$root/token does not hold a token" ;;
     esac
+    # What the shell cannot count, `[` would take for neither lower nor equal.
+    [ "${#stored}" -le 18 ] || complain 6 "$root/token does not hold a token"
     echo "$stored"
 }
 

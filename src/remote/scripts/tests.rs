@@ -164,8 +164,12 @@ fn what_is_no_token_is_refused() {
 #[test]
 fn a_broken_token_store_is_not_taken_for_zero() {
     let root = folder();
-    std::fs::write(root.path().join("token"), "rubbish\n").expect("written");
-    assert_eq!(take(root.path(), "1", "anna").0, 6);
+    for token in ["rubbish\n", "\n", "-1\n", "99999999999999999999\n"] {
+        std::fs::write(root.path().join("token"), token).expect("written");
+        assert_eq!(take(root.path(), "1", "anna").0, 6, "{token}");
+        assert_eq!(status(root.path(), Script::UnitStart, &["1", "run", "unit", "run", "true"]).0, 6, "{token}");
+        assert_eq!(std::fs::read_to_string(root.path().join("token")).expect("it is there"), token);
+    }
 }
 
 #[test]

@@ -14,7 +14,8 @@ pub(super) async fn run(argv: &[String], limit: Duration) -> Result<Output, Remo
         return Err(local("run an empty command")(std::io::ErrorKind::InvalidInput.into()));
     };
     let mut command = Command::new(program);
-    command.args(words).stdin(Stdio::null()).kill_on_drop(true);
+    // A group of its own: the terminal's Ctrl-C is for Windlass, which then finishes the step at hand.
+    command.args(words).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
     let output = tokio::time::timeout(limit, command.output()).await;
     let output =
         output.map_err(|_| local(&format!("wait for {program} any longer"))(std::io::ErrorKind::TimedOut.into()))?;

@@ -7,8 +7,10 @@ main() {
     own_api || return
     graces=$(kubectl_here get pods -A --field-selector "spec.nodeName=$node" \
         -o 'jsonpath={range .items[*]}{.spec.terminationGracePeriodSeconds}{"\n"}{end}') || return 1
-    # Half a minute more than the longest grace period, so that a pod which uses all of it is still waited for.
+    # Half a minute more than the longest grace period, so that a pod which uses all of it is still waited for. Anybody who
+    # may make a pod sets its grace period: more than a day is waited for by running the drain again.
     for grace in $graces; do
+        [ "$grace" -le 86400 ] || grace=86400
         [ "$((grace + 30))" -gt "$limit" ] && limit=$((grace + 30))
     done
     set -- --ignore-daemonsets "--timeout=${limit}s"

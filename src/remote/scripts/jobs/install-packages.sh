@@ -1,7 +1,8 @@
-# Job: installs packages at a version. Their holds are lifted for this and put back, also after a failure.
+# Job: installs packages at a version. Their holds are lifted for this and put back, also after a failure or a signal.
 # Arguments: GUARD  HOLDS(comma list, - for none)  NAME=VERSION…
-#   GUARD: - for none, or etcd;SERVICE;CA;CERT;KEY;OWN-URL;OTHER-URLS(comma list, -): refuses, before anything is touched,
-#   while this member leads or another one is not healthy; and restarts the service if its package did not.
+#   GUARD: - for none, or etcd;SERVICE;CA;CERT;KEY;OWN-URL;OTHER-URLS(comma list, -): refuses, before anything is touched and
+#   again just before its member is stopped, unless all others are healthy and one of them leads; and restarts the service
+#   if its package did not.
 # Exit: 0 done; 75 the guard refused; 76 the installation would touch a package that is not named; else apt-get's.
 
 # Packages of a cluster that are never changed unless they are named.
@@ -9,25 +10,34 @@ PROTECTED="kubeadm kubelet kubectl etcd-server etcd-client etcd containerd conta
 
 guard_etcd() {
     # shellcheck disable=SC2086 # split into words on purpose
-    IFS=';' && set -f && set -- $1 && set +f && unset IFS
+    IFS=';' && set -- $1 && unset IFS
+    [ "$#" -eq 7 ] || refuse "the guard has $# fields, not 7" || return
     service=$2 own=$6 others=$7
     export ETCDCTL_API=3 ETCDCTL_CACERT="$3" ETCDCTL_CERT="$4" ETCDCTL_KEY="$5"
     [ "$others" = - ] && return 0
-    # A member that does not answer at all leads nothing.
-    if status=$(etcdctl --endpoints="$own" --command-timeout=5s endpoint status 2>/dev/null); then
-        case $(printf '%s' "$status" | cut -d, -f5 | tr -d ' ') in
-            true) echo "refused: this member leads etcd" >&2; return 75 ;;
-        esac
+    etcdctl --endpoints="$others" --command-timeout=5s endpoint health || refuse "another member of etcd is not healthy" || return
+    # The others are asked who leads: a member that does not answer here may lead all the same.
+    status=$(status_of "$others") || refuse "another member of etcd does not tell its status" || return
+    ids=$(printf '%s' "$status" | values_of member_id)
+    leader=$(printf '%s' "$status" | values_of leader | sort -u)
+    [ "$(printf '%s\n' "$leader" | grep -c .)" -eq 1 ] || refuse "the other members of etcd do not agree on a leader" || return
+    printf '%s\n' "$ids" | grep -q -x "$leader" || refuse "this member leads etcd" || return
+    # Addresses that lead back to this member would tell of nobody else.
+    if status=$(status_of "$own" 2>/dev/null) && printf '%s\n' "$ids" | grep -q -x "$(printf '%s' "$status" | values_of member_id)"; then
+        refuse "the other members' addresses lead to this member" || return
     fi
-    if ! etcdctl --endpoints="$others" --command-timeout=5s endpoint health; then
-        echo "refused: another member of etcd is not healthy" >&2
-        return 75
-    fi
+}
+
+refuse() {
+    echo "refused: $*" >&2
+    return 75
 }
 
 guard_others() {
     # What apt would install or remove besides what is named.
     plan=$(apt-get install -s -y --allow-change-held-packages --no-install-recommends -- "$@") || return
+    # For the log: what comes along is not in the reviewed plan.
+    printf '%s\n' "$plan" | grep '^Inst ' || echo "nothing is to be installed"
     for package in $PROTECTED; do
         named=no
         for spec in "$@"; do
@@ -45,9 +55,41 @@ guard_others() {
     fi
 }
 
+# The names as words; run by a trap, so that nothing of them is ever read as shell text.
+put_holds_back() {
+    # shellcheck disable=SC2086
+    apt-mark hold -- $names
+}
+
+# etcd's packages are downloaded, and other users of dpkg waited for, before the guard looks again: what it saw has to be
+# young when the member stops.
+install_named() {
+    wait=300
+    if [ -n "$service" ]; then
+        apt-get install -q -y --download-only --allow-change-held-packages --no-install-recommends \
+            -o "DPkg::Lock::Timeout=$wait" -- "$@" || return
+        guard_etcd "$guard" || return
+        wait=10
+    fi
+    apt-get install -q -y --no-install-recommends -o "DPkg::Lock::Timeout=$wait" \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -- "$@"
+}
+
+# The package may have left its service alone.
+restart_if_old() {
+    pid=$(systemctl show -p MainPID --value "$service")
+    case $(readlink "/proc/$pid/exe" 2>/dev/null) in
+        '') ;;
+        *'(deleted)') guard_etcd "$guard" || return ;;
+        *) return 0 ;;
+    esac
+    systemctl restart "$service"
+}
+
 main() {
-    set -u
-    guard=$1 holds=$2
+    # No file names are meant anywhere.
+    set -uf
+    guard=$1 holds=$2 service=
     shift 2
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     case $guard in
@@ -60,20 +102,13 @@ main() {
     guard_others "$@" || return
     if [ "$holds" != - ]; then
         names=$(printf '%s' "$holds" | tr ',' ' ')
-        # shellcheck disable=SC2064,SC2086 # the names as they are now, as words
-        trap "apt-mark hold $names" EXIT
+        # dash leaves the EXIT trap out when a signal ends it.
+        trap 'exit 143' HUP INT TERM
+        trap put_holds_back EXIT
         # shellcheck disable=SC2086
-        apt-mark unhold $names || return
+        apt-mark unhold -- $names || return
     fi
-    apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
-        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -- "$@" || return
-    case $guard in
-        etcd\;*)
-            pid=$(systemctl show -p MainPID --value "$service")
-            case $(readlink "/proc/$pid/exe" 2>/dev/null) in
-                '' | *'(deleted)') systemctl restart "$service" || return ;;
-            esac
-            ;;
-    esac
+    install_named "$@" || return
+    [ -z "$service" ] || restart_if_old
 }
 main "$@" </dev/null

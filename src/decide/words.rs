@@ -1,0 +1,124 @@
+//! Words of a plan that reach a machine: each can be nothing but what it is meant to be. Inventories and playbooks are held
+//! to the same when they are read; versions and etcd's addresses come from the cluster, and all of it from a file when a plan
+//! is carried out.
+
+use std::collections::BTreeSet;
+
+use super::action::Action;
+use super::actions::etcd::EtcdAccess;
+use super::actions::packages::Pinned;
+use super::plan::{Placed, Plan};
+use crate::inventory::{check_endpoint, check_node_path, check_package, check_preflight, check_slug, check_unit};
+
+/// The longest time that a step may be given, in seconds: a year. Longer ones are slips, and cannot all be added up.
+const LONGEST_SECONDS: u64 = 365 * 24 * 3600;
+
+/// The most that a version may have, in letters: file names of packages have to hold it.
+const LONGEST_VERSION: usize = 128;
+
+/// A word that is not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {why}")]
+pub struct Unfit {
+    /// Where, as a step's id or `plan`.
+    pub at: String,
+    /// In words.
+    pub why: String,
+}
+
+/// The first word of the plan that is not fit.
+pub fn unfit(plan: &Plan) -> Result<(), Unfit> {
+    let at = |at: String| move |why| Unfit { at, why };
+    check("the cluster's name", check_slug, &plan.cluster).map_err(at("plan".to_owned()))?;
+    let mut ids = BTreeSet::new();
+    for placed in plan.placed() {
+        let id = placed.id();
+        step(plan, &placed).map_err(at(id.clone()))?;
+        if !ids.insert(id.clone()) {
+            return Err(at(id)("two steps have this name".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn step(plan: &Plan, placed: &Placed<'_>) -> Result<(), String> {
+    check("the stage's name", check_slug, &placed.stage.name)?;
+    check("the step's name", check_slug, &placed.step.name)?;
+    if let Some(node) = placed.node.filter(|node| !plan.baseline.machines.contains_key(node)) {
+        return Err(format!("the plan does not say what {node} was like"));
+    }
+    seconds(placed.step.timeout_seconds)?;
+    action(&placed.step.action)
+}
+
+fn action(action: &Action) -> Result<(), String> {
+    match action {
+        Action::FetchPackages(fetch) => packages(&fetch.packages, &[]),
+        Action::PullImages(pull) => packages(std::slice::from_ref(&pull.kubeadm), &[]),
+        Action::InstallPackages(install) => packages(&install.packages, &install.hold),
+        Action::SwapEtcd(swap) => {
+            packages(&swap.packages, &swap.hold)?;
+            check("the service", check_unit, &swap.service)?;
+            access(&swap.access)
+        }
+        Action::MoveLeader(moved) => access(&moved.access),
+        Action::KubeadmPlan(plan) => ignored(&plan.ignore),
+        Action::KubeadmApply(apply) => ignored(&apply.ignore),
+        Action::KubeadmNode(node) => ignored(&node.ignore),
+        Action::Drain(drain) => seconds(drain.timeout_seconds),
+        Action::RunCommand(run) if run.argv.is_empty() => Err("it names no program".to_owned()),
+        Action::RunCommand(_)
+        | Action::Snapshot(_)
+        | Action::AwaitEtcd(_)
+        | Action::AwaitClusterVersion(_)
+        | Action::AwaitApiServers(_)
+        | Action::Cordon(_)
+        | Action::RestartKubelet(_)
+        | Action::AwaitReady(_)
+        | Action::Uncordon(_)
+        | Action::Gate(_) => Ok(()),
+    }
+}
+
+fn packages(packages: &[Pinned], hold: &[String]) -> Result<(), String> {
+    if packages.is_empty() {
+        return Err("it names no package".to_owned());
+    }
+    for Pinned { name, version } in packages {
+        check("a package", check_package, name)?;
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".+:~-".contains(c);
+        // A last `-` or `+` means "remove" or "install" to apt.
+        let ends = version.starts_with(|c: char| c.is_ascii_digit()) && !version.ends_with(['-', '+']);
+        if !ends || version.len() > LONGEST_VERSION || !version.chars().all(fits) {
+            return Err(format!("{} is no version of a package", crate::text::quoted(version)));
+        }
+    }
+    match hold.iter().find(|held| !packages.iter().any(|package| &package.name == *held)) {
+        Some(held) => Err(format!("it would hold {}, which it does not install", crate::text::quoted(held))),
+        None => Ok(()),
+    }
+}
+
+fn access(access: &EtcdAccess) -> Result<(), String> {
+    for path in [&access.ca, &access.cert, &access.key] {
+        check("a path on the node", check_node_path, path)?;
+    }
+    for url in std::iter::once(&access.own).chain(&access.others) {
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        let rest = rest.ok_or_else(|| format!("{} is no address of etcd", crate::text::quoted(url)))?;
+        check("an address of etcd", check_endpoint, rest)?;
+    }
+    Ok(())
+}
+
+fn ignored(names: &[String]) -> Result<(), String> {
+    names.iter().try_for_each(|name| check("a check to ignore", check_preflight, name))
+}
+
+fn seconds(seconds: u64) -> Result<(), String> {
+    if seconds <= LONGEST_SECONDS { Ok(()) } else { Err(format!("{seconds} seconds are more than a year")) }
+}
+
+fn check<E: std::fmt::Display>(what: &str, check: fn(&str) -> Result<(), E>, word: &str) -> Result<(), String> {
+    check(word).map_err(|error| format!("{} as {what}: {error}", crate::text::quoted(word)))
+}
