@@ -15,7 +15,7 @@ pub enum Exit {
     Usage = 2,
     /// A file is not what it should be.
     InvalidFile = 10,
-    /// Refused by policy; nothing was changed.
+    /// Refused, by policy or because another run holds the cluster: this run changes nothing, or nothing more.
     Refused = 11,
     /// A node could not be reached before anything was changed.
     Unreachable = 12,

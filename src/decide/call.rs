@@ -21,6 +21,8 @@ pub enum Script {
     LockTake,
     /// Manages: gives the lock file back.
     LockRelease,
+    /// Manages: stores the token on a node that holds no lock file, so that lower ones are refused there too.
+    TokenRaise,
     /// Manages: writes stdin to a file below Windlass's folder, 0600, after checking the token and a SHA-256.
     PutFile,
     /// Quick: prints etcd's client certificate, key and CA as PEM.

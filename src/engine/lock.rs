@@ -13,6 +13,7 @@ use crate::error::{Exit, Failure, chain};
 use crate::facts::Seen;
 use crate::facts::ask::Section;
 use crate::inventory::{NodeName, Role};
+use crate::remote::Output;
 use crate::{journal, observe};
 
 /// Who carries out a plan.
@@ -52,7 +53,7 @@ impl Engine<'_> {
     /// Takes the lock, or says who holds it.
     pub(super) async fn take_lock(&self) -> Result<(), Failure> {
         let _busy = self.meter.remote(self.clock);
-        let token = self.highest_token().await + 1;
+        let token = self.highest_token().await.saturating_add(1);
         let planes: Vec<NodeName> =
             self.inventory.with_role(Role::ControlPlane).map(|node| node.name.clone()).collect();
         let (mut ours, mut silent) = (Vec::new(), Vec::new());
@@ -85,8 +86,24 @@ impl Engine<'_> {
             self.release_on(&ours, token).await;
             return Err(failure);
         }
+        self.raise_elsewhere(token).await;
         self.tell(&Event::Locked { token, on: (ours.len(), planes.len()) });
         Ok(())
+    }
+
+    /// Stores the token on the other machines too, so that whoever acted under a lower one is refused there as well. A
+    /// machine that does not answer learns it with its first unit; nothing of this run happens there before.
+    async fn raise_elsewhere(&self, token: u64) {
+        let call = Call { script: Script::TokenRaise, args: vec![token.to_string()] };
+        let others = self.inventory.nodes.iter().filter(|node| !node.roles.contains(&Role::ControlPlane));
+        let others: Vec<&NodeName> =
+            others.map(|node| &node.name).filter(|name| self.plan.baseline.machines.contains_key(*name)).collect();
+        let answers = join_all(others.iter().map(|node| self.remote.call(node, &call))).await;
+        for (node, answer) in others.iter().zip(answers) {
+            if !matches!(answer, Ok(Output { status: 0, .. })) {
+                self.tell(&Event::Note(format!("{node} does not know the lock's token yet")));
+            }
+        }
     }
 
     /// The highest token that any machine has stored.
@@ -106,7 +123,9 @@ impl Engine<'_> {
             token,
         };
         let json = serde_json::to_string(&holder).unwrap_or_default();
-        let owner = format!("{} {} {}", self.plan.id, self.operator.name, self.operator.machine);
+        // The journal's first moment tells this run apart from one of the same plan with a journal of its own.
+        let journal = self.history().opened.map_or_else(String::new, |opened| opened.as_nanosecond().to_string());
+        let owner = format!("{} {} {} {journal}", self.plan.id, self.operator.name, self.operator.machine);
         let call = Call { script: Script::LockTake, args: vec![token.to_string(), json, owner] };
         match self.remote.call(node, &call).await {
             Ok(output) => match output.status {

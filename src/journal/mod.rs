@@ -141,6 +141,8 @@ pub struct Attempt {
 pub struct History {
     /// The run, once a journal was opened.
     pub run: Option<RunId>,
+    /// When the journal was opened; no two journals were at the same nanosecond.
+    pub opened: Option<Timestamp>,
     /// Steps that were touched.
     pub steps: BTreeMap<String, Standing>,
     /// The last attempt of each step that acted.
@@ -210,7 +212,10 @@ impl History {
     pub fn add(&mut self, record: &Record) {
         self.last = Some(record.at);
         match &record.event {
-            Event::Opened { run, .. } => self.run = Some(run.clone()),
+            Event::Opened { run, .. } => {
+                self.run = Some(run.clone());
+                self.opened = Some(record.at);
+            }
             Event::Locked { token, .. } => self.token = Some(*token),
             Event::Released { .. } => self.token = None,
             Event::Started { step, attempt, on, unit } => {

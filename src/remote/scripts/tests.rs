@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 21] = [
+const ALL: [Script; 22] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -14,6 +14,7 @@ const ALL: [Script; 21] = [
     Script::UnitStart,
     Script::LockTake,
     Script::LockRelease,
+    Script::TokenRaise,
     Script::PutFile,
     Script::EtcdIdentity,
     Script::FetchPackages,
@@ -132,8 +133,11 @@ fn a_lock_is_one_holders() {
     assert_eq!(status(root, Script::LockRelease, &["5"]), (3, "7\n".to_owned()));
     assert_eq!(status(root, Script::LockRelease, &["7"]).0, 0);
     assert_eq!(status(root, Script::LockRelease, &["5"]).0, 0, "it is gone already");
-    assert_eq!(take(root, "7", "berta"), (4, "7\n".to_owned()), "tokens only rise");
-    assert_eq!(take(root, "8", "berta").0, 0);
+    assert_eq!(status(root, Script::TokenRaise, &["6"]), (3, "7\n".to_owned()));
+    assert_eq!(status(root, Script::TokenRaise, &["9"]).0, 0);
+    assert_eq!(status(root, Script::TokenRaise, &["8"]), (3, "9\n".to_owned()));
+    assert_eq!(take(root, "9", "berta"), (4, "9\n".to_owned()), "tokens only rise");
+    assert_eq!(take(root, "10", "berta").0, 0);
 }
 
 #[test]

@@ -267,6 +267,7 @@ impl State {
             Script::UnitStatus => self.unit_report(node, call),
             Script::LockTake => self.lock_take(node, call),
             Script::LockRelease => self.lock_release(node, call),
+            Script::TokenRaise => self.token_raise(node, call),
             _ => panic!("{node} cannot answer {call:?}"),
         }
     }

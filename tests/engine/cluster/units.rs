@@ -188,6 +188,16 @@ impl State {
         said(String::new())
     }
 
+    pub(super) fn token_raise(&mut self, node: &str, call: &Call) -> Output {
+        let token: u64 = call.args[0].parse().unwrap();
+        let machine = self.machine(node);
+        if token < machine.token {
+            return refused(3, machine.token);
+        }
+        machine.token = token;
+        said(String::new())
+    }
+
     pub(super) fn put_file(&mut self, node: &str, call: &Call) -> Output {
         let token: u64 = call.args[0].parse().unwrap();
         let name = &call.args[1];

@@ -1,6 +1,14 @@
 # Job: pulls the images that the target's own kubeadm asks for; what is there already is not pulled again.
 # Arguments: KUBERNETES-VERSION (v1.21.14)  KUBEADM-PACKAGE-VERSION  all|all-but-etcd|worker
 # Exit: 0 all there; 1 one could not be had; 2 the downloaded package is not there.
+# The cluster's own image repository, a mirror perhaps; nothing when it cannot be read. Nodes may read kubeadm-config.
+image_repository() {
+    conf=/etc/kubernetes/admin.conf
+    [ -f "$conf" ] || conf=/etc/kubernetes/kubelet.conf
+    kubectl --kubeconfig="$conf" --request-timeout=20s -n kube-system get configmap kubeadm-config \
+        -o 'jsonpath={.data.ClusterConfiguration}' | sed -n 's/^imageRepository: *//p'
+}
+
 main() {
     set -u
     version=$1 package=$2 which=$3
@@ -21,7 +29,10 @@ main() {
         echo "kubeadm $package was not downloaded" >&2
         return 2
     fi
-    images=$("$kubeadm" config images list --kubernetes-version "$version") || return 1
+    set --
+    repository=$(image_repository)
+    [ -z "$repository" ] || set -- "--image-repository=$repository"
+    images=$("$kubeadm" config images list --kubernetes-version "$version" "$@") || return 1
     rm -rf "${unpacked:-}"
     failed=0
     for image in $images; do
