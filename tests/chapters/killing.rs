@@ -21,8 +21,8 @@ struct Moment {
 }
 
 const MOMENTS: [Moment; 6] = [
-    Moment { what: "the first etcd swap, early", line: &["/package: started unit"], pause: Duration::ZERO },
-    Moment { what: "the next etcd swap, late", line: &["/package | Setting up etcd-server"], pause: Duration::ZERO },
+    Moment { what: "an etcd swap, early", line: &["/package: started unit"], pause: Duration::ZERO },
+    Moment { what: "an etcd swap, late", line: &["/package | Setting up etcd-server"], pause: Duration::ZERO },
     Moment {
         what: "kubeadm upgrade apply, early",
         line: &["kubeadm-apply: started unit"],
