@@ -144,6 +144,11 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
 /// `text` as a terminal may have it: what would move its cursor, colour it or turn a line around is taken out. Line ends stay.
 pub fn printable(text: &str) -> String {
     text.chars().filter(|c| *c == '\n' || is_printable(*c)).collect()

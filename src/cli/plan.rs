@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use semver::Version;
 
 use super::files::{self, ReadInventory};
-use crate::decide::finding::{Finding, Severity};
+use crate::decide::finding::{Finding, Verdict, verdict};
 use crate::decide::plan::{Plan, Sources, digest};
 use crate::decide::planner::{self, Wanted};
 use crate::decide::rules::Case;
@@ -180,20 +180,13 @@ fn refuse(output: Format, findings: &[Finding]) -> Failure {
             anstream::println!("{json:#}");
         }
     }
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    let (unreachable, refusals) = (count(Severity::Unreachable), count(Severity::Refusal));
-    let nothing = "nothing was changed on any node";
-    if refusals == 0 || (unreachable > 0 && only_follows(findings)) {
-        let what = format!("{} cannot be reached", crate::text::count(unreachable, "machine"));
-        return Failure::new(Exit::Unreachable, what).hint(nothing);
-    }
-    let what = format!("no plan: {}", crate::text::count(refusals, "reason"));
-    Failure::new(Exit::Refused, what).hint(nothing)
-}
-
-/// Whether every refusal is about a machine that was not reached: it is then one trouble, not two.
-fn only_follows(findings: &[Finding]) -> bool {
-    let of = |severity| findings.iter().filter(move |finding| finding.severity == severity);
-    let gone: Vec<&str> = of(Severity::Unreachable).map(|finding| finding.subject.as_str()).collect();
-    of(Severity::Refusal).all(|finding| gone.contains(&finding.subject.as_str()))
+    let failure = match verdict(findings) {
+        Verdict::Unreachable(machines) => {
+            Failure::new(Exit::Unreachable, format!("{} cannot be reached", crate::text::count(machines, "machine")))
+        }
+        Verdict::Refused(reasons) => {
+            Failure::new(Exit::Refused, format!("no plan: {}", crate::text::count(reasons, "reason")))
+        }
+    };
+    failure.hint("nothing was changed on any node")
 }

@@ -148,3 +148,41 @@ impl Finding {
         }
     }
 }
+
+/// Why findings leave no plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// So many machines were not reached, and nothing else is wrong as far as could be seen.
+    Unreachable(usize),
+    /// So many reasons forbid it.
+    Refused(usize),
+}
+
+/// What findings that forbid a plan add up to. A refusal about a machine that was not reached only follows from that: it
+/// is one trouble, not two.
+pub fn verdict(findings: &[Finding]) -> Verdict {
+    let of = |severity| findings.iter().filter(move |finding| finding.severity == severity);
+    let gone: Vec<&str> = of(Severity::Unreachable).map(|finding| finding.subject.as_str()).collect();
+    let follows = |finding: &Finding| gone.contains(&finding.subject.as_str());
+    if of(Severity::Refusal).all(follows) {
+        Verdict::Unreachable(gone.len())
+    } else {
+        Verdict::Refused(of(Severity::Refusal).count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_is_away_is_one_trouble_and_does_not_hide_another() {
+        let away = Finding::unreachable("w1", "no answer");
+        let follows = Finding::refusal(Rule::NodeNotReady, "w1", "is not Ready");
+        let other = Finding::refusal(Rule::KubernetesSkip, "cp1", "would skip 1.21");
+        let warning = Finding::warning(Rule::NotHeld, "cp2", "is not held");
+        assert_eq!(verdict(&[away.clone(), follows.clone(), warning.clone()]), Verdict::Unreachable(1));
+        assert_eq!(verdict(&[away, follows, other.clone()]), Verdict::Refused(2));
+        assert_eq!(verdict(&[other, warning]), Verdict::Refused(1));
+    }
+}

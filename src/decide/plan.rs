@@ -15,6 +15,7 @@ use super::action::Action;
 use super::finding::Finding;
 use super::words::{Unfit, unfit};
 use crate::inventory::{NodeName, Role};
+use crate::text::hex;
 
 /// The format number of plans that this Windlass writes and reads.
 pub const FORMAT: u32 = 1;
@@ -248,7 +249,7 @@ pub fn step_id(stage: &str, node: Option<&NodeName>, step: &str) -> String {
 
 /// SHA-256 of some bytes, hex.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    hex(&Sha256::digest(bytes))
 }
 
 /// Why a plan file is not a plan.

@@ -231,7 +231,7 @@ fn a_file_is_kept_only_when_it_is_what_was_announced() {
     let root = folder();
     let root = root.path();
     let bytes = b"an image list\n";
-    let sum = crate::remote::snapshot::hex(&sha2::Sha256::digest(bytes));
+    let sum = crate::text::hex(&sha2::Sha256::digest(bytes));
     let put = |token: &str, name: &str, size: &str, input: &[u8]| {
         let output = run(root, &call(Script::PutFile, &[token, name, &sum, size]), Some(input));
         output.status.code().expect("no signal")

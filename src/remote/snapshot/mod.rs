@@ -16,6 +16,7 @@ use tempfile::NamedTempFile;
 
 use super::{RemoteError, SnapshotContents, SnapshotWanted};
 use crate::inventory::NodeName;
+use crate::text::hex;
 
 /// Longest silence between two messages of the stream: a stopped etcd would hang it for ever. Etcd sends 32 KiB at a time.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
@@ -179,15 +180,6 @@ impl TrailingHash {
             Err(Bad(format!("its SHA-256 is {}, and {} was appended", hex(&computed), hex(&self.last))))
         }
     }
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(in crate::remote) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -121,6 +121,19 @@ impl Fleet {
         }
     }
 
+    /// Notes what a script's call came to, and makes an answer of it.
+    fn answered(
+        &self,
+        node: &NodeName,
+        call: &Call,
+        since: Instant,
+        result: Result<Answer, Failure>,
+    ) -> Result<Output, RemoteError> {
+        let status = result.as_ref().map(|answer| answer.status);
+        self.note(node, scripts::name(call.script), call.args.len(), since, status);
+        outcome(node, result)
+    }
+
     /// Waits for etcd's answer, and notes it.
     async fn noted<T>(
         &self,
@@ -141,14 +154,7 @@ impl Remote for Fleet {
         let machine = self.machine(node)?;
         let since = Instant::now();
         let result = machine.link.run_script(&scripts::text(call), &call.args, limit(call)).await;
-        self.note(
-            node,
-            scripts::name(call.script),
-            call.args.len(),
-            since,
-            result.as_ref().map(|answer| answer.status),
-        );
-        outcome(node, result)
+        self.answered(node, call, since, result)
     }
 
     async fn send(&self, node: &NodeName, call: &Call, from: &Utf8Path) -> Result<Output, RemoteError> {
@@ -156,14 +162,7 @@ impl Remote for Fleet {
         let file = std::fs::File::open(from).map_err(local(&format!("read {from}")))?;
         let since = Instant::now();
         let result = machine.link.run_with_file(&scripts::text(call), &call.args, &file, SEND_LIMIT).await;
-        self.note(
-            node,
-            scripts::name(call.script),
-            call.args.len(),
-            since,
-            result.as_ref().map(|answer| answer.status),
-        );
-        outcome(node, result)
+        self.answered(node, call, since, result)
     }
 
     async fn run_here(&self, argv: &[String], limit: Duration) -> Result<Output, RemoteError> {
