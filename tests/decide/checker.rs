@@ -98,7 +98,7 @@ const BROKEN: &[(&str, Broken, Law, &str)] = &[
     ),
     (
         "preparation after the snapshot",
-        |p| put_behind(p, "prepare-workers", "snapshot-etcd"),
+        |p| put_behind(p, "prepare", "snapshot-etcd"),
         Law::SnapshotFirst,
         "preparation comes before the snapshot",
     ),

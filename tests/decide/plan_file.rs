@@ -129,7 +129,7 @@ const UNFIT: &[(Edit, &str)] = &[
     (|p| set(&mut p.stages[0].name, "a/b"), "as the stage's name"),
     (|p| set(&mut p.procedures[0][0].name, "a.b"), "as the step's name"),
     (|p| p.procedures[0][0].timeout_seconds = u64::MAX, "more than a year"),
-    (|p| p.stages[6].name = p.stages[3].name.clone(), "snapshot-etcd/cluster/snapshot: two steps have this name"),
+    (|p| p.stages[4].name = p.stages[1].name.clone(), "snapshot-etcd/cluster/snapshot: two steps have this name"),
     (|p| drop(p.baseline.machines.pop_first()), "the plan does not say what cp1 was like"),
     (|p| install(p).hold.push("x; reboot".to_owned()), "it would hold `x; reboot`"),
     (|p| install(p).hold.push("containerd".to_owned()), "it would hold `containerd`"),

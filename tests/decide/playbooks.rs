@@ -90,7 +90,7 @@ fn gates_and_commands_are_added_where_they_stand() {
 fn all_preparation_comes_first_whichever_playbook_asks() {
     let plan = Cluster::base().plan(&target("1.21.14", "3.5.16")).expect("a plan");
     let stages: Vec<&str> = plan.stages.iter().map(|stage| stage.name.as_str()).collect();
-    assert_eq!(stages[..4], ["prepare", "prepare-control-planes", "prepare-workers", "snapshot-etcd"]);
+    assert_eq!(stages[..2], ["prepare", "snapshot-etcd"]);
 }
 
 #[test]

@@ -225,7 +225,8 @@ proptest! {
         prop_assert_ne!(&*leaf, &former);
         let refused = Plan::from_json(&json.to_string());
         prop_assert!(refused.is_err(), "{pointer}: {former} was changed, and nobody noticed");
-        if pointer == "/cluster" {
+        // Another word, not another shape.
+        if pointer == "/cluster" && how != 2 {
             let edited = matches!(refused, Err(PlanError::Edited { .. }));
             prop_assert!(edited);
         }

@@ -143,8 +143,8 @@ async fn lanes_side_by_side_end_their_step_and_every_failure_is_told() {
     bench.when("fetch-packages", "cp1", Then::Fail(100));
     bench.when("fetch-packages", "cp2", Then::Fail(100));
     let failure = bench.fail().await;
-    assert_eq!(failure.what, "step prepare-control-planes/cp1/packages failed on cp1");
-    assert!(failure.causes[1].starts_with("also: step prepare-control-planes/cp2/packages failed on cp2"), "{failure}");
+    assert_eq!(failure.what, "step prepare/cp1/packages failed on cp1");
+    assert!(failure.causes[1].starts_with("also: step prepare/cp2/packages failed on cp2"), "{failure}");
     let state = bench.cluster.state();
     let third = state.begun.iter().find(|begun| begun.subject == "cp3").unwrap();
     assert!(third.ended.is_some(), "its step was ended");

@@ -6,7 +6,7 @@ mod expand;
 pub mod packages;
 mod waves;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use semver::Version;
 
@@ -214,15 +214,23 @@ impl Draft {
         stage.waves.iter().flat_map(|wave| &wave.lanes).flat_map(|lane| &self.procedures[lane.procedure])
     }
 
-    /// Everything that only prepares comes before everything else, also across playbooks: what is missing is noticed
-    /// before anything has changed.
+    /// Everything that only prepares comes before everything else, also across playbooks, and on all nodes at once: what is
+    /// missing is noticed before anything has changed.
     fn prepare_first(&mut self) {
         let stages = std::mem::take(&mut self.stages);
         let prepares = |stage: &Stage| {
             self.steps(stage).all(|step| matches!(step.action, Action::FetchPackages(_) | Action::PullImages(_)))
         };
         let (first, rest): (Vec<Stage>, Vec<Stage>) = stages.into_iter().partition(prepares);
-        self.stages = first.into_iter().chain(rest).collect();
+        self.stages = rest;
+        let first = match together(first) {
+            Err(stages) => stages,
+            Ok(waves) => {
+                let lanes: Vec<Lane> = waves.iter().flat_map(|wave| wave.lanes.clone()).collect();
+                vec![Stage { name: self.free_name("prepare", &lanes), waves }]
+            }
+        };
+        self.stages.splice(0..0, first);
     }
 
     /// A plan that changes nothing has no stages, also no snapshot.
@@ -232,6 +240,25 @@ impl Draft {
             self.procedures.clear();
         }
     }
+}
+
+/// The waves of several stages of different nodes: their first ones at the same time, then their second, and so on. The
+/// stages themselves when there is one at most, or a node would be in two of them.
+fn together(stages: Vec<Stage>) -> Result<Vec<Wave>, Vec<Stage>> {
+    let nodes = || stages.iter().flat_map(|stage| &stage.waves).flat_map(|wave| &wave.lanes).map(|lane| &lane.node);
+    if stages.len() < 2 || nodes().collect::<BTreeSet<_>>().len() < nodes().count() {
+        return Err(stages);
+    }
+    let mut waves: Vec<Wave> = Vec::new();
+    for stage in stages {
+        for (at, wave) in stage.waves.into_iter().enumerate() {
+            match waves.get_mut(at) {
+                Some(known) => known.lanes.extend(wave.lanes),
+                None => waves.push(wave),
+            }
+        }
+    }
+    Ok(waves)
 }
 
 /// The nodes of a stage, in the order in which they are worked on: that of the inventory, but etcd's leader last where
