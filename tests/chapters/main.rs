@@ -3,6 +3,7 @@
 //! `cargo test --test chapters -- --ignored --test-threads=1 --nocapture`.
 
 mod chance;
+mod faults;
 mod journal;
 mod killing;
 mod lab;
@@ -56,10 +57,18 @@ fn chapter_6_a_run_that_is_killed_again_and_again_goes_on() {
     killing::a_run_that_is_killed_again_and_again_goes_on();
 }
 
-/// Starts from a lab that it makes anew. Leaves 1.22.17 and etcd 3.5.30.
+/// Starts from a lab that it makes anew. Leaves 1.21.14 and etcd 3.5.16.
 #[test]
 #[ignore = "needs the lab"]
 fn chapter_7_killed_thirty_times_by_chance() {
     lab::lab_ok(&["up", "--fresh"]);
     storm::killed_thirty_times_by_chance();
+}
+
+/// Starts from a lab that it makes anew. Leaves 1.21.14 and etcd 3.5.16.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_8_every_fault_is_survived() {
+    lab::lab_ok(&["up", "--fresh"]);
+    faults::every_fault_is_survived();
 }
