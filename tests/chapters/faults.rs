@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::lab::{lab_ok, on};
 use super::outcome::assert_raised;
-use super::run::{Ran, apply, folder, plan, start_apply};
+use super::run::{Ran, apply, folder, plan, record, start_apply};
 use super::watching::Watcher;
 use super::writing::Writer;
 
@@ -60,17 +60,17 @@ fn struck(plan: &str, line: &[&str], what: &str, strike: impl FnOnce()) -> Ran {
 /// A node loses its power while Windlass is at it, and gets it back.
 fn power_fails(node: &str, plan: &str, line: &[&str], when: &str) {
     struck(plan, line, &format!("the power of {node} fails {when}"), || {
-        lab_ok(&["kill", node]);
+        strike(&["kill", node]);
     });
-    lab_ok(&["heal", node]);
+    strike(&["heal", node]);
 }
 
 /// A node loses its network while Windlass is at it, and gets it back.
 fn node_is_cut_off(node: &str, plan: &str, line: &[&str]) {
     struck(plan, line, &format!("{node} is cut off"), || {
-        lab_ok(&["cut", node]);
+        strike(&["cut", node]);
     });
-    lab_ok(&["heal", node]);
+    strike(&["heal", node]);
 }
 
 /// No packet of SSH leaves the operator's machine any more. What was started goes on without it.
@@ -79,7 +79,14 @@ fn operator_is_cut_off(plan: &str, line: &[&str]) {
     lab_gate("-D");
 }
 
+/// Does something to a node, and writes it down.
+fn strike(words: &[&str]) {
+    record(words);
+    lab_ok(words);
+}
+
 fn lab_gate(change: &str) {
+    record(&["operator-gate", change]);
     let rule = ["OUTPUT", "-d", "172.30.0.0/24", "-p", "tcp", "--dport", "22", "-j", "DROP"];
     as_root(&[&["iptables", change], &rule[..]].concat());
 }
@@ -109,6 +116,7 @@ fn files(folder: &Path) -> Vec<String> {
 
 /// A node has no room for the new programs: the step fails with dpkg's own words, and goes on once there is room.
 fn full_disk_under_a_package(node: &str, plan: &str) {
+    record(&["fill-usr", node]);
     on(
         node,
         "mkdir -p /small && mount -t tmpfs -o size=4m tmpfs /small && mkdir /small/up /small/work && \
@@ -118,6 +126,7 @@ fn full_disk_under_a_package(node: &str, plan: &str) {
     assert_eq!(ran.code, 13, "{}", ran.text);
     assert!(ran.text.contains(&format!("workers/{node}/")), "{}", ran.text);
     assert!(ran.text.contains("No space left on device"), "{}", ran.text);
+    record(&["make-room", node]);
     on(node, "mount -o remount,size=2g /small");
 }
 

@@ -1,6 +1,6 @@
 //! Windlass as its user runs it: the built binary, its output, its exit code.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
@@ -37,9 +37,21 @@ fn command(words: &[&str]) -> Command {
     command
 }
 
-/// `upgrade apply` of a plan, with everything that the machines say written down beside the journals.
+/// Where everything is written down that the machines say, and what strikes them.
+fn recording() -> PathBuf {
+    folder().join("recording.jsonl")
+}
+
+/// Writes down, between the answers of the machines, what is done to them behind Windlass's back.
+pub(crate) fn record(struck: &[&str]) {
+    let line = serde_json::json!({ "at": jiff::Timestamp::now(), "struck": struck }).to_string() + "\n";
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(recording());
+    file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the recording");
+}
+
+/// `upgrade apply` of a plan, recorded.
 fn apply_command(plan: &str) -> Command {
-    let recording = folder().join("recording.jsonl");
+    let recording = recording();
     command(&["upgrade", "apply", plan, "--yes", "--record", &recording.to_string_lossy()])
 }
 
