@@ -21,6 +21,7 @@ pub(crate) enum Spoil {
 }
 
 /// A member.
+#[derive(Clone)]
 pub(crate) struct Member {
     /// Its machine.
     pub(crate) at: At,
@@ -38,6 +39,7 @@ pub(crate) struct Member {
 }
 
 /// The members, and who leads them.
+#[derive(Clone)]
 pub(crate) struct Etcd {
     pub(crate) cluster_id: u64,
     pub(crate) members: Vec<Member>,

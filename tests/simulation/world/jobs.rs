@@ -449,8 +449,10 @@ fn install(guard: &str, holds: &str, specs: &[String]) -> Vec<(Duration, Op)> {
         ops.push((Duration::from_millis(400), Op::Configured(spec.clone())));
     }
     if others.is_some() {
-        ops.push((Duration::from_millis(100), Op::RestartIfOld));
+        ops.push((Duration::from_millis(500), Op::RestartIfOld));
     }
+    // apt and `apt-mark` need a while until the holds are back, as the lab's power losses showed.
+    ops.push((Duration::from_millis(600), Op::Begin));
     ops
 }
 

@@ -35,6 +35,7 @@ pub(crate) type At = usize;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Everything there is.
+#[derive(Clone)]
 pub(crate) struct World {
     /// Time since the facts were taken.
     pub(crate) now: Duration,
