@@ -20,14 +20,14 @@ use crate::remote::{Clock, SystemClock};
 use crate::report;
 use crate::report::progress::{Live, Plain};
 
-/// Arguments of `windlass upgrade apply`.
+/// Arguments of `windlass upgrade apply`, and of what ends a run: `abort` and `finish`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The plan, as `windlass upgrade plan --out` wrote it
-    plan: Utf8PathBuf,
+    pub(super) plan: Utf8PathBuf,
     /// Do not ask
     #[arg(long)]
-    yes: bool,
+    pub(super) yes: bool,
     /// Where the inventory is now, when it is not where it was planned from
     #[arg(short, long, value_name = "FILE")]
     inventory: Option<Utf8PathBuf>,
@@ -38,32 +38,75 @@ pub(super) struct Arguments {
 
 /// Carries the plan out.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let plan = read_plan(&arguments.plan)?;
-    let inventory = read_inventory(&arguments, &plan)?;
-    if plan.is_empty() {
-        anstream::println!("nothing to do: everything was at its target when plan {} was made", plan.id);
-        return Ok(());
+    let Some(run) = Run::open(arguments, "apply")? else { return Ok(()) };
+    if !run.arguments.yes && !run.history.completed && run.history.given_up.is_none() {
+        shown_and_asked(&run.plan, &run.history)?;
     }
-    let folder = files::state_folder(arguments.state.clone(), plan.cluster.as_str())?;
-    let snapshots = files::state_folder(arguments.state.clone(), &format!("{}/snapshots", plan.cluster))?;
-    let clock = SystemClock::start();
-    let (store, history) = open_journal(&folder, &plan)?;
-    if !arguments.yes && !history.completed {
-        ask(&plan, &history)?;
+    let id = run.plan.id.clone();
+    let targets = targets(&run.plan);
+    let (outcome, spent) = run.drive(async |engine| engine.run().await).await?;
+    if let Outcome::WasRaised = outcome {
+        anstream::println!("plan {id} was carried out before, and the cluster is as it left it: nothing was changed");
+    } else {
+        anstream::println!("plan {id} is carried out: {targets}");
+        anstream::println!("{spent}");
     }
-    let journal = Journal::new(Box::new(store), history, &plan.id, clock.now())
-        .map_err(|error| Failure::new(Exit::InvalidFile, "could not begin the journal").because(error.to_string()))?;
-    carry_out(&arguments, &plan, &inventory, &clock, journal, snapshots).await
+    Ok(())
 }
 
-async fn carry_out(
-    arguments: &Arguments,
+/// A plan with its journal, open.
+pub(super) struct Run {
+    /// What was asked for.
+    pub(super) arguments: Arguments,
+    /// The plan.
+    pub(super) plan: Plan,
+    /// What its journal tells.
+    pub(super) history: History,
+    command: &'static str,
+    inventory: Inventory,
+    store: FileStore,
+    snapshots: Utf8PathBuf,
+}
+
+impl Run {
+    /// Reads the plan and opens its journal, for `windlass upgrade COMMAND`. Nothing when the plan is empty, which is said.
+    pub(super) fn open(arguments: Arguments, command: &'static str) -> Result<Option<Self>, Failure> {
+        let plan = read_plan(&arguments.plan)?;
+        let inventory = read_inventory(&arguments, &plan)?;
+        if plan.is_empty() {
+            anstream::println!("nothing to do: everything was at its target when plan {} was made", plan.id);
+            return Ok(None);
+        }
+        let folder = files::state_folder(arguments.state.clone(), plan.cluster.as_str())?;
+        let snapshots = files::state_folder(arguments.state.clone(), &format!("{}/snapshots", plan.cluster))?;
+        let (store, history) = open_journal(&folder, &plan)?;
+        Ok(Some(Self { arguments, plan, history, command, inventory, store, snapshots }))
+    }
+
+    /// Lets the engine do its work; also says where the time went.
+    pub(super) async fn drive<T>(
+        self,
+        work: impl AsyncFnOnce(&Engine<'_>) -> Result<T, Failure>,
+    ) -> Result<(T, String), Failure> {
+        let clock = SystemClock::start();
+        let journal =
+            Journal::new(Box::new(self.store), self.history, &self.plan.id, clock.now()).map_err(|error| {
+                Failure::new(Exit::InvalidFile, "could not begin the journal").because(error.to_string())
+            })?;
+        let again = again(&self.arguments, self.command);
+        with_engine(&self.plan, &self.inventory, &clock, journal, self.snapshots, again, work).await
+    }
+}
+
+async fn with_engine<T>(
     plan: &Plan,
     inventory: &Inventory,
     clock: &SystemClock,
     journal: Journal,
     snapshots: Utf8PathBuf,
-) -> Result<(), Failure> {
+    again: String,
+    work: impl AsyncFnOnce(&Engine<'_>) -> Result<T, Failure>,
+) -> Result<(T, String), Failure> {
     let fleet = Fleet::new(inventory, Utf8Path::new(".")).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
     let live = std::io::stdout().is_terminal().then(Live::default);
     let lines = Plain::default();
@@ -79,7 +122,7 @@ async fn carry_out(
         inventory,
         operator: &operator,
         snapshots,
-        again: again(arguments),
+        again,
         journal: Mutex::new(journal),
         reporter,
         meter: &meter,
@@ -87,23 +130,14 @@ async fn carry_out(
         stopping: AtomicBool::new(false),
         token: AtomicU64::new(0),
     };
-    let outcome = engine.run().await;
+    let outcome = work(&engine).await;
     if let Some(live) = &live {
         live.clear();
     }
     let times = fleet.timings().so_far();
     let spent = meter.spent(clock);
     fleet.close().await;
-    if let Outcome::WasRaised = outcome? {
-        anstream::println!(
-            "plan {} was carried out before, and the cluster is as it left it: nothing was changed",
-            plan.id
-        );
-    } else {
-        anstream::println!("plan {} is carried out: {}", plan.id, targets(plan));
-        anstream::println!("{}", report::spent(&spent, &times));
-    }
-    Ok(())
+    Ok((outcome?, report::spent(&spent, &times)))
 }
 
 fn targets(plan: &Plan) -> String {
@@ -115,13 +149,14 @@ fn targets(plan: &Plan) -> String {
     at.join(", ")
 }
 
-fn again(arguments: &Arguments) -> String {
+/// The command once more, as a shell takes it.
+pub(super) fn again(arguments: &Arguments, command: &str) -> String {
     let option = |name: &str, path: &Option<Utf8PathBuf>| {
         path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", shell_word(path.as_str())))
     };
     // Without the journal the same command would begin anew.
     let (inventory, state) = (option("-i", &arguments.inventory), option("--state", &arguments.state));
-    format!("windlass upgrade apply {}{inventory}{state}", shell_word(arguments.plan.as_str()))
+    format!("windlass upgrade {command} {}{inventory}{state}", shell_word(arguments.plan.as_str()))
 }
 
 /// A word as a shell takes it, in quotes where it needs them.
@@ -168,20 +203,25 @@ fn open_journal(folder: &Utf8Path, plan: &Plan) -> Result<(FileStore, History), 
     })
 }
 
-/// Shows the plan and asks once. Without a terminal there is nobody to ask: `--yes` says it then.
-fn ask(plan: &Plan, history: &History) -> Result<(), Failure> {
+/// Shows the plan and asks once.
+fn shown_and_asked(plan: &Plan, history: &History) -> Result<(), Failure> {
+    let question = if history.begun() { "It was begun before. Go on with it?" } else { "Carry it out?" };
+    ask(&report::plan(plan), question, "read the plan")
+}
+
+/// Shows a text and asks once. Without a terminal there is nobody to ask: `--yes` says it then.
+pub(super) fn ask(shown: &str, question: &str, first: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         let what = "there is no terminal to ask on";
-        return Err(Failure::new(Exit::Usage, what).hint("read the plan, then say --yes"));
+        return Err(Failure::new(Exit::Usage, what).hint(format!("{first}, then say --yes")));
     }
-    anstream::print!("{}", report::plan(plan));
-    let question = if history.begun() { "It was begun before. Go on with it?" } else { "Carry it out?" };
+    anstream::print!("{shown}");
     anstream::print!("\n{question} [y/N] ");
     let mut answer = String::new();
     let read = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
     match (read, answer.trim()) {
         (Ok(_), "y" | "Y" | "yes") => Ok(()),
-        _ => Err(Failure::new(Exit::Interrupted, "not carried out: nobody said yes").hint("nothing was changed")),
+        _ => Err(Failure::new(Exit::Interrupted, "nobody said yes").hint("nothing was changed")),
     }
 }
 
@@ -219,11 +259,11 @@ mod tests {
     #[test]
     fn the_command_that_goes_on_finds_the_same_journal() {
         let mut arguments = Arguments { plan: "plan.json".into(), yes: true, inventory: None, state: None };
-        assert_eq!(again(&arguments), "windlass upgrade apply plan.json");
+        assert_eq!(again(&arguments, "abort"), "windlass upgrade abort plan.json");
         arguments.plan = "it's a plan.json".into();
         arguments.inventory = Some("lab.toml".into());
         arguments.state = Some("/srv/my state".into());
         let wanted = r"windlass upgrade apply 'it'\''s a plan.json' -i lab.toml --state '/srv/my state'";
-        assert_eq!(again(&arguments), wanted);
+        assert_eq!(again(&arguments, "apply"), wanted);
     }
 }

@@ -34,9 +34,14 @@ impl Engine<'_> {
         if self.lane_finished(stage, lane) {
             return Ok(());
         }
+        self.walk(stage, lane, self.plan.steps(lane).len()).await
+    }
+
+    /// Walks through the first `count` steps of the lane.
+    pub(super) async fn walk(&self, stage: &Stage, lane: &Lane, count: usize) -> Result<(), Failure> {
         let steps = self.plan.steps(lane);
         let mut disturbed = false;
-        for (at, step) in steps.iter().enumerate() {
+        for (at, step) in steps[..count].iter().enumerate() {
             if self.interrupts.stop_soon() {
                 self.stopping.store(true, Ordering::SeqCst);
             }
@@ -51,7 +56,7 @@ impl Engine<'_> {
                 }
                 disturbed = true;
             }
-            if let Err(failure) = self.watched(placed).await {
+            if let Err(failure) = self.watched(placed, &steps[..at]).await {
                 self.stopping.store(true, Ordering::SeqCst);
                 return Err(failure);
             }
@@ -71,10 +76,10 @@ impl Engine<'_> {
     }
 
     /// The step, unless its node is lost or the operator asks twice: then the step is left as it is, in doubt.
-    async fn watched(&self, placed: Placed<'_>) -> Result<(), Failure> {
+    pub(super) async fn watched(&self, placed: Placed<'_>, earlier: &[Step]) -> Result<(), Failure> {
         tokio::select! {
             biased;
-            result = self.step(placed) => result,
+            result = self.step_or_back(placed, earlier) => result,
             why = self.lost(placed.node) => Err(self.abandoned(placed, Exit::StepFailed, &why)),
             () = self.interrupts.stop_now() => {
                 Err(self.abandoned(placed, Exit::Interrupted, "interrupted twice"))

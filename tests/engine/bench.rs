@@ -14,7 +14,7 @@ use windlass::decide::plan::{Plan, Sources};
 use windlass::decide::planner::{self, Wanted};
 use windlass::decide::rules::Case;
 use windlass::decide::target::Target;
-use windlass::engine::{Engine, Event, Interrupts, Meter, Operator, Outcome, Reporter};
+use windlass::engine::{Abort, Engine, Event, Finish, Interrupts, Meter, Operator, Outcome, Reporter};
 use windlass::error::Failure;
 use windlass::facts::{self, Facts, MachineFacts, Seen};
 use windlass::inventory::{self, Inventory};
@@ -185,6 +185,26 @@ impl Bench {
 
     /// Runs it as another operator, with a journal of their own.
     pub(crate) async fn run_as(&self, operator: &Operator, disk: &Arc<Mutex<Disk>>) -> Result<Outcome, Failure> {
+        self.drive(operator, disk, "apply", async |engine| engine.run().await).await
+    }
+
+    /// Gives the run up, as this operator would.
+    pub(crate) async fn abort(&self) -> Result<Abort, Failure> {
+        self.drive(&self.operator, &self.disk, "abort", async |engine| engine.abort().await).await
+    }
+
+    /// Takes away what is kept, as this operator would.
+    pub(crate) async fn finish(&self) -> Result<Vec<Finish>, Failure> {
+        self.drive(&self.operator, &self.disk, "finish", async |engine| engine.finish().await).await
+    }
+
+    async fn drive<T>(
+        &self,
+        operator: &Operator,
+        disk: &Arc<Mutex<Disk>>,
+        command: &str,
+        work: impl AsyncFnOnce(&Engine<'_>) -> T,
+    ) -> T {
         let (records, whole) = journal::read(&disk.lock().unwrap().text).unwrap();
         disk.lock().unwrap().text.truncate(whole);
         let store = Box::new(MemoryStore { disk: Arc::clone(disk), fuse: Arc::clone(&self.fuse) });
@@ -198,7 +218,7 @@ impl Bench {
             inventory: &self.inventory,
             operator,
             snapshots: "snapshots".into(),
-            again: "windlass upgrade apply plan.json".to_owned(),
+            again: format!("windlass upgrade {command} plan.json"),
             journal: Mutex::new(journal),
             reporter: &self.told,
             meter: &Meter::start(&self.clock),
@@ -206,13 +226,18 @@ impl Bench {
             stopping: AtomicBool::new(false),
             token: AtomicU64::new(0),
         };
-        engine.run().await
+        work(&engine).await
     }
 
     /// Runs it and kills it at the `at`-th place where that could matter; `None` when it was killed.
     pub(crate) async fn run_until(&self, at: i64) -> Option<Result<Outcome, Failure>> {
+        self.until(at, self.run()).await
+    }
+
+    /// As [`Self::run_until`], for whatever a new process does.
+    pub(crate) async fn until<T>(&self, at: i64, process: impl Future<Output = T>) -> Option<T> {
         self.fuse.0.store(at, Ordering::SeqCst);
-        let mut run = pin!(self.run());
+        let mut run = pin!(process);
         let ended = poll_fn(|context| {
             let polled = catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context)));
             match polled {
@@ -224,6 +249,11 @@ impl Bench {
         .await;
         self.fuse.0.store(i64::MAX, Ordering::SeqCst);
         ended
+    }
+
+    /// The places so far where a kill could have mattered.
+    pub(crate) fn places(&self) -> i64 {
+        i64::MAX - self.fuse.0.load(Ordering::SeqCst)
     }
 
     /// Runs it to its end, which has to be good.

@@ -5,6 +5,7 @@ mod bench;
 mod clock;
 mod cluster;
 
+mod aborting;
 mod drifting;
 mod failing;
 mod interrupting;
@@ -12,4 +13,5 @@ mod journaling;
 mod operators;
 mod resuming;
 mod snapshots;
+mod undoing;
 mod whole;

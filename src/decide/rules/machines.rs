@@ -2,8 +2,10 @@
 //! together, certificates alive.
 
 use super::{Case, needed};
+
+use crate::decide::actions::packages::Pinned;
 use crate::decide::finding::{Finding, Rule};
-use crate::decide::planner::packages::{etcd_packages, kubernetes_packages};
+use crate::decide::planner::packages::{etcd_packages, kubernetes_packages, replaced};
 use crate::facts::{EtcdFacts, MachineFacts, PackageManager, Seen};
 use crate::inventory::{Node, Role, Topology};
 
@@ -81,24 +83,40 @@ fn targets(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> 
             return vec![Finding::refusal(Rule::PackageManager, &node.name, detail)];
         }
     }
+    let mut target = |packages: Result<Vec<Pinned>, Vec<String>>| match packages {
+        Ok(packages) => found.extend(former_gone(node, machine, &packages)),
+        Err(missing) => {
+            found.extend(missing.into_iter().map(|detail| Finding::refusal(Rule::TargetMissing, &node.name, detail)));
+        }
+    };
     if let Some(to) = &case.target.kubernetes
         && !(node.roles.len() == 1 && node.roles.contains(&Role::Etcd))
-        && let Err(missing) = kubernetes_packages(machine, to)
     {
-        found.extend(missing.into_iter().map(|detail| Finding::refusal(Rule::TargetMissing, &node.name, detail)));
+        target(kubernetes_packages(machine, to));
     }
     if let Some(to) = &case.target.etcd
         && case.inventory.etcd.topology == Topology::External
         && node.roles.contains(&Role::Etcd)
-        && let Err(missing) = etcd_packages(machine, &case.inventory.etcd, to)
     {
-        found.extend(missing.into_iter().map(|detail| Finding::refusal(Rule::TargetMissing, &node.name, detail)));
+        target(etcd_packages(machine, &case.inventory.etcd, to));
     }
     for (name, _) in machine.packages.iter().filter(|(_, package)| package.installed.is_some() && !package.held) {
         let detail = format!("{name} is not held: an unattended upgrade may raise it behind your back");
         found.push(Finding::warning(Rule::NotHeld, &node.name, detail));
     }
     found
+}
+
+/// What is not to be had any more cannot be put back when its step fails.
+fn former_gone(node: &Node, machine: &MachineFacts, packages: &[Pinned]) -> Option<Finding> {
+    let gone: Vec<String> = replaced(machine, packages).1.iter().map(Pinned::spec).collect();
+    (!gone.is_empty()).then(|| {
+        let detail = format!(
+            "no package source has {} any more, which is installed: going back to it is not possible",
+            gone.join(", ")
+        );
+        Finding::warning(Rule::FormerGone, &node.name, detail)
+    })
 }
 
 fn room(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {

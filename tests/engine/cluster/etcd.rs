@@ -31,7 +31,7 @@ impl State {
         at.unwrap_or_else(|| panic!("{node} has no member of etcd"))
     }
 
-    pub(super) fn status_of(&mut self, node: &str) -> &mut MemberStatus {
+    pub(crate) fn status_of(&mut self, node: &str) -> &mut MemberStatus {
         let at = self.member_at(node);
         match &mut self.etcd().members[at].status {
             Seen::Known(status) => status,
@@ -81,12 +81,14 @@ impl State {
     }
 
     pub(super) fn etcd_cluster_rises(&mut self) {
+        let at_once = self.etcd_version_rises_at_once;
         for node in &mut self.facts.nodes {
             if let Seen::Known(machine) = &mut node.machine
                 && let Seen::Known(Some(process)) = &mut machine.etcd
                 && let Seen::Known(version) = &process.server_version
             {
-                process.cluster_version = Seen::Known(Version::new(version.major, version.minor, 0));
+                let minor = if at_once { 5 } else { version.minor };
+                process.cluster_version = Seen::Known(Version::new(version.major, minor, 0));
             }
         }
     }

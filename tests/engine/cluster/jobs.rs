@@ -14,11 +14,11 @@ pub(super) fn takes(job: &str) -> Duration {
     Duration::from_secs(match job {
         "fetch-packages" => 10,
         "pull-images" => 15,
-        "install-packages" => 5,
+        "install-packages" | "restore-packages" => 5,
         "kubeadm-plan" | "drain" => 20,
         "kubeadm-apply" => 45,
         "kubeadm-node" => 12,
-        "cordon" | "uncordon" | "move-leader" => 1,
+        "archive" | "cordon" | "uncordon" | "move-leader" => 1,
         "kubelet-restart" => 3,
         other => panic!("no built-in playbook starts {other}"),
     })
@@ -30,7 +30,11 @@ impl State {
     /// Does what the job does, and says how it ended.
     pub(super) fn job(&mut self, at: Duration, node: &str, job: &str, args: &[String]) -> i32 {
         match (job, args) {
-            ("fetch-packages", specs) => self.fetch(node, specs),
+            ("archive", [run, service, paths]) => self.archive(node, run, service, paths),
+            ("fetch-packages", [run, former, specs @ ..]) => self.fetch(node, run, former, specs),
+            ("restore-packages", [run, guard, holds, cluster, specs @ ..]) => {
+                self.restore(at, node, run, (guard, holds, cluster), specs)
+            }
             ("pull-images", [version, package, what]) => self.pull(node, version, package, what),
             ("install-packages", [guard, holds, specs @ ..]) => self.install(at, node, guard, holds, specs),
             ("kubeadm-plan", [version, ignore]) if ignore == "-" => self.kubeadm_is(node, version),
@@ -45,7 +49,8 @@ impl State {
         }
     }
 
-    fn fetch(&mut self, node: &str, specs: &[String]) -> i32 {
+    fn fetch(&mut self, node: &str, run: &str, former: &str, specs: &[String]) -> i32 {
+        self.keep(node, run, former, specs);
         for spec in specs {
             let (name, version) = spec.split_once('=').unwrap();
             let candidates = self.machine(node).packages[name].candidates.known().unwrap().clone();
@@ -75,7 +80,9 @@ impl State {
             assert!(self.extra[node].fetched.contains(spec), "{spec} was not downloaded to {node} before");
             let package = self.machine(node).packages.get_mut(name).unwrap();
             package.held = holds.split(',').any(|hold| hold == name) || package.held;
-            package.installed = Some(version.to_owned());
+            let strange = self.strange_after_install.filter(|(name, _)| *name == node);
+            let package = self.machine(node).packages.get_mut(name).unwrap();
+            package.installed = Some(strange.map_or(version, |(_, version)| version).to_owned());
         }
         if guard != "-" {
             self.restart_member(at, node);
@@ -83,12 +90,15 @@ impl State {
         0
     }
 
-    fn restart_member(&mut self, at: Duration, node: &str) {
+    pub(super) fn restart_member(&mut self, at: Duration, node: &str) {
         let version = self.upstream(node, "etcd-server");
         self.member_runs(node, &version);
         self.extra_mut(node).member_away = true;
+        if self.falls_sick(node, &version) {
+            return;
+        }
         self.after(at + 2 * SECOND, Later::MemberBack(node.to_owned()));
-        if self.members_agree() {
+        if self.members_agree() || self.etcd_version_rises_at_once {
             self.after(at + 6 * SECOND, Later::ClusterVersion);
         }
     }

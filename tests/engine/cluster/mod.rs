@@ -3,6 +3,7 @@
 
 mod etcd;
 mod jobs;
+mod kept;
 mod text;
 
 pub(crate) use text::real_certificate;
@@ -23,6 +24,7 @@ use crate::bench::Fuse;
 use crate::clock::VirtualClock;
 
 pub(crate) use etcd::Spoil;
+pub(crate) use kept::{Keeps, Sick};
 pub(crate) use units::{Begun, Unit};
 
 /// One round trip.
@@ -39,6 +41,8 @@ pub(crate) struct Extra {
     pub(crate) owner: Option<String>,
     /// Its units, by `RUN/UNIT`.
     pub(crate) units: BTreeMap<String, Unit>,
+    /// What it keeps for going back.
+    pub(crate) kept: kept::Keeps,
     /// What was downloaded, as `NAME=VERSION`.
     pub(crate) fetched: BTreeSet<String>,
     /// It does not answer.
@@ -54,6 +58,10 @@ pub(crate) struct Extra {
 pub(crate) enum Then {
     /// It ends with this status and without effect.
     Fail(i32),
+    /// It ends with this status, and has done its work all the same.
+    FailAfter(i32),
+    /// It ends with status 1 and these last words, without effect.
+    FailSaying(&'static str),
     /// It takes this long.
     Take(Duration),
     /// Its machine is cut off two seconds later.
@@ -105,6 +113,12 @@ pub(crate) struct State {
     pub(crate) begun: Vec<Begun>,
     /// Every script that was called.
     pub(crate) calls: Vec<(String, Call)>,
+    /// A member that is not well at a version, and how.
+    pub(crate) sick: Option<(&'static str, &'static str, Sick)>,
+    /// The cluster version of etcd rises with the first member that is raised.
+    pub(crate) etcd_version_rises_at_once: bool,
+    /// A machine whose packages somebody else puts at a version of theirs as soon as they are installed.
+    pub(crate) strange_after_install: Option<(&'static str, &'static str)>,
     /// How the next snapshots are bad.
     pub(crate) spoil: Option<Spoil>,
     /// Snapshots that were taken.
@@ -135,6 +149,9 @@ impl Cluster {
             extra,
             begun: Vec::new(),
             calls: Vec::new(),
+            sick: None,
+            etcd_version_rises_at_once: false,
+            strange_after_install: None,
             spoil: None,
             snapshots: 0,
             interrupts: None,
@@ -268,6 +285,7 @@ impl State {
             Script::LockTake => self.lock_take(node, call),
             Script::LockRelease => self.lock_release(node, call),
             Script::TokenRaise => self.token_raise(node, call),
+            Script::ForgetRun => self.forget_run(node, call),
             _ => panic!("{node} cannot answer {call:?}"),
         }
     }

@@ -24,6 +24,7 @@ pub(super) fn probe(machine: &MachineFacts, extra: &Extra, sections: &str, packa
             "certificates" => Ok(certificates(machine)),
             "etcd" => Ok(etcd(machine, extra)),
             "windlass" => Ok(own(machine)),
+            "kept" => Ok(extra.kept.lines()),
             other => panic!("the probe knows no section {other}"),
         };
         section(&mut text, name, &lines);

@@ -17,6 +17,9 @@ pub(crate) struct Unit {
     ended: Option<i32>,
     gone: bool,
     fails: Option<i32>,
+    /// It does its work before it fails.
+    works: bool,
+    says: &'static str,
     uncordon_after: bool,
     begun: usize,
 }
@@ -73,7 +76,13 @@ impl Cluster {
             return (Ok(refused(4, "")), false);
         }
         let unit = Unit {
-            fails: if let Some(Then::Fail(status)) = then { Some(status) } else { None },
+            fails: match then {
+                Some(Then::Fail(status) | Then::FailAfter(status)) => Some(status),
+                Some(Then::FailSaying(_)) => Some(1),
+                _ => None,
+            },
+            works: matches!(then, Some(Then::FailAfter(_))),
+            says: if let Some(Then::FailSaying(words)) = then { words } else { "and said more" },
             uncordon_after: then == Some(Then::UncordonAfter),
             ended: None,
             gone: false,
@@ -113,6 +122,9 @@ impl State {
         if unit.gone {
             return;
         }
+        if unit.works {
+            self.job(at, node, &unit.job, &unit.args);
+        }
         let status = unit.fails.unwrap_or_else(|| self.job(at, node, &unit.job, &unit.args));
         if unit.uncordon_after {
             self.kube_node(&unit.args[0]).unschedulable = false;
@@ -142,7 +154,7 @@ impl State {
     pub(super) fn unit_report(&self, node: &str, call: &Call) -> Output {
         let offset: usize = call.args.get(3).map_or(0, |offset| offset.parse().unwrap());
         let unit = self.extra[node].units.get(&key(call, 0));
-        let log = unit.map_or_else(String::new, |unit| format!("{} began\nand said more\n", unit.job));
+        let log = unit.map_or_else(String::new, |unit| format!("{} began\n{}\n", unit.job, unit.says));
         let state = match unit {
             None => "state never".to_owned(),
             Some(unit) => match (unit.ended, unit.gone) {
@@ -210,6 +222,7 @@ impl State {
             return refused(3, machine.token);
         }
         machine.token = token;
+        self.extra_mut(node).kept.snapshots.insert(name["snapshots/".len()..].to_owned(), call.args[3].clone());
         said(String::new())
     }
 }
