@@ -230,8 +230,14 @@ fn journaled(place: &Place, plan: &str, events: &[&str]) {
     let folder = place.path("state").join(plan["cluster"].as_str().expect("its cluster"));
     std::fs::create_dir_all(&folder).expect("made");
     let opened = format!("{{\"what\":\"opened\",\"format\":1,\"run\":\"{id}\",\"windlass\":\"0.1.0\"}}");
-    let lines = std::iter::once(opened.as_str()).chain(events.iter().copied());
-    let text: String = lines.map(|event| format!("{{\"at\":\"2026-11-22T20:00:00Z\",\"event\":{event}}}\n")).collect();
+    let (mut text, mut seal) = (String::new(), String::new());
+    for event in std::iter::once(opened.as_str()).chain(events.iter().copied()) {
+        let event = serde_json::from_str(event).expect("an event");
+        let at = "2026-11-22T20:00:00Z".parse().expect("a time");
+        let (record, line) = windlass::journal::Record::line(at, event, &seal).expect("a line");
+        seal = record.seal;
+        text += &(line + "\n");
+    }
     std::fs::write(folder.join(format!("{id}.journal")), text).expect("written");
 }
 

@@ -16,7 +16,7 @@ use crate::inventory::Inventory;
 use crate::journal::History;
 use crate::journal::store::{FileStore, Journal, OpenError};
 use crate::remote::ssh::Fleet;
-use crate::remote::{Clock, SystemClock};
+use crate::remote::{Clock, Remote, SystemClock};
 use crate::report;
 use crate::report::progress::{Live, Plain};
 
@@ -34,6 +34,9 @@ pub(super) struct Arguments {
     /// Where journals and snapshots are kept [default: $XDG_STATE_HOME/windlass or ~/.local/state/windlass]
     #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
     state: Option<Utf8PathBuf>,
+    /// Append every question to a machine and its answer to this file, as for a bug report
+    #[arg(long, value_name = "FILE")]
+    record: Option<Utf8PathBuf>,
 }
 
 /// Carries the plan out.
@@ -93,51 +96,68 @@ impl Run {
             Journal::new(Box::new(self.store), self.history, &self.plan.id, clock.now()).map_err(|error| {
                 Failure::new(Exit::InvalidFile, "could not begin the journal").because(error.to_string())
             })?;
-        let again = again(&self.arguments, self.command);
-        with_engine(&self.plan, &self.inventory, &clock, journal, self.snapshots, again, work).await
+        let with = With {
+            arguments: &self.arguments,
+            command: self.command,
+            plan: &self.plan,
+            inventory: &self.inventory,
+            clock: &clock,
+        };
+        with.engine(journal, self.snapshots, work).await
     }
 }
 
-async fn with_engine<T>(
-    plan: &Plan,
-    inventory: &Inventory,
-    clock: &SystemClock,
-    journal: Journal,
-    snapshots: Utf8PathBuf,
-    again: String,
-    work: impl AsyncFnOnce(&Engine<'_>) -> Result<T, Failure>,
-) -> Result<(T, String), Failure> {
-    let fleet = Fleet::new(inventory, Utf8Path::new(".")).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
-    let live = std::io::stdout().is_terminal().then(Live::default);
-    let lines = Plain::default();
-    let reporter: &dyn Reporter = live.as_ref().map_or(&lines as &dyn Reporter, |live| live);
-    let interrupts = Arc::new(Interrupts::default());
-    count_interrupts(Arc::clone(&interrupts));
-    let meter = Meter::start(clock);
-    let operator = operator();
-    let engine = Engine {
-        remote: &fleet,
-        clock,
-        plan,
-        inventory,
-        operator: &operator,
-        snapshots,
-        again,
-        journal: Mutex::new(journal),
-        reporter,
-        meter: &meter,
-        interrupts: &interrupts,
-        stopping: AtomicBool::new(false),
-        token: AtomicU64::new(0),
-    };
-    let outcome = work(&engine).await;
-    if let Some(live) = &live {
-        live.clear();
+/// What an engine works with.
+struct With<'a> {
+    arguments: &'a Arguments,
+    command: &'static str,
+    plan: &'a Plan,
+    inventory: &'a Inventory,
+    clock: &'a SystemClock,
+}
+
+impl With<'_> {
+    async fn engine<T>(
+        self,
+        journal: Journal,
+        snapshots: Utf8PathBuf,
+        work: impl AsyncFnOnce(&Engine<'_>) -> Result<T, Failure>,
+    ) -> Result<(T, String), Failure> {
+        let Self { arguments, command, plan, inventory, clock } = self;
+        let fleet =
+            Fleet::new(inventory, Utf8Path::new(".")).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+        let recorded = files::recorded(arguments.record.as_deref(), &fleet, clock)?;
+        let live = std::io::stdout().is_terminal().then(Live::default);
+        let lines = Plain::default();
+        let reporter: &dyn Reporter = live.as_ref().map_or(&lines as &dyn Reporter, |live| live);
+        let interrupts = Arc::new(Interrupts::default());
+        count_interrupts(Arc::clone(&interrupts));
+        let meter = Meter::start(clock);
+        let operator = operator();
+        let engine = Engine {
+            remote: recorded.as_ref().map_or(&fleet as &dyn Remote, |recorded| recorded),
+            clock,
+            plan,
+            inventory,
+            operator: &operator,
+            snapshots,
+            again: again(arguments, command),
+            journal: Mutex::new(journal),
+            reporter,
+            meter: &meter,
+            interrupts: &interrupts,
+            stopping: AtomicBool::new(false),
+            token: AtomicU64::new(0),
+        };
+        let outcome = work(&engine).await;
+        if let Some(live) = &live {
+            live.clear();
+        }
+        let times = fleet.timings().so_far();
+        let spent = meter.spent(clock);
+        fleet.close().await;
+        Ok((outcome?, report::spent(&spent, &times)))
     }
-    let times = fleet.timings().so_far();
-    let spent = meter.spent(clock);
-    fleet.close().await;
-    Ok((outcome?, report::spent(&spent, &times)))
 }
 
 fn targets(plan: &Plan) -> String {
@@ -258,7 +278,8 @@ mod tests {
 
     #[test]
     fn the_command_that_goes_on_finds_the_same_journal() {
-        let mut arguments = Arguments { plan: "plan.json".into(), yes: true, inventory: None, state: None };
+        let mut arguments =
+            Arguments { plan: "plan.json".into(), yes: true, inventory: None, state: None, record: None };
         assert_eq!(again(&arguments, "abort"), "windlass upgrade abort plan.json");
         arguments.plan = "it's a plan.json".into();
         arguments.inventory = Some("lab.toml".into());

@@ -76,14 +76,20 @@ impl Engine<'_> {
     }
 
     /// The step, unless its node is lost or the operator asks twice: then the step is left as it is, in doubt.
-    pub(super) async fn watched(&self, placed: Placed<'_>, earlier: &[Step]) -> Result<(), Failure> {
+    /// One that failed for sure is taken back where the plan promises that; its node may have been away a moment ago.
+    async fn watched(&self, placed: Placed<'_>, earlier: &[Step]) -> Result<(), Failure> {
+        let interrupted = || Err(self.abandoned(placed, Exit::Interrupted, "interrupted twice"));
+        let result = tokio::select! {
+            biased;
+            result = self.step(placed) => result,
+            why = self.lost(placed.node) => Err(self.abandoned(placed, Exit::StepFailed, &why)),
+            () = self.interrupts.stop_now() => interrupted(),
+        };
+        let Err(failure) = result else { return Ok(()) };
         tokio::select! {
             biased;
-            result = self.step_or_back(placed, earlier) => result,
-            why = self.lost(placed.node) => Err(self.abandoned(placed, Exit::StepFailed, &why)),
-            () = self.interrupts.stop_now() => {
-                Err(self.abandoned(placed, Exit::Interrupted, "interrupted twice"))
-            }
+            failure = self.failed_or_back(placed, earlier, failure) => Err(failure),
+            () = self.interrupts.stop_now() => interrupted(),
         }
     }
 

@@ -22,13 +22,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const UNSEEN_FOR: Duration = Duration::from_secs(30);
 
 impl Engine<'_> {
-    /// The step; when it fails for sure, and the plan promises a way back, that is gone at once.
-    pub(super) async fn step_or_back(&self, placed: Placed<'_>, earlier: &[Step]) -> Result<(), Failure> {
-        match self.step(placed).await {
-            Err(failure) if failure.exit == Exit::StepFailed && self.history().ended_badly.contains(&placed.id()) => {
-                Err(self.back_after(placed, earlier, failure).await)
-            }
-            result => result,
+    /// The failure of a step; when it has failed for sure, and the plan promises a way back, that is gone at once.
+    pub(super) async fn failed_or_back(&self, placed: Placed<'_>, earlier: &[Step], failure: Failure) -> Failure {
+        if failure.exit == Exit::StepFailed && self.history().ended_badly.contains(&placed.id()) {
+            self.back_after(placed, earlier, failure).await
+        } else {
+            failure
         }
     }
 

@@ -1,12 +1,17 @@
 //! Giving a run up: in every stage, in the middle of every kind of step, killed anywhere; and the end of what was kept.
 
+use std::time::Duration;
+
 use windlass::engine::Abort;
 use windlass::error::Exit;
 use windlass::facts::{Facts, Seen};
 use windlass::journal::{Event, GivenUp};
+use windlass::remote::Clock as _;
 
+use super::undoing::fall_sick;
 use crate::bench::{Bench, ETCD, MINOR};
-use crate::cluster::{Sick, Then};
+use crate::seams::fault::Then;
+use crate::world::{Dpkg, Package, Sick};
 
 /// What is left of a run that was given up well.
 async fn aborted(bench: &Bench) -> (Facts, Vec<String>) {
@@ -18,29 +23,27 @@ async fn aborted(bench: &Bench) -> (Facts, Vec<String>) {
 
 /// Nothing of a run is left on the cluster but versions that may stand beside each other.
 fn supported(bench: &Bench, what: &str) {
-    let mut state = bench.cluster.state();
-    assert!(state.api().nodes.iter().all(|node| !node.unschedulable), "{what}: something stays cordoned");
-    let servers: Vec<u64> = ["cp1", "cp2", "cp3"]
-        .iter()
-        .map(|node| state.machine(node).api_server.known().unwrap().as_ref().unwrap().minor)
-        .collect();
-    let oldest = *servers.iter().min().unwrap();
-    for node in ["cp1", "cp2", "cp3", "w1", "w2"] {
-        let machine = state.machine(node).clone();
-        let kubelet = machine.kubelet_running.known().unwrap().clone().unwrap();
-        assert!(kubelet.minor <= oldest, "{what}: {node} runs a newer kubelet than an API server");
-        let package = machine.packages["kubelet"].installed.clone().unwrap();
-        assert!(package.starts_with(&format!("{kubelet}-")), "{what}: {node} runs {kubelet} and has {package}");
-        assert!(machine.packages.values().all(|package| package.held && !package.interrupted()), "{what}: {node}");
+    bench.assert_lawful();
+    let now = bench.now();
+    assert!(now.kube.nodes.iter().all(|node| !node.unschedulable), "{what}: something stays cordoned");
+    let oldest = now.planes().map(|(_, plane)| plane.server().minor).min().unwrap();
+    for (at, machine) in now.machines.iter().enumerate() {
+        let sound = |package: &Package| package.held && package.state == Dpkg::Installed;
+        assert!(machine.packages.values().all(sound), "{what}: {} {:?}", machine.name, machine.packages);
+        if let Some(kubelet) = &machine.kubelet {
+            assert!(kubelet.minor <= oldest, "{what}: {} runs a newer kubelet than an API server", machine.name);
+            assert_eq!(*kubelet, machine.upstream("kubelet"), "{what}: {}", machine.name);
+        }
+        if let Some(plane) = &machine.plane {
+            let settled = plane.components.iter().all(|component| component.manifest == *plane.server());
+            assert!(settled, "{what}: {} has components apart", machine.name);
+        }
+        if let Some(member) = now.member_of(at) {
+            let runs = now.etcd.members[member].runs.as_ref();
+            assert_eq!(runs, Some(&machine.upstream("etcd-server")), "{what}: {}", machine.name);
+        }
     }
-    for node in ["etcd1", "etcd2", "etcd3"] {
-        let machine = state.machine(node).clone();
-        let process = machine.etcd.known().unwrap().clone().unwrap();
-        let package = machine.packages["etcd-server"].installed.clone().unwrap();
-        let running = process.server_version.known().unwrap().clone();
-        assert!(package.starts_with(&format!("{running}-")), "{what}: {node} runs {running} and has {package}");
-    }
-    drop(state);
+    drop(now);
     assert_eq!(bench.locked(), [""; 0], "{what}: the lock is left behind");
     assert!(matches!(bench.events()[..], [.., Event::Aborted, Event::Released { .. }]), "{what}");
 }
@@ -97,31 +100,30 @@ async fn what_is_under_way_is_waited_for_and_never_killed() {
         let (_, stays) = aborted(&bench).await;
         assert!(stays.is_empty(), "{job} {node}: {stays:?}");
         supported(&bench, job);
-        let state = bench.cluster.state();
-        assert!(state.begun.iter().all(|begun| begun.ended.is_some()), "{job} was not waited for");
+        assert!(bench.now().begun.iter().all(|begun| begun.ended.is_some()), "{job} was not waited for");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_half_installed_package_is_put_back_or_else_finished() {
     for kept in [true, false] {
-        let bench = Bench::prepared(MINOR, |cluster| {
+        let bench = Bench::prepared(MINOR, |world| {
             if !kept {
-                let mut state = cluster.state();
-                let package = state.machine("w1").packages.get_mut("kubeadm").unwrap();
+                let package = world.machine("w1").told.packages.get_mut("kubeadm").unwrap();
                 package.candidates = Seen::Known(vec!["1.21.14-00".to_owned()]);
             }
-        });
+        })
+        .await;
         bench.when("install-packages", "w1", Then::Interrupt(2));
         bench.fail().await;
-        {
-            let mut state = bench.cluster.state();
-            let unit = state.extra["w1"].units.keys().find(|key| key.contains("kubeadm")).unwrap().clone();
-            state.reboot("w1", &unit);
+        while bench.now().machine("w1").packages["kubeadm"].state == Dpkg::Installed {
+            bench.clock.sleep(Duration::from_millis(50)).await;
         }
+        bench.power_off("w1");
+        bench.clock.sleep(Duration::from_secs(60)).await;
         let (_, stays) = aborted(&bench).await;
         supported(&bench, "half installed");
-        let at = bench.cluster.state().machine("w1").packages["kubeadm"].installed.clone().unwrap();
+        let at = bench.now().machine("w1").packages["kubeadm"].version.clone();
         assert_eq!(at, if kept { "1.20.2-00" } else { "1.21.14-00" });
         let finished = "step workers/w1/kubeadm could not be taken back and was finished";
         assert_eq!(stays, if kept { vec![] } else { vec![finished.to_owned()] });
@@ -131,13 +133,12 @@ async fn a_half_installed_package_is_put_back_or_else_finished() {
 #[tokio::test(start_paused = true)]
 async fn a_member_that_is_not_healthy_gets_its_former_binary_back() {
     let bench = Bench::new(ETCD);
-    bench.cluster.state().sick = Some(("etcd3", "3.5.16", Sick::Unhealthy));
+    fall_sick(&bench, "etcd3", Sick::Unhealthy);
     bench.when("install-packages", "etcd3", Then::Interrupt(2));
     bench.fail().await;
     aborted(&bench).await;
     supported(&bench, "a sick member");
-    let mut state = bench.cluster.state();
-    assert_eq!(state.status_of("etcd3").version.to_string(), "3.4.23");
+    assert_eq!(bench.now().member("etcd3").runs.as_ref().unwrap().to_string(), "3.4.23");
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,13 +146,7 @@ async fn a_node_that_is_not_ready_stays_cordoned_and_is_named() {
     let bench = Bench::new(MINOR);
     bench.when("drain", "w1", Then::Fail(1));
     bench.fail().await;
-    let set = |status: &str| {
-        let mut state = bench.cluster.state();
-        let node = state.kube_node("w1");
-        let ready = node.conditions.iter_mut().find(|condition| condition.kind == "Ready").unwrap();
-        status.clone_into(&mut ready.status);
-    };
-    set("False");
+    bench.now().node("w1").ready = false;
     let (facts, stays) = aborted(&bench).await;
     assert!(stays.len() == 1 && stays[0].starts_with("w1 stays cordoned: it is not Ready"), "{stays:?}");
     let nodes = &facts.api.known().unwrap().nodes;
@@ -161,11 +156,11 @@ async fn a_node_that_is_not_ready_stays_cordoned_and_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_foreign_cordon_stays_after_an_abort() {
-    let bench = Bench::prepared(MINOR, |cluster| cluster.state().kube_node("w1").unschedulable = true);
+    let bench = Bench::prepared(MINOR, |world| world.node("w1").unschedulable = true).await;
     bench.when("drain", "w1", Then::Fail(1));
     bench.fail().await;
     aborted(&bench).await;
-    assert!(bench.cluster.state().kube_node("w1").unschedulable);
+    assert!(bench.now().node("w1").unschedulable);
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,7 +175,7 @@ async fn a_machine_that_does_not_answer_stops_the_abort_and_the_same_command_goe
     assert_eq!(refused.exit, Exit::Refused, "{refused}");
     assert_eq!(refused.what, format!("plan {} is being aborted", bench.plan.id));
     assert!(refused.hint.unwrap().contains("windlass upgrade abort plan.json"));
-    bench.cluster.state().extra_mut("w1").cut_off = false;
+    bench.now().machine("w1").cut_off = false;
     aborted(&bench).await;
     supported(&bench, "after it answered");
 }
@@ -213,7 +208,8 @@ async fn an_abort_that_is_killed_anywhere_goes_on() {
                 "killed at {at}"
             );
             assert_eq!(bench.locked(), [""; 0], "killed at {at}");
-            assert!(bench.cluster.state().api().nodes.iter().all(|node| !node.unschedulable), "killed at {at}");
+            assert!(bench.now().kube.nodes.iter().all(|node| !node.unschedulable), "killed at {at}");
+            bench.assert_lawful();
             for (key, count) in &counts {
                 let found = bench.counts().get(key).copied().unwrap_or(0);
                 let most = if key.0 == "drain" { count + 1 } else { *count };
@@ -250,15 +246,15 @@ async fn what_was_kept_is_taken_away_when_the_run_is_over_and_not_before() {
         )
     );
     let keeps = |bench: &Bench| {
-        let state = bench.cluster.state();
-        state.extra.values().filter(|extra| !extra.kept.archives.is_empty() || !extra.kept.packages.is_empty()).count()
+        let now = bench.now();
+        now.machines.iter().filter(|it| !it.own.archives.is_empty() || !it.own.packages.is_empty()).count()
     };
     assert_eq!(keeps(&bench), 8, "every node was archived");
     bench.raise().await;
     let freed = bench.finish().await.expect("it is over");
     assert!(freed.len() == 8 && freed.iter().all(|it| it.archive > 0 && it.packages > 0 && it.units > 0), "{freed:?}");
     assert_eq!((keeps(&bench), bench.locked()), (0, Vec::new()));
-    let snapshots: usize = bench.cluster.state().extra.values().map(|extra| extra.kept.snapshots.len()).sum();
+    let snapshots: usize = bench.now().machines.iter().map(|machine| machine.own.files.len()).sum();
     assert_eq!(snapshots, 2, "snapshots stay");
     let again = bench.finish().await.expect("nothing is left to do");
     assert!(again.iter().all(|it| it.archive + it.packages + it.units == 0), "{again:?}");
@@ -268,11 +264,11 @@ async fn what_was_kept_is_taken_away_when_the_run_is_over_and_not_before() {
 async fn a_node_that_does_not_answer_keeps_the_rest_from_nothing() {
     let bench = Bench::new(ETCD);
     bench.raise().await;
-    bench.cluster.state().extra_mut("etcd2").cut_off = true;
+    bench.now().machine("etcd2").cut_off = true;
     let failure = bench.finish().await.expect_err("etcd2 does not answer");
     assert!(failure.causes.len() == 1 && failure.causes[0].starts_with("etcd2: "), "{failure}");
-    assert_eq!(bench.cluster.state().extra["etcd1"].kept.archives.len(), 0);
-    bench.cluster.state().extra_mut("etcd2").cut_off = false;
+    assert_eq!(bench.now().machine("etcd1").own.archives.len(), 0);
+    bench.now().machine("etcd2").cut_off = false;
     bench.finish().await.expect("it answers again");
-    assert_eq!(bench.cluster.state().extra["etcd2"].kept.archives.len(), 0);
+    assert_eq!(bench.now().machine("etcd2").own.archives.len(), 0);
 }

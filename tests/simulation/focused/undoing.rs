@@ -1,11 +1,13 @@
 //! Going back by itself: what is taken back when a step fails, what is not, and that a kill in the middle changes nothing.
 
+use windlass::decide::action::Action;
 use windlass::error::Exit;
 use windlass::facts::Seen;
 use windlass::journal::{Back, Event, Standing};
 
 use crate::bench::{Bench, ETCD, MINOR};
-use crate::cluster::{Sick, Then};
+use crate::seams::fault::Then;
+use crate::world::{Dpkg, Own, Sick};
 
 /// The undos in the journal, as `step attempt what-came-of-it`.
 fn undone(bench: &Bench) -> Vec<String> {
@@ -16,10 +18,19 @@ fn undone(bench: &Bench) -> Vec<String> {
     bench.events().into_iter().filter_map(one).collect()
 }
 
+/// The member of this machine is not well at the target.
+pub(super) fn fall_sick(bench: &Bench, node: &str, how: Sick) {
+    let mut now = bench.now();
+    let at = now.at(node);
+    let member = now.member_of(at).unwrap();
+    now.etcd.sick = Some((member, semver::Version::new(3, 5, 16), how));
+}
+
 fn installed(bench: &Bench, node: &str, package: &str) -> (String, bool) {
-    let mut state = bench.cluster.state();
-    let package = &state.machine(node).packages[package];
-    (package.installed.clone().unwrap(), package.held)
+    let mut now = bench.now();
+    let package = &now.machine(node).packages[package];
+    assert_eq!(package.state, Dpkg::Installed, "{node}");
+    (package.version.clone(), package.held)
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +83,7 @@ async fn a_member_that_does_not_come_back_gets_its_former_binary_while_the_other
     for (sick, step) in [(Sick::Silent, "package"), (Sick::Unhealthy, "await-healthy")] {
         let bench = Bench::new(ETCD);
         let before = installed(&bench, "etcd1", "etcd-server");
-        bench.cluster.state().sick = Some(("etcd1", "3.5.16", sick));
+        fall_sick(&bench, "etcd1", sick);
         let failure = bench.fail().await;
         assert!(failure.what.starts_with(&format!("step etcd/etcd1/{step} had no effect")), "{failure}");
         assert_eq!(undone(&bench), ["etcd/etcd1/package 1 Restored"], "{failure}");
@@ -83,24 +94,26 @@ async fn a_member_that_does_not_come_back_gets_its_former_binary_while_the_other
             member.status.known().is_some_and(|s| s.version.to_string() == "3.4.23" && s.healthy == Seen::Known(()))
         };
         assert!(members.iter().all(well), "{members:?}");
-        bench.cluster.state().sick = None;
+        bench.assert_lawful();
+        bench.now().etcd.sick = None;
         bench.raise().await;
         assert_eq!(bench.counts()[&("install-packages".to_owned(), "etcd1".to_owned())], 2);
     }
 }
 
+/// The last member of all: as soon as it answers at the new version, so does the cluster.
 #[tokio::test(start_paused = true)]
 async fn a_member_keeps_its_new_binary_once_the_cluster_version_has_risen() {
     let bench = Bench::new(ETCD);
-    bench.cluster.state().sick = Some(("etcd1", "3.5.16", Sick::Unhealthy));
-    bench.cluster.state().etcd_version_rises_at_once = true;
+    let swaps = bench.plan.placed().filter(|placed| matches!(placed.step.action, Action::SwapEtcd(_)));
+    let last = swaps.last().unwrap().node.unwrap().to_string();
+    fall_sick(&bench, &last, Sick::Unhealthy);
     let failure = bench.fail().await;
-    assert!(failure.what.starts_with("step etcd/etcd1/await-healthy had no effect"), "{failure}");
+    assert!(failure.what.starts_with(&format!("step etcd/{last}/await-healthy had no effect")), "{failure}");
     let undone = undone(&bench);
-    assert!(undone.len() == 1 && undone[0].starts_with("etcd/etcd1/package 1 Not("), "{undone:?}");
-    assert_eq!(installed(&bench, "etcd1", "etcd-server").0, "3.5.16-4");
-    bench.cluster.state().sick = None;
-    bench.cluster.state().status_of("etcd1").healthy = Seen::Known(());
+    assert!(undone.len() == 1 && undone[0].starts_with(&format!("etcd/{last}/package 1 Not(")), "{undone:?}");
+    assert_eq!(installed(&bench, &last, "etcd-server").0, "3.5.16-4");
+    bench.now().etcd.sick = None;
     bench.raise().await;
 }
 
@@ -108,15 +121,11 @@ async fn a_member_keeps_its_new_binary_once_the_cluster_version_has_risen() {
 #[tokio::test(start_paused = true)]
 async fn a_third_version_is_not_taken_back() {
     let bench = Bench::new(MINOR);
-    bench.when("install-packages", "w1", Then::FailAfter(100));
-    let strange = || {
-        let mut state = bench.cluster.state();
-        state.strange_after_install = Some(("w1", "1.21.3-00"));
-    };
-    strange();
+    bench.when("install-packages", "w1", Then::FailUnder("kubeadm", "1.21.3-00"));
     let failure = bench.fail().await;
     assert!(failure.causes.last().unwrap().contains("somebody else has changed it"), "{failure}");
     assert_eq!(installed(&bench, "w1", "kubeadm").0, "1.21.3-00");
+    bench.assert_lawful();
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,13 +180,11 @@ async fn an_undo_that_is_killed_anywhere_is_ended_by_the_next_run() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_kept_is_not_promised() {
-    let bench = Bench::prepared(MINOR, |cluster| {
-        let mut state = cluster.state();
-        let package = state.machine("w1").packages.get_mut("kubeadm").unwrap();
-        let installed = package.installed.clone().unwrap();
-        let Seen::Known(candidates) = &mut package.candidates else { panic!("they were seen") };
-        candidates.retain(|version| *version != installed);
-    });
+    let bench = Bench::prepared(MINOR, |world| {
+        let package = world.machine("w1").told.packages.get_mut("kubeadm").unwrap();
+        package.candidates = Seen::Known(vec!["1.21.14-00".to_owned()]);
+    })
+    .await;
     let warned = bench.plan.findings.iter().find(|finding| finding.subject == "w1").expect("it is warned of");
     assert!(warned.detail.contains("kubeadm=1.20.2-00 any more, which is installed"), "{}", warned.detail);
     bench.when("install-packages", "w1", Then::FailAfter(100));
@@ -189,23 +196,27 @@ async fn what_is_not_kept_is_not_promised() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_long_way_needs_is_looked_at_before_there_is_no_other_one() {
-    type Loss = fn(&mut crate::cluster::Keeps);
+    type Loss = fn(&mut Own);
     let losses: [(&str, Loss, &str); 3] = [
-        ("w2", |keeps| keeps.archives.clear(), "w2 has no archive of this run"),
-        ("cp2", |keeps| keeps.packages.clear(), "cp2 does not keep kubeadm=1.20.2-00 any more"),
-        ("cp1", |keeps| keeps.snapshots.clear(), "cp1 does not keep its copy of snapshot"),
+        ("w2", |own| own.archives.clear(), "w2 has no archive of this run"),
+        ("cp2", |own| own.packages.clear(), "cp2 does not keep kubeadm=1.20.2-00 any more"),
+        ("cp1", |own| own.files.clear(), "cp1 does not keep its copy of snapshot"),
     ];
     for (node, loss, says) in losses {
         let bench = Bench::new(MINOR);
         bench.when("kubeadm-plan", "cp1", Then::Fail(1));
         bench.fail().await;
-        let kept = bench.cluster.state().extra[node].kept.clone();
-        loss(&mut bench.cluster.state().extra_mut(node).kept);
+        let kept = bench.now().machine(node).own.clone();
+        loss(&mut bench.now().machine(node).own);
         let failure = bench.fail().await;
         assert!(failure.what.starts_with("step first-control-plane/cp1/kubeadm-apply has not begun"), "{failure}");
         assert!(failure.causes.iter().any(|cause| cause.contains(says)), "{failure}");
         assert!(!bench.jobs().contains(&"kubeadm-apply cp1".to_owned()));
-        bench.cluster.state().extra_mut(node).kept = kept;
+        {
+            let mut now = bench.now();
+            let own = &mut now.machine(node).own;
+            (own.archives, own.packages, own.files) = (kept.archives, kept.packages, kept.files);
+        }
         bench.raise().await;
     }
 }

@@ -1,0 +1,13 @@
+//! One test a behaviour: whole plans, resumption from every position, failures, other operators, drift, interruptions,
+//! snapshots, going back, giving up.
+
+mod aborting;
+mod drifting;
+mod failing;
+mod interrupting;
+mod journaling;
+mod operators;
+mod resuming;
+mod snapshots;
+mod undoing;
+mod whole;
