@@ -229,7 +229,8 @@ fn journaled(place: &Place, plan: &str, events: &[&str]) {
     let id = plan["id"].as_str().expect("its id");
     let folder = place.path("state").join(plan["cluster"].as_str().expect("its cluster"));
     std::fs::create_dir_all(&folder).expect("made");
-    let opened = format!("{{\"what\":\"opened\",\"format\":1,\"run\":\"{id}\",\"windlass\":\"0.1.0\"}}");
+    let format = windlass::journal::FORMAT;
+    let opened = format!("{{\"what\":\"opened\",\"format\":{format},\"run\":\"{id}\",\"windlass\":\"0.1.0\"}}");
     let (mut text, mut seal) = (String::new(), String::new());
     for event in std::iter::once(opened.as_str()).chain(events.iter().copied()) {
         let event = serde_json::from_str(event).expect("an event");

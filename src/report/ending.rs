@@ -73,17 +73,13 @@ fn ways(plan: &Plan, snapshot: Option<&(String, u64, Option<NodeName>)>, finish:
         plan.sources.inventory
     );
     if let Some((file, _, copy)) = snapshot {
-        let copy = copy.as_ref().map_or_else(String::new, |node| format!(", its copy on {node}"));
-        let _ = writeln!(out, "  back, by hand: restore etcd from {file}{copy};");
-        let _ = writeln!(out, "    configuration and package versions of before are on each node in");
-        let _ = writeln!(
-            out,
-            "    /var/lib/windlass/archives/{}, former packages in /var/lib/windlass/packages/{}",
-            plan.id, plan.id
-        );
+        let copy = copy.as_ref().map_or_else(String::new, |node| format!(" (its copy is on {node})"));
+        let _ = writeln!(out, "  back, by hand, as the README says: with snapshot {file}{copy},");
+        let _ = writeln!(out, "    archives in /var/lib/windlass/archives/{}", plan.id);
+        let _ = writeln!(out, "    and former packages in /var/lib/windlass/packages/{} on each node", plan.id);
     }
-    let kept = long_way::nodes(plan).len();
-    let _ = writeln!(out, "  when {} need not be gone back any more: {finish}", text::count(kept, "machine"));
+    let kept = text::count(long_way::nodes(plan).len(), "machine");
+    let _ = writeln!(out, "  when what {kept} keep for that is not needed any more: {finish}");
     out
 }
 

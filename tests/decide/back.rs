@@ -9,7 +9,9 @@ use windlass::decide::call::{Call, Script};
 use windlass::decide::long_way;
 use windlass::decide::look::{Look, Sight};
 use windlass::decide::plan::{Placed, Plan};
+use windlass::engine::Finish;
 use windlass::facts::{Kept, PackageFacts, Seen};
+use windlass::report;
 
 use super::cluster::{Cluster, golden, name, target};
 
@@ -179,4 +181,54 @@ fn what_a_node_does_not_keep_any_more_is_named() {
     assert_eq!(said, ["the archive on w1 is not the one that was written: its SHA-256 is bb"]);
     kept.archives.insert(run, archive("aa"));
     assert_eq!(long_way::missing(&plan, &w1, Some(&written), &kept), [""; 0]);
+}
+
+#[test]
+fn an_abort_says_what_is_where_and_which_ways_lead_on() {
+    let plan = golden();
+    let facts = Cluster::base().facts;
+    let snapshot = ("/state/lab/snapshots/lab-1.db".to_owned(), 4096, Some(name("cp1")));
+    let stays = ["w1 stays cordoned: it is not Ready: no word of it".to_owned()];
+    let finish = "windlass upgrade finish plan.json";
+    let text = report::abort(&plan, &facts, &stays, Some(&snapshot), finish).replace(&plan.id.0, "RUN");
+    let wanted = "\
+plan RUN is aborted
+
+What is where
+  etcd1        etcd 3.4.23
+  etcd2        etcd 3.4.23
+  etcd3        etcd 3.4.23
+  cp1          API server 1.20.2, kubelet 1.20.2, package kubeadm 1.20.2-00, Ready
+  cp2          API server 1.20.2, kubelet 1.20.2, package kubeadm 1.20.2-00, Ready
+  cp3          API server 1.20.2, kubelet 1.20.2, package kubeadm 1.20.2-00, Ready
+  w1           kubelet 1.20.2, package kubeadm 1.20.2-00, Ready
+  w2           kubelet 1.20.2, package kubeadm 1.20.2-00, Ready
+
+What to see to
+  w1 stays cordoned: it is not Ready: no word of it
+
+Ways on
+  forward, with a new plan: windlass upgrade plan -i /etc/windlass/lab.toml --to 1.21.14 --etcd-to 3.5.16 --out plan.json
+  back, by hand, as the README says: with snapshot /state/lab/snapshots/lab-1.db (its copy is on cp1),
+    archives in /var/lib/windlass/archives/RUN
+    and former packages in /var/lib/windlass/packages/RUN on each node
+  when what 8 machines keep for that is not needed any more: windlass upgrade finish plan.json
+";
+    assert_eq!(text, wanted);
+}
+
+#[test]
+fn finish_says_what_it_frees_and_that_snapshots_stay() {
+    let freed = |node: &str, archive| Finish { node: name(node), archive, packages: 3 << 20, units: 2048 };
+    let run = golden().id;
+    let text = report::finish(&run, &[freed("cp1", 65536), freed("w1", 4096)]).replace(&run.0, "RUN");
+    let wanted = "\
+  cp1          archive 64.0 KiB, packages 3.0 MiB, logs 2.0 KiB
+  w1           archive 4.0 KiB, packages 3.0 MiB, logs 2.0 KiB
+6.1 MiB taken away of plan RUN; snapshots stay where they are
+";
+    assert_eq!(text, wanted);
+    let nothing = Finish { node: name("w1"), archive: 0, packages: 0, units: 0 };
+    let text = report::finish(&run, &[nothing]).replace(&run.0, "RUN");
+    assert_eq!(text, "no node keeps anything of plan RUN any more; snapshots stay where they are\n");
 }
