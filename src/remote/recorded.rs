@@ -12,7 +12,7 @@ use camino::Utf8Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Clock, HashKv, MemberList, Output, Remote, RemoteError, SnapshotContents, SnapshotWanted};
+use super::{Call, Clock, HashKv, MemberList, Output, Remote, RemoteError, Script, SnapshotContents, SnapshotWanted};
 use crate::error::chain;
 use crate::facts::MemberStatus;
 use crate::inventory::NodeName;
@@ -22,14 +22,14 @@ use crate::inventory::NodeName;
 pub struct Entry {
     /// When it was asked, by the operator's clock.
     pub at: Timestamp,
-    /// How long the answer took, in milliseconds.
+    /// How long the answer took, in milliseconds; 0 where it is still to come.
     pub took_ms: u64,
     /// Who was asked; the operator's own machine when nobody.
     pub node: Option<NodeName>,
     /// What was asked.
     pub asked: Asked,
-    /// What came of it.
-    pub answer: Result<Answer, Refusal>,
+    /// What came of it; nothing in the line that is written before something is changed.
+    pub answer: Option<Result<Answer, Refusal>>,
 }
 
 /// A question.
@@ -95,7 +95,11 @@ impl<'a> Recorded<'a> {
         (self.clock.now(), self.clock.elapsed())
     }
 
-    /// A recording that cannot be written is no reason to stop a run; it ends where it ends.
+    /// Before a call that may change something, which may never be answered.
+    fn announce(&self, (at, _): (Timestamp, Duration), node: &NodeName, asked: Asked) {
+        self.write(&Entry { at, took_ms: 0, node: Some(node.clone()), asked, answer: None });
+    }
+
     fn note<T>(
         &self,
         (at, began): (Timestamp, Duration),
@@ -112,14 +116,23 @@ impl<'a> Recorded<'a> {
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             node: node.cloned(),
             asked,
-            answer: answer.as_ref().map(|answer| wrap(answer.clone())).map_err(Refusal::of),
+            answer: Some(answer.as_ref().map(|answer| wrap(answer.clone())).map_err(Refusal::of)),
         };
-        let line = serde_json::to_string(&entry).unwrap_or_default() + "\n";
+        self.write(&entry);
+    }
+
+    /// A recording that cannot be written is no reason to stop a run; it ends where it ends.
+    fn write(&self, entry: &Entry) {
+        let line = serde_json::to_string(entry).unwrap_or_default() + "\n";
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = file.write_all(line.as_bytes()) {
             tracing::debug!(%error, "the recording has a hole");
         }
     }
+}
+
+fn only_looks(script: Script) -> bool {
+    matches!(script, Script::Probe | Script::Api | Script::UnitStatus | Script::UnitWait)
 }
 
 impl Refusal {
@@ -132,6 +145,9 @@ impl Refusal {
 impl Remote for Recorded<'_> {
     async fn call(&self, node: &NodeName, call: &Call) -> Result<Output, RemoteError> {
         let began = self.begin();
+        if !only_looks(call.script) {
+            self.announce(began, node, Asked::Call(call.clone()));
+        }
         let answer = self.inner.call(node, call).await;
         self.note(began, Some(node), Asked::Call(call.clone()), &answer, Answer::Output);
         answer
@@ -139,6 +155,7 @@ impl Remote for Recorded<'_> {
 
     async fn send(&self, node: &NodeName, call: &Call, from: &Utf8Path) -> Result<Output, RemoteError> {
         let began = self.begin();
+        self.announce(began, node, Asked::Send(call.clone()));
         let answer = self.inner.send(node, call, from).await;
         self.note(began, Some(node), Asked::Send(call.clone()), &answer, Answer::Output);
         answer

@@ -37,9 +37,10 @@ fn command(words: &[&str]) -> Command {
     command
 }
 
-/// Where everything is written down that the machines say, and what strikes them.
+/// Where everything is written down that the machines say in this chapter, and what strikes them.
 fn recording() -> PathBuf {
-    folder().join("recording.jsonl")
+    let thread = std::thread::current();
+    folder().join(format!("{}.jsonl", thread.name().unwrap_or("chapter")))
 }
 
 /// Writes down, between the answers of the machines, what is done to them behind Windlass's back.
@@ -78,7 +79,9 @@ fn ran(words: &[&str], command: &mut Command) -> Ran {
 /// Plans into a file; the plan has to come about.
 pub(crate) fn plan(name: &str, words: &[&str]) -> String {
     let path = folder().join(name).to_string_lossy().into_owned();
-    let ran = windlass(&[&["upgrade", "plan", "-i", "inventories/lab.toml", "--out", &path], words].concat());
+    let recording = recording().to_string_lossy().into_owned();
+    let first = ["upgrade", "plan", "-i", "inventories/lab.toml", "--out", &path, "--record", &recording];
+    let ran = windlass(&[&first[..], words].concat());
     assert_eq!(ran.code, 0, "{}", ran.text);
     path
 }
