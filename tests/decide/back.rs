@@ -222,8 +222,7 @@ fn finish_says_what_it_frees_and_that_snapshots_stay() {
     let freed = |node: &str, archive| Finish { node: name(node), archive, packages: 3 << 20, units: 2048 };
     let run = golden().id;
     let text = report::finish(&run, &[freed("cp1", 65536), freed("w1", 4096)]).replace(&run.0, "RUN");
-    let wanted = "\
-  cp1          archive 64.0 KiB, packages 3.0 MiB, logs 2.0 KiB
+    let wanted = "  cp1          archive 64.0 KiB, packages 3.0 MiB, logs 2.0 KiB
   w1           archive 4.0 KiB, packages 3.0 MiB, logs 2.0 KiB
 6.1 MiB taken away of plan RUN; snapshots stay where they are
 ";

@@ -200,7 +200,7 @@ async fn an_abort_that_is_killed_anywhere_goes_on() {
         let counts = whole.counts();
         for at in 1..=whole.places() - before {
             let bench = begun().await;
-            assert!(bench.until(at, bench.abort()).await.is_none(), "{at} is no place of this abort");
+            assert!(bench.until(at, Box::pin(bench.abort())).await.is_none(), "{at} is no place of this abort");
             aborted(&bench).await;
             assert_eq!(
                 (bench.history().given_up, bench.history().token),
