@@ -11,6 +11,8 @@ use crate::inventory::{Node, Role, Topology};
 
 /// Room for packages and their unpacking, in bytes: the Kubernetes packages of one version unpack to about 300 MB.
 const ROOM_FOR_PACKAGES: u64 = 600 << 20;
+/// Room for what is kept for going back, in bytes: packages of two versions are about 120 MB, an archive far less than one.
+const ROOM_FOR_KEPT: u64 = 200 << 20;
 /// Room for the images of one version on a control plane, in bytes: about 800 MB unpacked.
 const ROOM_FOR_IMAGES: u64 = 1 << 30;
 /// Clocks further apart than this confuse leases and certificates, in milliseconds.
@@ -133,6 +135,7 @@ fn room(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
         }
     };
     want("the packages", &["/var/cache/apt/archives", "/var", "/"], ROOM_FOR_PACKAGES);
+    want("what is kept for going back", &["/var/lib", "/"], ROOM_FOR_KEPT);
     if node.roles.contains(&Role::ControlPlane) {
         if case.target.kubernetes.is_some() {
             want("the images", &["/var/lib/containerd", "/var/lib", "/"], ROOM_FOR_IMAGES);
