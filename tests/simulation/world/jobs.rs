@@ -91,7 +91,7 @@ impl World {
     /// The effects of a job with their delays. How long they take is what LAB.md measured, rounded.
     pub(super) fn program(&self, job: &str, args: &[String]) -> VecDeque<(Duration, Op)> {
         let ops = match (job, args) {
-            ("archive", [run, service, paths]) => vec![seconds(1, self.archives(run, service, paths))],
+            ("archive", [run, service, paths]) => kept::archive(run, service, paths),
             ("fetch-packages", [run, former, specs @ ..]) if !specs.is_empty() => kept::fetch(run, former, specs),
             ("restore-packages", [run, guard, holds, cluster, specs @ ..]) if !specs.is_empty() => {
                 kept::restore(run, guard, holds, cluster, specs)

@@ -49,13 +49,14 @@ pub(super) fn restore(run: &str, guard: &str, holds: &str, cluster: &str, specs:
     ops
 }
 
-impl World {
-    pub(super) fn archives(&self, run: &str, service: &str, paths: &str) -> Op {
-        let known = [("etcd", "/etc/default/etcd"), ("-", "-")];
-        assert!(known.contains(&(service, paths)), "the simulation does not know an archive of {service}, {paths}");
-        Op::Archive(run.to_owned())
-    }
+/// Archives the machine.
+pub(super) fn archive(run: &str, service: &str, paths: &str) -> Vec<(Duration, Op)> {
+    let known = [("etcd", "/etc/default/etcd"), ("-", "-")];
+    assert!(known.contains(&(service, paths)), "the simulation does not know an archive of {service}, {paths}");
+    vec![seconds(1, Op::Archive(run.to_owned()))]
+}
 
+impl World {
     pub(super) fn keep(&mut self, at: At, op: Op) -> Result<(), i32> {
         match op {
             Op::Archive(run) => {
