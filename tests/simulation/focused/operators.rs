@@ -6,7 +6,7 @@ use windlass::engine::{Operator, Outcome};
 use windlass::error::Exit;
 
 use crate::bench::{Bench, ETCD, MINOR};
-use crate::cluster::Then;
+use crate::seams::fault::Then;
 
 fn bob() -> Operator {
     Operator { name: "bob@laptop".to_owned(), machine: "m2".to_owned() }
@@ -77,10 +77,10 @@ async fn one_operator_after_another_may_raise_the_same_cluster() {
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_a_silent_control_plane_kept_is_given_back_by_running_the_finished_plan() {
     let bench = Bench::new(ETCD);
-    bench.cluster.state().silent_at_release = Some("cp3");
+    bench.now().inner().silent_at_release = Some("cp3");
     bench.raise().await;
     assert_eq!(bench.locked(), ["cp3"]);
-    bench.cluster.state().extra_mut("cp3").cut_off = false;
+    bench.now().machine("cp3").cut_off = false;
     let refused = bench.run_as(&bob(), &Arc::default()).await;
     assert_eq!(refused.unwrap_err().exit, Exit::Refused, "it is still held");
     assert_eq!(bench.run().await.unwrap(), Outcome::WasRaised);

@@ -33,7 +33,7 @@ async fn a_full_disk_at_any_record_starts_nothing_that_is_not_journaled() {
         bench.disk.lock().unwrap().text.truncate(text.rfind('\n').unwrap() + 1);
         assert_eq!(bench.jobs().len(), announced(&bench), "room for {room}");
         bench.raise().await;
-        assert!(bench.cluster.state().begun.iter().all(|begun| begun.ended.is_some()));
+        assert!(bench.now().begun.iter().all(|begun| begun.ended.is_some()));
         assert_eq!(bench.locked(), [""; 0]);
     }
 }

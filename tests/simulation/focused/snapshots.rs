@@ -7,7 +7,8 @@ use windlass::journal::Event;
 use windlass::remote::Clock;
 
 use crate::bench::{Bench, MINOR};
-use crate::cluster::{Spoil, Then};
+use crate::seams::fault::Then;
+use crate::world::Spoil;
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_snapshot_stops_the_run_before_anything_is_changed() {
@@ -18,7 +19,7 @@ async fn a_bad_snapshot_stops_the_run_before_anything_is_changed() {
         (Spoil::UnequalHashes, "the members' data differ"),
     ] {
         let bench = Bench::new(MINOR);
-        bench.cluster.state().spoil = Some(spoil);
+        bench.now().etcd.spoil = Some(spoil);
         let failure = bench.fail().await;
         assert_eq!(failure.exit, Exit::StepFailed, "{failure}");
         assert!(failure.causes.concat().contains(why), "{failure}");
@@ -26,7 +27,7 @@ async fn a_bad_snapshot_stops_the_run_before_anything_is_changed() {
         assert!(bench.jobs().iter().all(prepares), "only downloads came before it: {:?}", bench.jobs());
         assert!(!bench.events().iter().any(|event| matches!(event, Event::Snapshot { .. })));
         assert_eq!(bench.locked(), [""; 0]);
-        bench.cluster.state().spoil = None;
+        bench.now().etcd.spoil = None;
         bench.raise().await;
     }
 }
@@ -39,7 +40,7 @@ async fn a_run_resumed_after_an_hour_takes_another_snapshot_first() {
         bench.fail().await;
         bench.clock.sleep(Duration::from_secs(minutes * 60)).await;
         bench.raise().await;
-        assert_eq!(bench.cluster.state().snapshots, snapshots, "after {minutes} minutes");
+        assert_eq!(bench.now().etcd.snapshots, snapshots, "after {minutes} minutes");
     }
 }
 
@@ -49,11 +50,11 @@ async fn a_bad_snapshot_on_resumption_stops_it_too() {
     bench.when("kubeadm-node", "cp2", Then::Fail(1));
     bench.fail().await;
     bench.clock.sleep(Duration::from_secs(2 * 3600)).await;
-    bench.cluster.state().spoil = Some(Spoil::UnequalHashes);
+    bench.now().etcd.spoil = Some(Spoil::UnequalHashes);
     let jobs = bench.jobs();
     let failure = bench.fail().await;
     assert_eq!((failure.exit, bench.jobs()), (Exit::StepFailed, jobs), "{failure}");
-    bench.cluster.state().spoil = None;
+    bench.now().etcd.spoil = None;
     bench.raise().await;
 }
 

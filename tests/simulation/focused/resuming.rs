@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use windlass::engine::Outcome;
 
-use crate::bench::{Bench, ETCD, MINOR};
-use crate::cluster::Then;
+use crate::bench::{Bench, ETCD, MINOR, Raise};
+use crate::seams::fault::Then;
 
 type Counts = BTreeMap<(String, String), usize>;
 
@@ -26,7 +26,7 @@ fn assert_same(killed_at: i64, counts: &Counts, whole: &Counts) {
 }
 
 /// Kills at each `step`-th position from `first` on, and goes on in a new process each time.
-async fn killed_everywhere(target: (Option<&str>, Option<&str>), first: i64, step: i64) -> i64 {
+async fn killed_everywhere(target: Raise, first: i64, step: i64) -> i64 {
     let bench = Bench::new(target);
     bench.raise().await;
     let whole = bench.counts();
@@ -44,8 +44,11 @@ async fn killed_everywhere(target: (Option<&str>, Option<&str>), first: i64, ste
         }
         assert_eq!(bench.locked(), [""; 0], "killed at {at}: the lock is left behind");
         assert_same(at, &bench.counts(), &whole);
-        let mut state = bench.cluster.state();
-        assert!(state.api().nodes.iter().all(|node| !node.unschedulable), "killed at {at}: something stays cordoned");
+        assert!(
+            bench.now().kube.nodes.iter().all(|node| !node.unschedulable),
+            "killed at {at}: something stays cordoned"
+        );
+        bench.assert_lawful();
         at += step;
     }
 }
@@ -70,7 +73,7 @@ async fn killed_again_and_again_it_is_completed() {
             runs += 1;
             assert!(runs < 200, "it makes no way");
         }
-        assert!(bench.cluster.state().begun.iter().all(|begun| begun.ended.is_some_and(|(_, status)| status == 0)));
+        assert!(bench.now().begun.iter().all(|begun| begun.ended.is_some_and(|(_, status)| status == 0)));
     }
 }
 
@@ -80,16 +83,15 @@ async fn a_node_that_is_not_ready_any_more_is_not_uncordoned_on_resume() {
     let bench = Bench::new(MINOR);
     bench.when("uncordon", "w1", Then::Fail(1));
     bench.fail().await;
-    let ready = |status: &str| {
-        let mut state = bench.cluster.state();
-        let node = state.kube_node("w1");
-        let ready = node.conditions.iter_mut().find(|condition| condition.kind == "Ready").unwrap();
-        status.clone_into(&mut ready.status);
+    let ready = |is: bool| {
+        let mut now = bench.now();
+        let node = now.node("w1");
+        node.ready = is;
         node.unschedulable
     };
-    ready("False");
+    ready(false);
     let failure = bench.fail().await;
     assert!(failure.what.starts_with("step workers/w1/await-ready had no effect"), "{failure}");
-    assert!(ready("True"), "it was uncordoned");
+    assert!(ready(true), "it was uncordoned");
     bench.raise().await;
 }

@@ -4,7 +4,7 @@ use windlass::error::Exit;
 use windlass::journal::Standing;
 
 use crate::bench::{Bench, MINOR};
-use crate::cluster::Then;
+use crate::seams::fault::Then;
 
 const WHERE: [(&str, &str); 6] = [
     ("fetch-packages", "etcd1"),

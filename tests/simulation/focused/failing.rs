@@ -7,7 +7,7 @@ use windlass::journal::{Event, Standing};
 use windlass::remote::Clock;
 
 use crate::bench::{Bench, ETCD, MINOR};
-use crate::cluster::Then;
+use crate::seams::fault::Then;
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_job_stops_the_run_and_the_next_run_goes_on() {
@@ -36,7 +36,7 @@ async fn a_failed_job_stops_the_run_and_the_next_run_goes_on() {
         assert_eq!(bench.locked(), [""; 0]);
         assert!(bench.events().iter().any(|event| matches!(event, Event::Failed { in_doubt: false, .. })));
         if cordoned {
-            assert!(bench.cluster.state().kube_node(subject).unschedulable, "{subject} after {job}");
+            assert!(bench.now().node(subject).unschedulable, "{subject} after {job}");
         }
         let last = bench.jobs().last().cloned();
         bench.raise().await;
@@ -57,14 +57,14 @@ async fn a_lost_node_stops_the_run_soon_and_its_job_goes_on() {
         let bench = Bench::new(MINOR);
         bench.when(job, subject, Then::CutOff);
         let failure = bench.fail().await;
-        let began = bench.cluster.state().begun.iter().rfind(|b| b.job == job && b.subject == subject).unwrap().at;
+        let began = bench.now().begun.iter().rfind(|b| b.job == job && b.subject == subject).unwrap().at;
         let took = bench.clock.elapsed().saturating_sub(began);
         assert_eq!(failure.exit, Exit::StepFailed, "{failure}");
         assert!(failure.what.starts_with(&format!("lost {on} in step")), "{failure}");
         assert!(took < Duration::from_secs(60), "{job}: {took:?}");
         assert!(bench.history().steps.values().any(|standing| matches!(standing, Standing::InDoubt(_))), "{job}");
         assert!(!bench.locked().is_empty(), "the lock is kept while {job} may be under way");
-        bench.cluster.state().extra_mut(on).cut_off = false;
+        bench.now().machine(on).cut_off = false;
         bench.raise().await;
         assert_eq!(bench.counts()[&(job.to_owned(), subject.to_owned())], 1, "{job} was found, not done again");
         assert_eq!(bench.locked(), [""; 0]);
@@ -91,11 +91,8 @@ async fn a_reboot_while_nobody_looks_is_settled_by_looking() {
     let bench = Bench::new(ETCD);
     bench.when("install-packages", "etcd3", Then::Interrupt(2));
     assert_eq!(bench.fail().await.exit, Exit::Interrupted);
-    {
-        let mut state = bench.cluster.state();
-        let unit = state.extra["etcd3"].units.keys().find(|key| key.contains("package")).unwrap().clone();
-        state.reboot("etcd3", &unit);
-    }
+    bench.power_off("etcd3");
+    bench.clock.sleep(Duration::from_secs(60)).await;
     bench.raise().await;
     assert_eq!(bench.counts()[&("install-packages".to_owned(), "etcd3".to_owned())], 2);
 }
@@ -116,7 +113,7 @@ async fn a_start_whose_answer_is_lost_happens_once() {
 #[tokio::test(start_paused = true)]
 async fn a_job_that_takes_too_long_is_left_running_and_waited_for_by_the_next_run() {
     let bench = Bench::new(MINOR);
-    bench.when("kubeadm-apply", "cp1", Then::Take(Duration::from_secs(3000)));
+    bench.when("kubeadm-apply", "cp1", Then::Idle(Duration::from_secs(3000)));
     let failure = bench.fail().await;
     assert_eq!(failure.exit, Exit::StepFailed, "{failure}");
     assert!(failure.what.contains("takes too long"), "{failure}");
@@ -132,7 +129,7 @@ async fn a_node_lost_while_a_control_plane_drains_it_stops_the_run_too() {
     bench.when("drain", "w1", Then::CutOffSubject);
     let failure = bench.fail().await;
     assert_eq!(failure.what, "lost w1 in step workers/w1/drain");
-    bench.cluster.state().extra_mut("w1").cut_off = false;
+    bench.now().machine("w1").cut_off = false;
     bench.raise().await;
     assert_eq!(bench.counts()[&("drain".to_owned(), "w1".to_owned())], 1);
 }
@@ -145,7 +142,7 @@ async fn lanes_side_by_side_end_their_step_and_every_failure_is_told() {
     let failure = bench.fail().await;
     assert_eq!(failure.what, "step prepare/cp1/packages failed on cp1");
     assert!(failure.causes[1].starts_with("also: step prepare/cp2/packages failed on cp2"), "{failure}");
-    let state = bench.cluster.state();
+    let state = bench.now();
     let third = state.begun.iter().find(|begun| begun.subject == "cp3").unwrap();
     assert!(third.ended.is_some(), "its step was ended");
     assert!(!state.begun.iter().any(|begun| begun.job == "pull-images"), "and the next one was not begun");

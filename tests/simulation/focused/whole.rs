@@ -10,7 +10,8 @@ use windlass::engine::Outcome;
 use windlass::facts::{Facts, MachineFacts, Seen};
 use windlass::journal::{Event, How};
 
-use crate::bench::{Bench, ETCD, MINOR, PATCH, lab_cluster, lab_facts, lab_inventory, look};
+use crate::bench::{Bench, ETCD, MINOR, PATCH, Raise, lab, lab_facts, lab_inventory, look};
+use crate::world::Who;
 
 /// The facts with what a look at another moment sees otherwise made equal.
 fn timeless(mut facts: Facts) -> Facts {
@@ -26,9 +27,8 @@ fn timeless(mut facts: Facts) -> Facts {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_fake_tells_what_the_real_cluster_told() {
-    let (cluster, clock, _) = lab_cluster();
-    let seen = look(&cluster, &clock, &lab_inventory()).await;
+async fn the_simulation_tells_what_the_real_cluster_told() {
+    let seen = look(&lab(), &lab_inventory()).await;
     assert_eq!(timeless(seen), timeless(lab_facts()));
 }
 
@@ -98,12 +98,13 @@ fn raise_machine(machine: &mut MachineFacts, to: &str) {
     }
 }
 
-/// Who leads etcd, and in which term, is not the plan's.
+/// Who leads etcd, in which term, and what others write to it is not the plan's.
 fn leaderless(mut facts: Facts) -> Facts {
     if let Seen::Known(etcd) = &mut facts.etcd {
         for member in &mut etcd.members {
             if let Seen::Known(status) = &mut member.status {
                 (status.leader, status.raft_term) = (0, 0);
+                (status.raft_index, status.raft_applied, status.revision) = (0, 0, 0);
             }
         }
     }
@@ -130,7 +131,7 @@ fn prepared_apart(jobs: Vec<String>) -> (Vec<String>, Vec<String>) {
     (first, rest)
 }
 
-async fn whole(target: (Option<&str>, Option<&str>), unneeded: &[&str]) -> Bench {
+async fn whole(target: Raise, unneeded: &[&str]) -> Bench {
     let bench = Bench::new(target);
     bench.raise().await;
     let seen = timeless(bench.seen().await);
@@ -149,7 +150,7 @@ async fn whole(target: (Option<&str>, Option<&str>), unneeded: &[&str]) -> Bench
 #[tokio::test(start_paused = true)]
 async fn a_minor_with_etcd_is_driven_to_its_end() {
     let bench = whole(MINOR, &["move-leader etcd1", "move-leader etcd3"]).await;
-    assert_eq!(bench.cluster.state().snapshots, 2, "one before etcd, one before Kubernetes");
+    assert_eq!(bench.now().etcd.snapshots, 2, "one before etcd, one before Kubernetes");
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,13 +189,12 @@ async fn an_effect_that_has_to_last_is_watched_also_when_it_shows_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_foreign_cordon_stays() {
-    let bench = Bench::prepared(MINOR, |cluster| cluster.state().kube_node("w1").unschedulable = true);
+    let bench = Bench::prepared(MINOR, |world| world.somebody_cordons("cp2")).await;
     bench.raise().await;
-    let mut state = bench.cluster.state();
-    assert!(state.kube_node("w1").unschedulable && state.kube_node("w1").cordoned_by.is_none());
-    assert!(!state.kube_node("w2").unschedulable);
-    drop(state);
-    let own = |job: &str| !bench.jobs().contains(&format!("{job} w1"));
+    let first = bench.now().node("cp2").clone();
+    assert!(first.unschedulable && first.cordoned_by.is_none() && first.who == Some(Who::Somebody));
+    assert!(!bench.now().node("w2").unschedulable);
+    let own = |job: &str| !bench.jobs().contains(&format!("{job} cp2"));
     assert!(own("cordon") && own("uncordon"), "it is neither cordoned nor uncordoned by us");
-    assert!(bench.jobs().contains(&"drain w1".to_owned()));
+    assert!(bench.jobs().contains(&"drain cp2".to_owned()));
 }

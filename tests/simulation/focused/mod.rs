@@ -1,0 +1,11 @@
+//! One test a behaviour: whole plans, resumption from every position, failures, other operators, drift, interruptions,
+//! snapshots.
+
+mod drifting;
+mod failing;
+mod interrupting;
+mod journaling;
+mod operators;
+mod resuming;
+mod snapshots;
+mod whole;
