@@ -54,7 +54,7 @@ fn secrets(server: &Server) -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("etcd's key", etcd.as_bytes()[50..90].to_vec()),
         ("etcd's key in numbers", numbers.join(", ").into_bytes()),
-        ("etcd's key in hexadecimal", middle.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes()),
+        ("etcd's key in hexadecimal", data_encoding::HEXLOWER.encode(middle).into_bytes()),
         ("etcd's key as it is", middle.to_vec()),
         // An unencrypted OpenSSH key: the secret half is in the last third.
         ("the key of SSH", ssh.as_bytes()[ssh.len() - 120..ssh.len() - 80].to_vec()),
@@ -159,7 +159,8 @@ fn a_changed_host_key_is_refused_and_nothing_is_run() {
     let output = plan(&server).env_remove("WINDLASS_LOG").output().expect("windlass runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     eprintln!("{out}{err}");
-    assert_eq!(output.status.code(), Some(12), "{out}{err}");
+    // What could not be seen is a reason, too; what is sure is that there is no plan.
+    assert_eq!(output.status.code(), Some(11), "{out}{err}");
     for node in ["cp1", "etcd1"] {
         let why =
             format!("could not reach {node}: the host key is not the one that is known; Offending ED25519 key in");

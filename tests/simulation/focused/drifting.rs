@@ -52,10 +52,10 @@ async fn a_member_that_came_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn another_cluster_of_the_same_names_is_not_worked_on() {
-    let other = |state: &mut State| {
-        state.etcd().cluster_id += 1;
+    let other = |world: &mut World| {
+        world.etcd.cluster_id += 1;
         for name in ["etcd1", "etcd2", "etcd3", "cp1", "cp2", "cp3", "w1", "w2"] {
-            state.machine(name).machine_id = Seen::Known(format!("{name:0>32}"));
+            world.machine(name).told.machine_id = Seen::Known(format!("{name:0>32}"));
         }
     };
     refuses(Exit::Drifted, "this is another etcd cluster than the one that was planned for", other).await;
