@@ -32,7 +32,7 @@ fn plan(server: &Server) -> Command {
     let mut windlass = Command::new(env!("CARGO_BIN_EXE_windlass"));
     windlass
         .args(["upgrade", "plan", "-i", "inventory.toml", "--to", "1.21.14", "--save-facts", "facts.json"])
-        .args(["--out", "plan.json", "--state", "state"])
+        .args(["--out", "plan.json", "--state", "state", "--record", "recording"])
         .current_dir(server.base())
         .env("WINDLASS_LOG", "trace")
         .env("CLOUD_PASSWORD", ENVIRONMENT)
@@ -135,14 +135,18 @@ fn looking_at_machines_tells_no_secret() {
     let facts_read = windlass::facts::from_json(&facts).expect("facts");
     assert!(facts_read.etcd.known().is_some_and(|etcd| etcd.members.len() == 1), "{facts}");
     assert!(log.contains("TRACE") && log.contains("DEBUG"), "{log}");
+    let recording = std::fs::read(server.base().join("recording")).expect("a recording");
+    assert!(holds(&recording, b"etcd-members"), "etcd was asked on the record");
+    let places = [("log", &output.stderr), ("output", &output.stdout), ("recording", &recording)];
     for (what, secret) in &secrets {
-        for (place, bytes) in [("log", &output.stderr[..]), ("output", &output.stdout), ("facts", facts.as_bytes())] {
+        for (place, bytes) in places {
             assert!(!holds(bytes, secret), "{what} is in the {place}");
         }
+        assert!(!holds(facts.as_bytes(), secret), "{what} is in the facts");
     }
-    for file in ["facts.json", "inventory.toml"] {
+    for file in ["facts.json", "recording"] {
         let mode = std::fs::metadata(server.base().join(file)).expect("it is there").permissions().mode() & 0o777;
-        assert!(file != "facts.json" || mode == 0o600, "{file} has mode {mode:o}");
+        assert_eq!(mode, 0o600, "{file} has mode {mode:o}");
     }
     assert!(!server.base().join("plan.json").exists(), "there is no cluster to plan for");
     assert!(!server.base().join("node").exists(), "looking leaves nothing on the machine");
