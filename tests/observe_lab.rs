@@ -132,3 +132,26 @@ fn who_may_only_read_is_refused_everything_else() {
     let ran = Command::new(lab().join("lab").as_str()).args(["ssh", "cp1", &allowed]).output().expect("the lab's ssh");
     assert!(String::from_utf8_lossy(&ran.stdout).contains("node/w1"), "{ran:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn without_root_machines_tell_too_little_to_plan() {
+    let mut plain = inventory();
+    plain.ssh.sudo = false;
+    let base = lab().join("../../inventories");
+    let fleet = Fleet::new(&plain, &base).expect("a fleet");
+    let facts = observe(&fleet, &SystemClock::start(), &plain, &Ask::about(&plain, false)).await;
+    fleet.close().await;
+    let plane = plain.with_role(Role::ControlPlane).next().expect("a control plane");
+    let machine = facts.machine(&plane.name).expect("it answers");
+    eprintln!(
+        "kubelet {:?}\napi server {:?}\n{:?}\n{:?}",
+        machine.kubelet_running, machine.api_server, facts.api, facts.etcd
+    );
+    assert!(
+        machine.machine_id.known().is_some() && machine.packages.values().all(|package| package.installed.is_some())
+    );
+    assert!(machine.kubelet_running.known().is_none(), "the running kubelet's own file is root's");
+    assert!(facts.api.known().is_none(), "admin.conf is root's");
+    assert!(facts.etcd.known().is_none(), "etcd's client key is root's");
+}
