@@ -1,13 +1,14 @@
 //! Plans and journals that were changed, cut off, mixed up, or made by another Windlass: each is refused in its own words,
 //! before any node is asked.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use windlass::decide::plan::{Plan, RunId};
 use windlass::journal::{Event, FORMAT, How, Record};
 
-use crate::place::{Place, Ran, read};
+use crate::place::{FACTS, INVENTORY, Place, Ran, read};
 
 const OURS: &str = env!("CARGO_PKG_VERSION");
 const PLAN_AGAIN: &str = "\n\nhint: make a new plan with `windlass upgrade plan`\n";
@@ -192,4 +193,28 @@ fn records_that_cannot_have_come_in_this_order_are_refused_also_when_they_are_se
     events.remove(1);
     let why = "line 3 cannot come where it stands: step prepare/cp1/packages ends without having been started";
     assert_eq!(planned.goes_on_with(&journal(&planned.plan.id, &events).concat()), refused(why, BACK));
+}
+
+/// Plans a cluster of which no machine answers, and tries to carry the plan out.
+#[test]
+fn what_is_kept_here_is_closed_to_others() {
+    let place = Place::new();
+    let text = read(INVENTORY.as_ref()).replace("172.30.0.", "127.0.0.").replace("port = 22\n", "port = 1\n");
+    let (inventory, plan) = (place.write("inventory.toml", &text), place.text("plan.json"));
+    let planned =
+        place.windlass(&["upgrade", "plan", "-i", &inventory, "--facts", FACTS, "--to", "1.21.14", "--out", &plan]);
+    assert_eq!(planned.code, 0, "{}", planned.err);
+    // Somebody made these before, as one makes folders.
+    let closed = |path: &PathBuf| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    std::fs::create_dir_all(place.path("state/lab/snapshots")).expect("made");
+    for folder in ["state/lab", "state/lab/snapshots"] {
+        std::fs::set_permissions(place.path(folder), std::fs::Permissions::from_mode(0o755)).expect("opened");
+    }
+    let ran = place.windlass(&["upgrade", "apply", &plan, "--yes"]);
+    assert_eq!(ran.code, 12, "{}{}", ran.out, ran.err);
+    let id = Plan::from_json(&read(plan.as_ref())).expect("a plan").id;
+    let journal = place.path("state/lab").join(format!("{id}.journal"));
+    assert_eq!(closed(&journal), 0o600);
+    assert_eq!(["state/lab", "state/lab/snapshots"].map(|folder| closed(&place.path(folder))), [0o700, 0o700]);
+    assert_eq!(closed(&place.path("plan.json")), 0o600);
 }
