@@ -146,6 +146,20 @@ fn a_hold_is_never_shell_text() {
 }
 
 #[test]
+fn an_image_that_reads_like_an_option_is_not_pulled() {
+    let kubeadm = r#"case "$*" in *list*) echo '--config=/tmp/x/pause:3.2' ;; esac"#;
+    let fakes = Fakes::new(&[
+        ("kubeadm", kubeadm),
+        ("kubectl", NOTHING),
+        ("crictl", NOTHING),
+        ("dpkg-query", "printf 1.21.14-00"),
+    ]);
+    let (status, said) = fakes.run(Script::PullImages, &["v1.21.14", "1.21.14-00", "all"]);
+    assert_eq!((status, said.as_str()), (1, "not an image: --config=/tmp/x/pause:3.2\n"));
+    assert!(fakes.calls("crictl").is_empty());
+}
+
+#[test]
 fn leadership_is_moved_whatever_columns_etcdctl_prints() {
     let own = format!(r#"if grep -q move-leader "$FAKES/calls"; then {}; else {}; fi"#, says(41, 42), says(41, 41));
     let fakes = Fakes::new(&[("etcdctl", &etcdctl(&own, &says(42, 41)))]);

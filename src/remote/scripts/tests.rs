@@ -251,6 +251,56 @@ fn a_file_is_kept_only_when_it_is_what_was_announced() {
     assert_eq!(kept.len(), 1, "{kept:?}");
 }
 
+/// A systemd of the test's own: it runs the unit at once, and keeps the words that it was given.
+#[test]
+fn a_unit_leaves_nothing_open_nor_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let (root, fakes) = (folder(), folder());
+    let root = root.path().join("windlass");
+    let fake = |name: &str, text: &str| {
+        let path = fakes.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it may run");
+    };
+    let at = fakes.path().display();
+    fake("systemctl", "echo systemd 252");
+    fake("systemd-run", &format!("echo \"$*\" >{at}/words; while [ \"$1\" != -- ]; do shift; done; shift; \"$@\""));
+    let start = call(Script::UnitStart, &["1", "run", "unit", "run", "sh", "-c", "echo out; umask", "a;b $HOME 'c'"]);
+    let script = text(&start).replace("PATH=/usr/local/sbin", &format!("PATH={at}:/usr/local/sbin"));
+    let mut shell = Command::new("sh")
+        .args(["-s", "--"])
+        .args(&start.args)
+        .env("WINDLASS_ROOT", &root)
+        .env("CLOUD_PASSWORD", "secret-of-the-environment")
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("sh runs");
+    shell.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("written");
+    assert!(shell.wait().expect("sh ends").success());
+
+    let unit = root.join("runs/run/unit");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("text");
+    assert_eq!((read(&unit.join("log")), read(&unit.join("rc"))), ("out\n0022\n".to_owned(), "0\n".to_owned()));
+    let words = read(&fakes.path().join("words"));
+    assert!(
+        !words.contains("HOME") && words.trim_end().ends_with(&format!("-- /bin/sh {}", unit.join("wrap").display())),
+        "{words}"
+    );
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten().map(|entry| entry.path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+                continue;
+            }
+            assert_eq!(mode(&entry), 0o600, "{}", entry.display());
+            assert!(!read(&entry).contains("secret-of-the-environment"), "{}", entry.display());
+        }
+    }
+}
+
 #[test]
 fn what_is_kept_is_roots_alone() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,63 +1,13 @@
 //! Windlass as a black box, without a node: what it prints, which files it writes, and every exit code that files and
 //! arguments alone can bring about.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+mod hostile;
+mod place;
+mod refusing;
 
-use tempfile::TempDir;
+use std::path::Path;
 
-const INVENTORY: &str = "tests/scenarios/inventory.toml";
-const FACTS: &str = "tests/scenarios/facts.json";
-
-/// What a run came to.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-/// A folder of its own for what a test writes.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        std::fs::write(self.path(name), text).expect("written");
-        self.text(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().expect("UTF-8").to_owned()
-    }
-
-    fn windlass(&self, words: &[&str]) -> Ran {
-        let output = Command::new(env!("CARGO_BIN_EXE_windlass"))
-            .args(words)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .env("WINDLASS_STATE", self.path("state"))
-            .env_remove("WINDLASS_LOG")
-            .stdin(Stdio::null())
-            .output()
-            .expect("windlass runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Ran { code: output.status.code().expect("a code"), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    fn plan(&self, words: &[&str]) -> Ran {
-        self.windlass(&[&["upgrade", "plan", "-i", INVENTORY, "--facts", FACTS], words].concat())
-    }
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).expect("a file")
-}
+use place::{FACTS, INVENTORY, Place, read};
 
 #[test]
 fn files_that_are_good_are_summed_up() {
@@ -145,23 +95,6 @@ fn facts_of_another_cluster_or_format_end_with_10() {
         let ran = place.windlass(&["upgrade", "plan", "-i", INVENTORY, "--facts", &file, "--to", "1.21.14"]);
         assert_eq!(ran.code, 10, "{}", ran.err);
         assert!(ran.err.contains(words), "{}", ran.err);
-    }
-}
-
-#[test]
-fn a_plan_that_was_changed_is_not_carried_out() {
-    let place = Place::new();
-    let out = place.text("plan.json");
-    assert_eq!(place.plan(&["--to", "1.21.14", "--out", &out]).code, 0);
-    let plan = read(Path::new(&out));
-    let edited = plan.replacen("\"delete_emptydir_data\": false", "\"delete_emptydir_data\": true", 1);
-    assert_ne!(edited, plan);
-    let cut = &plan[..plan.len() / 2];
-    for text in [edited.as_str(), cut, "", "[]"] {
-        let file = place.write("broken.json", text);
-        let ran = place.windlass(&["upgrade", "apply", &file, "--yes"]);
-        assert_eq!(ran.code, 10, "{}", ran.err);
-        assert!(ran.err.contains("windlass upgrade plan"), "{}", ran.err);
     }
 }
 
