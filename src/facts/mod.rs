@@ -7,8 +7,10 @@ pub mod api;
 pub mod ask;
 mod certificates;
 mod cluster;
+pub mod copies;
 mod etcd;
 mod kubeadm;
+pub mod lock;
 mod packages;
 pub mod probe;
 mod saved;
@@ -23,6 +25,8 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
+
+pub use lock::RunningUnit;
 
 pub use cluster::{
     Alarm, ApiFacts, EtcdFacts, EtcdMember, KubeNode, KubeadmConfig, MemberStatus, NodeCondition, Replicas,
@@ -144,6 +148,9 @@ pub struct MachineFacts {
     pub token: u64,
     /// The lock file on this machine, as its JSON text, when there is one.
     pub lock: Option<String>,
+    /// Units of Windlass that run on it, of any run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<RunningUnit>,
 }
 
 /// An operating system, from `/etc/os-release`.
