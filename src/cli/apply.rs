@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
-use super::files;
+use super::{files, resume};
 use crate::decide::checker;
 use crate::decide::plan::Plan;
-use crate::engine::{Engine, Interrupts, Meter, Operator, Outcome, Reporter};
+use crate::engine::{Engine, Interrupts, Meter, Operator, Others, Outcome, Reporter};
 use crate::error::{Exit, Failure};
 use crate::inventory::Inventory;
 use crate::journal::History;
 use crate::journal::store::{FileStore, Journal, OpenError};
+use crate::observe;
 use crate::remote::ssh::Fleet;
 use crate::remote::{Clock, SystemClock};
 use crate::report;
@@ -24,7 +25,17 @@ use crate::report::progress::{Live, Plain};
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The plan, as `windlass upgrade plan --out` wrote it
-    plan: Utf8PathBuf,
+    #[arg(required_unless_present = "resume")]
+    plan: Option<Utf8PathBuf>,
+    /// Go on with a run that was begun elsewhere, from the copies that the control planes keep
+    #[arg(long, conflicts_with = "plan", requires = "inventory")]
+    resume: bool,
+    /// Which run to go on with, when several are not finished
+    #[arg(long, value_name = "ID", requires = "resume")]
+    run: Option<String>,
+    /// Take the lock from whoever holds it: their run acts no more, and what still runs is waited for
+    #[arg(long)]
+    take_over: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -36,10 +47,27 @@ pub(super) struct Arguments {
     state: Option<Utf8PathBuf>,
 }
 
+/// A plan and all that carrying it out needs.
+struct Ready<'a> {
+    plan: &'a Plan,
+    inventory: &'a Inventory,
+    fleet: &'a Fleet,
+    clock: &'a SystemClock,
+    snapshots: Utf8PathBuf,
+    again: String,
+    others: Others,
+}
+
 /// Carries the plan out.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let plan = read_plan(&arguments.plan)?;
-    let inventory = read_inventory(&arguments, &plan)?;
+    let path = match (&arguments.plan, &arguments.inventory) {
+        (None, Some(inventory)) => resume::fetch(inventory, arguments.run.as_deref(), arguments.state.clone()).await?,
+        (None, None) => return Err(Failure::new(Exit::Usage, "--resume needs the inventory: -i FILE")),
+        (Some(path), _) => path.clone(),
+    };
+    let plan = read_plan(&path)?;
+    let at = arguments.inventory.clone().unwrap_or_else(|| Utf8PathBuf::from(&plan.sources.inventory));
+    let inventory = read_inventory(&at, &plan)?;
     if plan.is_empty() {
         anstream::println!("nothing to do: everything was at its target when plan {} was made", plan.id);
         return Ok(());
@@ -48,23 +76,33 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let snapshots = files::state_folder(arguments.state.clone(), &format!("{}/snapshots", plan.cluster))?;
     let clock = SystemClock::start();
     let (store, history) = open_journal(&folder, &plan)?;
+    let fleet = Fleet::new(&inventory, Utf8Path::new(".")).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    if !arguments.resume {
+        let again = format!("windlass upgrade apply --resume -i {} --run {}", shell_word(at.as_str()), plan.id);
+        resume::gone_on_here(&fleet, &inventory, &plan, &files::read(&journal_path(&folder, &plan))?, &again).await?;
+    }
+    if arguments.take_over && !history.completed {
+        anstream::print!("{}", report::lock(&inventory.name, &observe::own(&fleet, &clock, &inventory).await));
+    }
     if !arguments.yes && !history.completed {
-        ask(&plan, &history)?;
+        ask(&plan, &history, arguments.take_over)?;
     }
     let journal = Journal::new(Box::new(store), history, &plan.id, clock.now())
         .map_err(|error| Failure::new(Exit::InvalidFile, "could not begin the journal").because(error.to_string()))?;
-    carry_out(&arguments, &plan, &inventory, &clock, journal, snapshots).await
+    let ready = Ready {
+        plan: &plan,
+        inventory: &inventory,
+        fleet: &fleet,
+        clock: &clock,
+        snapshots,
+        again: again(&path, &arguments),
+        others: Others::new(arguments.take_over, format!("windlass lock show -i {}", shell_word(at.as_str()))),
+    };
+    carry_out(ready, journal).await
 }
 
-async fn carry_out(
-    arguments: &Arguments,
-    plan: &Plan,
-    inventory: &Inventory,
-    clock: &SystemClock,
-    journal: Journal,
-    snapshots: Utf8PathBuf,
-) -> Result<(), Failure> {
-    let fleet = Fleet::new(inventory, Utf8Path::new(".")).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+async fn carry_out(ready: Ready<'_>, journal: Journal) -> Result<(), Failure> {
+    let Ready { plan, inventory, fleet, clock, snapshots, again, others } = ready;
     let live = std::io::stdout().is_terminal().then(Live::default);
     let lines = Plain::default();
     let reporter: &dyn Reporter = live.as_ref().map_or(&lines as &dyn Reporter, |live| live);
@@ -73,19 +111,20 @@ async fn carry_out(
     let meter = Meter::start(clock);
     let operator = operator();
     let engine = Engine {
-        remote: &fleet,
+        remote: fleet,
         clock,
         plan,
         inventory,
         operator: &operator,
         snapshots,
-        again: again(arguments),
+        again,
         journal: Mutex::new(journal),
         reporter,
         meter: &meter,
         interrupts: &interrupts,
         stopping: AtomicBool::new(false),
         token: AtomicU64::new(0),
+        others,
     };
     let outcome = engine.run().await;
     if let Some(live) = &live {
@@ -115,17 +154,21 @@ fn targets(plan: &Plan) -> String {
     at.join(", ")
 }
 
-fn again(arguments: &Arguments) -> String {
+fn again(plan: &Utf8Path, arguments: &Arguments) -> String {
     let option = |name: &str, path: &Option<Utf8PathBuf>| {
         path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", shell_word(path.as_str())))
     };
     // Without the journal the same command would begin anew.
     let (inventory, state) = (option("-i", &arguments.inventory), option("--state", &arguments.state));
-    format!("windlass upgrade apply {}{inventory}{state}", shell_word(arguments.plan.as_str()))
+    if arguments.resume {
+        let run = arguments.run.as_ref().map_or_else(String::new, |run| format!(" --run {}", shell_word(run)));
+        return format!("windlass upgrade apply --resume{inventory}{run}{state}");
+    }
+    format!("windlass upgrade apply {}{inventory}{state}", shell_word(plan.as_str()))
 }
 
 /// A word as a shell takes it, in quotes where it needs them.
-fn shell_word(word: &str) -> String {
+pub(super) fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@,:".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
@@ -134,7 +177,7 @@ fn shell_word(word: &str) -> String {
     }
 }
 
-fn read_plan(path: &Utf8Path) -> Result<Plan, Failure> {
+pub(super) fn read_plan(path: &Utf8Path) -> Result<Plan, Failure> {
     let refused = |error: &dyn std::error::Error| {
         let mut failure = Failure::of(Exit::InvalidFile, error);
         failure.causes.insert(0, std::mem::replace(&mut failure.what, format!("{path} cannot be carried out")));
@@ -150,9 +193,8 @@ fn read_plan(path: &Utf8Path) -> Result<Plan, Failure> {
     Err(failure.hint("make a new plan with `windlass upgrade plan`"))
 }
 
-fn read_inventory(arguments: &Arguments, plan: &Plan) -> Result<Inventory, Failure> {
-    let path = arguments.inventory.clone().unwrap_or_else(|| Utf8PathBuf::from(&plan.sources.inventory));
-    let read = files::inventory(&path)?;
+fn read_inventory(path: &Utf8Path, plan: &Plan) -> Result<Inventory, Failure> {
+    let read = files::inventory(path)?;
     if read.digest == plan.sources.inventory_digest {
         return Ok(read.inventory);
     }
@@ -160,8 +202,12 @@ fn read_inventory(arguments: &Arguments, plan: &Plan) -> Result<Inventory, Failu
         .hint("nothing was changed; make a new plan with `windlass upgrade plan`"))
 }
 
+fn journal_path(folder: &Utf8Path, plan: &Plan) -> Utf8PathBuf {
+    folder.join(format!("{}.journal", plan.id))
+}
+
 fn open_journal(folder: &Utf8Path, plan: &Plan) -> Result<(FileStore, History), Failure> {
-    let path = folder.join(format!("{}.journal", plan.id));
+    let path = journal_path(folder, plan);
     FileStore::open(&path, &plan.id).map_err(|error| {
         let exit = if matches!(error, OpenError::Busy(_)) { Exit::Refused } else { Exit::InvalidFile };
         Failure::of(exit, &error)
@@ -169,13 +215,17 @@ fn open_journal(folder: &Utf8Path, plan: &Plan) -> Result<(FileStore, History), 
 }
 
 /// Shows the plan and asks once. Without a terminal there is nobody to ask: `--yes` says it then.
-fn ask(plan: &Plan, history: &History) -> Result<(), Failure> {
+fn ask(plan: &Plan, history: &History, take_over: bool) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         let what = "there is no terminal to ask on";
         return Err(Failure::new(Exit::Usage, what).hint("read the plan, then say --yes"));
     }
     anstream::print!("{}", report::plan(plan));
-    let question = if history.begun() { "It was begun before. Go on with it?" } else { "Carry it out?" };
+    let question = match (take_over, history.begun()) {
+        (true, _) => "Take the lock over, wait for what still runs, and carry it out?",
+        (false, true) => "It was begun before. Go on with it?",
+        (false, false) => "Carry it out?",
+    };
     anstream::print!("\n{question} [y/N] ");
     let mut answer = String::new();
     let read = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
@@ -186,7 +236,7 @@ fn ask(plan: &Plan, history: &History) -> Result<(), Failure> {
 }
 
 /// Who this is, for the lock: user, host, and the machine's id.
-fn operator() -> Operator {
+pub(super) fn operator() -> Operator {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let file = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "somebody".to_owned());
@@ -218,12 +268,22 @@ mod tests {
 
     #[test]
     fn the_command_that_goes_on_finds_the_same_journal() {
-        let mut arguments = Arguments { plan: "plan.json".into(), yes: true, inventory: None, state: None };
-        assert_eq!(again(&arguments), "windlass upgrade apply plan.json");
-        arguments.plan = "it's a plan.json".into();
+        let mut arguments = Arguments {
+            plan: None,
+            resume: false,
+            run: None,
+            take_over: true,
+            yes: true,
+            inventory: None,
+            state: None,
+        };
+        assert_eq!(again("plan.json".into(), &arguments), "windlass upgrade apply plan.json");
         arguments.inventory = Some("lab.toml".into());
         arguments.state = Some("/srv/my state".into());
         let wanted = r"windlass upgrade apply 'it'\''s a plan.json' -i lab.toml --state '/srv/my state'";
-        assert_eq!(again(&arguments), wanted);
+        assert_eq!(again("it's a plan.json".into(), &arguments), wanted);
+        arguments = Arguments { resume: true, run: Some("0123456789ab".to_owned()), ..arguments };
+        let wanted = "windlass upgrade apply --resume -i lab.toml --run 0123456789ab --state '/srv/my state'";
+        assert_eq!(again("kept.json".into(), &arguments), wanted);
     }
 }

@@ -4,7 +4,10 @@
 mod apply;
 mod check;
 mod files;
+mod lock;
 mod plan;
+mod resume;
+mod status;
 
 use std::process::ExitCode;
 
@@ -29,6 +32,9 @@ enum Command {
     /// Look after playbooks
     #[command(subcommand)]
     Playbook(Check),
+    /// Look at the lock that keeps a second operator away
+    #[command(subcommand)]
+    Lock(Lock),
     /// Plan and carry out an upgrade
     #[command(subcommand)]
     Upgrade(Box<Upgrade>),
@@ -44,11 +50,28 @@ enum Check {
 }
 
 #[derive(Debug, Subcommand)]
+enum Lock {
+    /// Say who holds it, from where, since when, and what runs on which node; needs neither etcd nor the API
+    Show(lock::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
 enum Upgrade {
     /// Look at the cluster and write down what an upgrade will do; changes nothing
     Plan(plan::Arguments),
     /// Carry out a plan, or go on with it
     Apply(apply::Arguments),
+    /// Say how far a run has come, from this machine's journal or the control planes' copies; changes nothing
+    Status(status::Arguments),
+}
+
+/// How a command shows what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 /// Parses the arguments, runs, prints the failure once, and returns the exit code.
@@ -72,9 +95,11 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Inventory(Check::Check { file }) => check::inventory(&file),
         Command::Playbook(Check::Check { file }) => check::playbook(&file),
+        Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
             Upgrade::Apply(arguments) => apply::run(arguments).await,
+            Upgrade::Status(arguments) => status::run(arguments).await,
         },
     }
 }

@@ -3,12 +3,14 @@
 //! For each step: look → journal "started", on disk → act → look until done → journal "finished", on disk. It is the only
 //! room that changes a cluster, and only through [`crate::remote`].
 
+mod copies;
 pub mod event;
 mod eyes;
 pub mod interrupt;
 mod lane;
 mod lock;
 pub mod meter;
+mod others;
 mod snapshot;
 mod step;
 mod unit;
@@ -33,6 +35,7 @@ pub use event::{Event, Reporter};
 pub use interrupt::Interrupts;
 pub use lock::Operator;
 pub use meter::Meter;
+pub use others::Others;
 
 use snapshot::Members;
 
@@ -64,6 +67,8 @@ pub struct Engine<'a> {
     pub stopping: AtomicBool,
     /// The token of the lock.
     pub token: AtomicU64,
+    /// What it has to do with other operators.
+    pub others: Others,
 }
 
 /// How a run ended well.
@@ -85,15 +90,23 @@ impl Engine<'_> {
             self.clear_lock().await;
             return self.was_raised().await;
         }
-        self.take_lock().await?;
+        self.hold().await?;
         let result = self.locked().await;
-        match &result {
-            Err(_) if self.under_way().await => {
-                self.tell(&Event::Note("the lock is kept: an act may still be under way".to_owned()));
-            }
-            _ => self.release_lock().await,
-        }
+        self.give_back(result.is_ok()).await;
         result
+    }
+
+    /// Gives the lock back, unless it is another operator's by now, or an act may go on.
+    async fn give_back(&self, well: bool) {
+        self.copied_at_last().await;
+        if self.others.replaced() {
+            return;
+        }
+        if !well && self.under_way().await {
+            return self.tell(&Event::Note("the lock is kept: an act may still be under way".to_owned()));
+        }
+        self.release_lock().await;
+        self.copied_at_last().await;
     }
 
     async fn was_raised(&self) -> Result<Outcome, Failure> {
@@ -109,6 +122,7 @@ impl Engine<'_> {
         if !found.is_empty() {
             return Err(self.drifted(found));
         }
+        self.fence_rest().await?;
         if let Some(last) = history.last_snapshot
             && self.clock.now().as_second() - last.as_second() > SNAPSHOT_AGE_SECONDS
         {
@@ -129,12 +143,14 @@ impl Engine<'_> {
             return Ok(());
         }
         self.tell(&Event::StageBegan { stage: stage.name.clone() });
+        self.fence_rest().await?;
+        self.copy_everywhere_again().await;
         for wave in &stage.waves {
             let lanes = wave.lanes.iter().map(|lane| self.lane(stage, lane));
             let failures: Vec<Failure> = join_all(lanes).await.into_iter().filter_map(Result::err).collect();
             self.all_well(failures)?;
         }
-        Ok(())
+        self.copied().await
     }
 
     /// The first failure, with the others as its causes' company.
@@ -144,6 +160,10 @@ impl Engine<'_> {
             return if self.stopping.load(Ordering::SeqCst) { Err(self.interrupted()) } else { Ok(()) };
         };
         for other in failures {
+            // What befell all lanes alike, as losing the lock, is said once.
+            if other.what == first.what {
+                continue;
+            }
             let cause = other.causes.first().map_or_else(String::new, |cause| format!(": {cause}"));
             first.causes.push(format!("also: {}{cause}", other.what));
         }

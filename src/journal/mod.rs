@@ -1,6 +1,8 @@
 //! The journal of a run: one JSON record a line, on disk before the act that it announces. Records and their replay are
 //! pure; [`store`] is the disk.
 
+pub mod copies;
+pub mod status;
 pub mod store;
 
 use std::collections::BTreeMap;
@@ -44,6 +46,20 @@ pub enum Event {
         token: u64,
         /// By whom.
         holder: String,
+    },
+    /// It was taken over: somebody else held it.
+    TookOver {
+        /// The new token.
+        token: u64,
+        /// Who held it, with the run and since when, in words.
+        from: String,
+        /// Machines that could not be reached and do not refuse the former token yet.
+        unfenced: Vec<NodeName>,
+    },
+    /// A machine that could not be reached when the lock was taken over refuses the former token from now on.
+    Fenced {
+        /// The machine.
+        on: NodeName,
     },
     /// A step is about to act.
     Started {
@@ -155,6 +171,8 @@ pub struct History {
     pub last_snapshot: Option<Timestamp>,
     /// The last token that was taken and not given back.
     pub token: Option<u64>,
+    /// Machines that could not be reached when the lock was taken over, nor since.
+    pub unfenced: Vec<NodeName>,
 }
 
 /// Why a journal cannot be read.
@@ -217,6 +235,8 @@ impl History {
                 self.opened = Some(record.at);
             }
             Event::Locked { token, .. } => self.token = Some(*token),
+            Event::TookOver { unfenced, .. } => self.unfenced.clone_from(unfenced),
+            Event::Fenced { on } => self.unfenced.retain(|node| node != on),
             Event::Released { .. } => self.token = None,
             Event::Started { step, attempt, on, unit } => {
                 self.attempts.insert(step.clone(), *attempt);

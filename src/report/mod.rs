@@ -1,11 +1,15 @@
 //! Shows: values and events in, text out. It decides nothing and asks nothing.
 
 mod findings;
+mod lock;
 mod plan;
 pub mod progress;
+mod status;
 
 pub use findings::findings;
+pub use lock::{lock, lock_json};
 pub use plan::plan;
+pub use status::{InHand, RunView, status, status_json};
 
 use std::time::Duration;
 

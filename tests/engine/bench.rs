@@ -14,13 +14,13 @@ use windlass::decide::plan::{Plan, Sources};
 use windlass::decide::planner::{self, Wanted};
 use windlass::decide::rules::Case;
 use windlass::decide::target::Target;
-use windlass::engine::{Engine, Event, Interrupts, Meter, Operator, Outcome, Reporter};
+use windlass::engine::{Engine, Event, Interrupts, Meter, Operator, Others, Outcome, Reporter};
 use windlass::error::Failure;
 use windlass::facts::{self, Facts, MachineFacts, Seen};
 use windlass::inventory::{self, Inventory};
 use windlass::journal::store::{Journal, Store};
 use windlass::journal::{self, History};
-use windlass::observe::{Ask, observe};
+use windlass::observe::{self, Ask, observe};
 use windlass::playbook;
 use windlass::remote::Clock;
 
@@ -63,6 +63,10 @@ struct MemoryStore {
 }
 
 impl Store for MemoryStore {
+    fn held(&mut self) -> String {
+        self.disk.lock().unwrap().text.clone()
+    }
+
     fn append(&mut self, line: &str) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
         let half = line.split_at(line.len() / 2).0;
@@ -185,6 +189,17 @@ impl Bench {
 
     /// Runs it as another operator, with a journal of their own.
     pub(crate) async fn run_as(&self, operator: &Operator, disk: &Arc<Mutex<Disk>>) -> Result<Outcome, Failure> {
+        self.run_with(operator, disk, false, &self.told).await
+    }
+
+    /// Runs it as another operator, who may take the lock over.
+    pub(crate) async fn run_with(
+        &self,
+        operator: &Operator,
+        disk: &Arc<Mutex<Disk>>,
+        take_over: bool,
+        told: &Told,
+    ) -> Result<Outcome, Failure> {
         let (records, whole) = journal::read(&disk.lock().unwrap().text).unwrap();
         disk.lock().unwrap().text.truncate(whole);
         let store = Box::new(MemoryStore { disk: Arc::clone(disk), fuse: Arc::clone(&self.fuse) });
@@ -200,13 +215,23 @@ impl Bench {
             snapshots: "snapshots".into(),
             again: "windlass upgrade apply plan.json".to_owned(),
             journal: Mutex::new(journal),
-            reporter: &self.told,
+            reporter: told,
             meter: &Meter::start(&self.clock),
             interrupts: &interrupts,
             stopping: AtomicBool::new(false),
             token: AtomicU64::new(0),
+            others: Others::new(take_over, "windlass lock show -i lab.toml".to_owned()),
         };
         engine.run().await
+    }
+
+    /// The journal that another operator finds on the control planes; nothing when nothing was begun.
+    pub(crate) async fn copy(&self) -> Option<String> {
+        let copies = observe::copies(&self.cluster, &self.inventory).await;
+        let found = journal::copies::choose(&copies.found).remove(&self.plan.id.0)?;
+        let found = found.unwrap_or_else(|error| panic!("{error}: {:?}", error.why));
+        assert_eq!(found.plan, self.plan);
+        Some(found.journal)
     }
 
     /// Runs it and kills it at the `at`-th place where that could matter; `None` when it was killed.
@@ -277,7 +302,7 @@ impl Bench {
 
     /// Calls that are more than looking.
     pub(crate) fn acts(&self) -> usize {
-        let looks = [Script::Probe, Script::Api, Script::UnitStatus, Script::UnitWait];
+        let looks = [Script::Probe, Script::Api, Script::UnitStatus, Script::UnitWait, Script::CopyRead];
         self.cluster.state().calls.iter().filter(|(_, call)| !looks.contains(&call.script)).count()
     }
 

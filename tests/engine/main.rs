@@ -5,6 +5,7 @@ mod bench;
 mod clock;
 mod cluster;
 
+mod copying;
 mod drifting;
 mod failing;
 mod interrupting;
@@ -12,4 +13,6 @@ mod journaling;
 mod operators;
 mod resuming;
 mod snapshots;
+mod taking_over;
+mod together;
 mod whole;

@@ -3,6 +3,7 @@
 
 mod etcd;
 mod jobs;
+mod others;
 mod text;
 
 pub(crate) use text::real_certificate;
@@ -39,6 +40,8 @@ pub(crate) struct Extra {
     pub(crate) owner: Option<String>,
     /// Its units, by `RUN/UNIT`.
     pub(crate) units: BTreeMap<String, Unit>,
+    /// Its copies of runs, by `RUN/NAME`.
+    pub(crate) copies: BTreeMap<String, String>,
     /// What was downloaded, as `NAME=VERSION`.
     pub(crate) fetched: BTreeSet<String>,
     /// It does not answer.
@@ -115,6 +118,8 @@ pub(crate) struct State {
     pub(crate) silent_at_release: Option<&'static str>,
     /// Nodes that were drained since they were cordoned.
     drained: BTreeSet<String>,
+    /// Makes round trips take different times, by a seed.
+    pub(crate) jitter: Option<u64>,
     traps: Vec<Trap>,
     later: BTreeMap<(Duration, u64), Later>,
     counter: u64,
@@ -140,6 +145,7 @@ impl Cluster {
             interrupts: None,
             silent_at_release: None,
             drained: BTreeSet::new(),
+            jitter: None,
             traps: Vec::new(),
             later: BTreeMap::new(),
             counter: 0,
@@ -176,7 +182,8 @@ impl Cluster {
     }
 
     async fn reach(&self, node: &NodeName) -> Result<(), RemoteError> {
-        self.clock.sleep(LATENCY).await;
+        let latency = self.state().latency();
+        self.clock.sleep(latency).await;
         if self.state().extra(node).cut_off {
             self.clock.sleep(CONNECT_TIMEOUT).await;
             return Err(RemoteError::NotStarted { node: node.clone(), cause: "connection timed out".into() });
@@ -266,7 +273,9 @@ impl State {
             }
             Script::UnitStatus => self.unit_report(node, call),
             Script::LockTake => self.lock_take(node, call),
+            Script::LockReplace => self.lock_replace(node, call),
             Script::LockRelease => self.lock_release(node, call),
+            Script::CopyRead => self.copy_read(node, call),
             Script::TokenRaise => self.token_raise(node, call),
             _ => panic!("{node} cannot answer {call:?}"),
         }
@@ -303,6 +312,7 @@ impl Remote for Cluster {
         match call.script {
             Script::UnitWait => self.unit_wait(node, call).await,
             Script::UnitStart => self.unit_start(node, call),
+            Script::CopyAppend => Ok(self.copy_append(node, call)),
             _ => Ok(self.state().answer(node.as_str(), call, &self.clock)),
         }
     }

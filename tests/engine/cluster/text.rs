@@ -23,7 +23,7 @@ pub(super) fn probe(machine: &MachineFacts, extra: &Extra, sections: &str, packa
             "api-server" => Ok(api_server(machine, extra)),
             "certificates" => Ok(certificates(machine)),
             "etcd" => Ok(etcd(machine, extra)),
-            "windlass" => Ok(own(machine)),
+            "windlass" => Ok(own(machine, extra)),
             other => panic!("the probe knows no section {other}"),
         };
         section(&mut text, name, &lines);
@@ -163,9 +163,12 @@ fn etcd(machine: &MachineFacts, extra: &Extra) -> Vec<String> {
     lines
 }
 
-fn own(machine: &MachineFacts) -> Vec<String> {
+fn own(machine: &MachineFacts, extra: &Extra) -> Vec<String> {
     let token = (machine.token > 0).then(|| format!("token {}", machine.token));
-    token.into_iter().chain(machine.lock.as_ref().map(|json| format!("lock {json}"))).collect()
+    let lock = machine.lock.as_ref().map(|json| format!("lock {json}"));
+    let runs = extra.units.iter().filter(|(_, unit)| unit.runs());
+    let units = runs.map(|(name, unit)| format!("unit {} {}", name.replacen('/', " ", 1), unit.since));
+    token.into_iter().chain(lock).chain(units).collect()
 }
 
 fn nodes(api: &ApiFacts, only: Option<&str>) -> Vec<String> {

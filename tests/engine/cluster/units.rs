@@ -19,6 +19,14 @@ pub(crate) struct Unit {
     fails: Option<i32>,
     uncordon_after: bool,
     begun: usize,
+    /// When it was started, in seconds since 1970.
+    pub(crate) since: i64,
+}
+
+impl Unit {
+    pub(crate) fn runs(&self) -> bool {
+        self.ended.is_none() && !self.gone
+    }
 }
 
 /// A job that began.
@@ -78,6 +86,7 @@ impl Cluster {
             ended: None,
             gone: false,
             begun: state.begun.len(),
+            since: self.clock.now().as_second(),
             job: job.clone(),
             args,
         };
@@ -136,7 +145,7 @@ impl State {
     }
 
     pub(super) fn unit_runs(&self, node: &str, call: &Call) -> bool {
-        self.extra[node].units.get(&key(call, 0)).is_some_and(|unit| unit.ended.is_none() && !unit.gone)
+        self.extra[node].units.get(&key(call, 0)).is_some_and(Unit::runs)
     }
 
     pub(super) fn unit_report(&self, node: &str, call: &Call) -> Output {
