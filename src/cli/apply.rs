@@ -13,11 +13,11 @@ use crate::decide::plan::Plan;
 use crate::engine::{Engine, Interrupts, Meter, Operator, Others, Outcome, Reporter};
 use crate::error::{Exit, Failure};
 use crate::inventory::Inventory;
-use crate::journal::History;
 use crate::journal::store::{FileStore, Journal, OpenError};
+use crate::journal::{History, JournalError};
 use crate::observe;
 use crate::remote::ssh::Fleet;
-use crate::remote::{Clock, SystemClock};
+use crate::remote::{Clock, Remote, SystemClock};
 use crate::report;
 use crate::report::progress::{Live, Plain};
 
@@ -45,6 +45,9 @@ pub(super) struct Arguments {
     /// Where journals and snapshots are kept [default: $XDG_STATE_HOME/windlass or ~/.local/state/windlass]
     #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
     state: Option<Utf8PathBuf>,
+    /// Append every question to a machine and its answer to this file, as for a bug report
+    #[arg(long, value_name = "FILE")]
+    record: Option<Utf8PathBuf>,
 }
 
 /// A plan and all that carrying it out needs.
@@ -56,6 +59,7 @@ struct Ready<'a> {
     snapshots: Utf8PathBuf,
     again: String,
     others: Others,
+    remote: &'a dyn Remote,
 }
 
 /// Carries the plan out.
@@ -77,12 +81,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let clock = SystemClock::start();
     let (store, history) = open_journal(&folder, &plan)?;
     let fleet = Fleet::new(&inventory, Utf8Path::new(".")).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let recorded = files::recorded(arguments.record.as_deref(), &fleet, &clock)?;
+    let remote = recorded.as_ref().map_or(&fleet as &dyn Remote, |recorded| recorded);
     if !arguments.resume {
         let again = format!("windlass upgrade apply --resume -i {} --run {}", shell_word(at.as_str()), plan.id);
-        resume::gone_on_here(&fleet, &inventory, &plan, &files::read(&journal_path(&folder, &plan))?, &again).await?;
+        resume::gone_on_here(remote, &inventory, &plan, &files::read(&journal_path(&folder, &plan))?, &again).await?;
     }
     if arguments.take_over && !history.completed {
-        anstream::print!("{}", report::lock(&inventory.name, &observe::own(&fleet, &clock, &inventory).await));
+        anstream::print!("{}", report::lock(&inventory.name, &observe::own(remote, &clock, &inventory).await));
     }
     if !arguments.yes && !history.completed {
         ask(&plan, &history, arguments.take_over)?;
@@ -93,6 +99,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         plan: &plan,
         inventory: &inventory,
         fleet: &fleet,
+        remote,
         clock: &clock,
         snapshots,
         again: again(&path, &arguments),
@@ -102,7 +109,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn carry_out(ready: Ready<'_>, journal: Journal) -> Result<(), Failure> {
-    let Ready { plan, inventory, fleet, clock, snapshots, again, others } = ready;
+    let Ready { plan, inventory, fleet, clock, snapshots, again, others, remote } = ready;
     let live = std::io::stdout().is_terminal().then(Live::default);
     let lines = Plain::default();
     let reporter: &dyn Reporter = live.as_ref().map_or(&lines as &dyn Reporter, |live| live);
@@ -111,7 +118,7 @@ async fn carry_out(ready: Ready<'_>, journal: Journal) -> Result<(), Failure> {
     let meter = Meter::start(clock);
     let operator = operator();
     let engine = Engine {
-        remote: fleet,
+        remote,
         clock,
         plan,
         inventory,
@@ -210,7 +217,17 @@ fn open_journal(folder: &Utf8Path, plan: &Plan) -> Result<(FileStore, History), 
     let path = journal_path(folder, plan);
     FileStore::open(&path, &plan.id).map_err(|error| {
         let exit = if matches!(error, OpenError::Busy(_)) { Exit::Refused } else { Exit::InvalidFile };
-        Failure::of(exit, &error)
+        let failure = Failure::of(exit, &error);
+        match error {
+            OpenError::Broken { cause: JournalError::Format { .. } | JournalError::Line { .. }, .. } => {
+                failure.hint("nothing was changed; go on with the windlass that wrote it")
+            }
+            OpenError::Broken { .. } => failure.hint(
+                "nothing was changed; put the journal back as it was, or move it away and make a new plan with \
+                 `windlass upgrade plan`",
+            ),
+            OpenError::Io { .. } | OpenError::Busy(_) => failure,
+        }
     })
 }
 
@@ -276,6 +293,7 @@ mod tests {
             yes: true,
             inventory: None,
             state: None,
+            record: None,
         };
         assert_eq!(again("plan.json".into(), &arguments), "windlass upgrade apply plan.json");
         arguments.inventory = Some("lab.toml".into());

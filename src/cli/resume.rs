@@ -15,6 +15,7 @@ use crate::journal::copies::{Found, Own, Unusable, choose, compare};
 use crate::journal::status::Status;
 use crate::journal::store::{FileStore, OpenError};
 use crate::observe;
+use crate::remote::Remote;
 use crate::remote::ssh::Fleet;
 
 /// Fetches the run that is to be gone on with; returns where its plan is from now on.
@@ -41,13 +42,13 @@ pub(super) async fn fetch(
 /// That nobody has gone on with this run elsewhere: every copy is a beginning of the journal `own`. A control plane that does
 /// not answer says nothing here; the lock needs a majority of them anyway.
 pub(super) async fn gone_on_here(
-    fleet: &Fleet,
+    remote: &dyn Remote,
     inventory: &Inventory,
     plan: &Plan,
     own: &str,
     again: &str,
 ) -> Result<(), Failure> {
-    let copies = observe::copies(fleet, inventory).await;
+    let copies = observe::copies(remote, inventory).await;
     let Some(Ok(found)) = choose(&copies.found).remove(&plan.id.0) else { return Ok(()) };
     if own.starts_with(&found.journal) {
         return Ok(());

@@ -114,10 +114,13 @@ impl Desk {
             Event::Started { step: step("w1"), attempt: 1, on: Some(name("w1")), unit: unit("w1") },
         ];
         let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).expect("a time");
-        let line = |(second, event): (i64, &Event)| {
-            serde_json::to_string(&Record { at: at(second), event: event.clone() }).expect("JSON") + "\n"
+        let mut seal = String::new();
+        let mut line = |(second, event): (i64, &Event)| {
+            let (record, line) = Record::line(at(second), event.clone(), &seal).expect("JSON");
+            seal = record.seal;
+            line + "\n"
         };
-        (0..).zip(&events).map(line).collect()
+        (0..).zip(&events).map(&mut line).collect()
     }
 
     /// The token that each machine has stored.
@@ -141,6 +144,14 @@ fn windlass(server: &Server, who: &str, words: &[&str]) -> Ran {
         .expect("windlass runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Ran { code: output.status.code().expect("a code"), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// A record that comes behind this journal.
+fn next(journal: &str) -> String {
+    let (records, _) = windlass::journal::read(journal).expect("a journal");
+    let last = records.last().expect("a record");
+    let (_, line) = Record::line(last.at, Event::Released { token: 7 }, &last.seal).expect("JSON");
+    line + "\n"
 }
 
 #[tokio::test]
@@ -266,13 +277,14 @@ async fn what_does_not_fit_is_refused_in_its_own_words() {
     assert!(begun.err.contains(&format!(" --resume -i {}", desk.path("lab.toml").display())), "{}", begun.err);
 
     let own = desk.path(&format!("state-bob/lab/{run}.journal"));
-    let ahead = journal.clone() + journal.trim_end().lines().last().expect("a line") + "\n";
+    let ahead = journal.clone() + &next(&journal);
     std::fs::write(&own, &ahead).expect("written");
     let held = desk.windlass("bob", &resume);
     assert_eq!(held.code, 11, "{}", held.err);
     assert!(held.out.contains("this machine's journal knows more than the copies"), "{}", held.out);
     assert_eq!(std::fs::read_to_string(&own).expect("it is there"), ahead);
-    std::fs::write(&own, journal.replace("ann@desk", "eve@desk")).expect("written");
+    let cut = &journal[..=journal.trim_end().rfind('\n').expect("more than one line")];
+    std::fs::write(&own, cut.to_owned() + &next(cut)).expect("written");
     let differs = desk.windlass("bob", &resume);
     assert_eq!(differs.code, 11, "{}", differs.err);
     assert!(differs.err.contains("tells another history of this run"), "{}", differs.err);

@@ -1,0 +1,14 @@
+//! The engine against a simulated cluster that knows the truth: whole plans, faults in the middle of every step, random
+//! schedules of many faults, and deliberate breaks that the laws' watch has to catch. Time is virtual, so that nothing waits.
+//!
+//! - [`world`]: the truth, a pure state machine that time drives.
+//! - [`seams`]: the machines, the clock, the journal's disk and the faults, as an engine meets them.
+//! - [`laws`]: the invariants, judged from the truth alone.
+//! - [`bench`]: a cluster, a plan, a journal, an engine that can be killed.
+//! - [`focused`]: one test a behaviour.
+
+mod bench;
+mod focused;
+mod laws;
+mod seams;
+mod world;
