@@ -96,6 +96,8 @@ async fn gone_everywhere(target: Raise, first: i64, step: i64) -> i64 {
         assert_eq!(bench.counts().len(), whole.counts().len(), "killed at {at}: not everything was done");
         let state = bench.now();
         assert!(state.kube.nodes.iter().all(|node| !node.unschedulable), "killed at {at}: something stays cordoned");
+        drop(state);
+        bench.assert_lawful();
         at += step;
     }
 }
@@ -138,6 +140,7 @@ async fn a_copy_that_lags_is_safe_however_far() {
                 }
             }
             assert_none_twice(&what, &bench.counts(), &whole.counts());
+            bench.assert_lawful();
         }
     }
     println!("from copies that lag: {raised} completed, {refused} refused and completed from the newest");

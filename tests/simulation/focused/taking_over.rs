@@ -102,6 +102,7 @@ async fn a_holder_who_was_stopped_and_wakes_is_refused_wherever_it_was() {
         refused_everywhere(&bench, ANN).await;
         assert_eq!(run.await.unwrap(), Outcome::Raised, "stopped at {stopped_at}");
         assert_eq!(bench.locked(), [""; 0]);
+        bench.assert_lawful();
         let mut counts = bench.counts();
         for (key, count) in whole.counts() {
             let found = counts.remove(&key).unwrap_or(0);
