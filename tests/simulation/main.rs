@@ -6,9 +6,11 @@
 //! - [`laws`]: the invariants, judged from the truth alone.
 //! - [`bench`]: a cluster, a plan, a journal, an engine that can be killed.
 //! - [`focused`]: one test a behaviour.
+//! - [`matrix`]: every step interrupted in every way.
 
 mod bench;
 mod focused;
 mod laws;
+mod matrix;
 mod seams;
 mod world;

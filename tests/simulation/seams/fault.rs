@@ -41,6 +41,10 @@ pub(crate) enum Then {
     UncordonAfter,
     /// The machine's disk is full from now on.
     FillDisk,
+    /// The machine's disk is full a second later.
+    FillDiskLater,
+    /// The machine's clock is set by so many milliseconds.
+    NodeClock(i64),
     /// The operator's clock is set by so many seconds.
     Jump(i64),
     /// Windlass is killed right after the effect.

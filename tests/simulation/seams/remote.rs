@@ -154,6 +154,8 @@ impl Simulation {
             Then::Reboot => now.after(SECOND, Later::PowerOff(at)),
             Then::Fence => now.machines[at].own.token += 10,
             Then::FillDisk => now.machines[at].full = true,
+            Then::FillDiskLater => now.after(SECOND, Later::DiskFull(at)),
+            Then::NodeClock(millis) => now.machines[at].skew_ms += millis,
             Then::Jump(seconds) => self.clock.jump(*seconds),
             Then::Stop => now.inner().stopped = true,
             _ => return,
@@ -238,7 +240,8 @@ impl Simulation {
             Some(Then::Idle(idles) | Then::IdleAndKill(idles)) => odd.idles = *idles,
             Some(Then::Stick) => odd.stuck = true,
             // Until the operator has noticed.
-            Some(Then::CutOffSubject) => odd.idles = SECOND * 60,
+            Some(Then::CutOffSubject | Then::CutOffFor(_)) => odd.idles = SECOND * 60,
+            Some(Then::Reboot) => odd.idles = SECOND * 10,
             Some(Then::UncordonAfter) => odd.uncordons = true,
             _ => {}
         }

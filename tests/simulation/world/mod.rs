@@ -98,6 +98,8 @@ pub(crate) enum Later {
     CutOff(At),
     /// The operator reaches it again.
     Heal(At),
+    /// No room is left on the machine's disk.
+    DiskFull(At),
     /// The machine loses its power.
     PowerOff(At),
     /// It is up again; of this boot only.
@@ -156,6 +158,7 @@ impl World {
             Later::Unit(at, unit, boot) => self.unit_goes_on(at, &unit, boot),
             Later::CutOff(at) => self.cut_off(at, true),
             Later::Heal(at) => self.cut_off(at, false),
+            Later::DiskFull(at) => self.machines[at].full = true,
             Later::PowerOff(at) => self.power_off(at),
             Later::Boot(at, boot) => self.boot(at, boot),
             Later::Services(at, boot) => self.services_start(at, boot),
