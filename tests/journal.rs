@@ -8,7 +8,7 @@ use windlass::decide::drift::Progress;
 use windlass::decide::plan::RunId;
 use windlass::inventory::NodeName;
 use windlass::journal::store::{FileStore, Journal, OpenError, Store};
-use windlass::journal::{Attempt, Event, FORMAT, History, How, JournalError, Record, Standing, read};
+use windlass::journal::{Attempt, Event, FORMAT, History, How, Record, Standing, read};
 
 const STEP: &str = "workers/w1/drain";
 
@@ -53,18 +53,28 @@ fn snapshot() -> Event {
     }
 }
 
-/// A second passes with each event.
+/// Records with their lines. A second passes with each event.
+fn lines(events: &[Event]) -> Vec<(Record, String)> {
+    let mut former = String::new();
+    let line = |(second, event): (i64, &Event)| {
+        let line = Record::line(at(second), event.clone(), &former).expect("a record is JSON");
+        former.clone_from(&line.0.seal);
+        line
+    };
+    (0..).zip(events).map(line).collect()
+}
+
 fn history(events: &[Event]) -> History {
-    let records: Vec<Record> =
-        (0..).zip(events).map(|(second, event)| Record { at: at(second), event: event.clone() }).collect();
-    History::of(&records)
+    History::of(&lines(events).into_iter().map(|(record, _)| record).collect::<Vec<_>>())
 }
 
 fn text(events: &[Event]) -> String {
-    let line = |(second, event): (i64, &Event)| {
-        serde_json::to_string(&Record { at: at(second), event: event.clone() }).expect("a record is JSON") + "\n"
-    };
-    (0..).zip(events).map(line).collect()
+    lines(events).into_iter().map(|(_, line)| line + "\n").collect()
+}
+
+/// Why this is no journal.
+fn refused(text: &str) -> String {
+    read(text).expect_err("it is no journal").to_string()
 }
 
 #[test]
@@ -90,18 +100,102 @@ fn a_torn_last_line_was_never_begun() {
 }
 
 #[test]
-fn a_broken_line_that_is_not_the_last_is_no_tear() {
-    let broken = text(&[opened()]) + "{\"at\":\n" + &text(&[started(1)]);
-    assert!(matches!(read(&broken), Err(JournalError::Line { line: 2, .. })));
-    let unknown = text(&[opened()]).replace("\"what\"", "\"colour\":\"red\",\"what\"");
-    assert!(matches!(read(&unknown), Err(JournalError::Line { line: 1, .. })));
+fn every_letter_of_a_whole_line_counts() {
+    let good = text(&[opened(), started(1), failed(true), finished(), Event::Completed]);
+    let (records, _) = read(&good).expect("a good journal");
+    for (at, letter) in good.char_indices() {
+        for other in ['x', '1', '"', ' ', '\n'] {
+            let mut bad = good.clone();
+            bad.replace_range(at..=at, &other.to_string());
+            let mut gone = good.clone();
+            gone.remove(at);
+            if letter == '\n' && at + 1 == good.len() {
+                // The last line's end: the line was torn.
+                assert_eq!(read(&gone).expect("torn").0, records[..4]);
+            } else {
+                assert!(letter == other || read(&bad).is_err(), "byte {at} is {other:?}");
+                assert!(read(&gone).is_err(), "byte {at} is gone");
+            }
+        }
+    }
 }
 
 #[test]
-fn another_format_is_refused_by_its_number() {
-    let other = text(&[Event::Opened { format: 2, run: run(), windlass: "9.0.0".to_owned() }]);
-    let error = read(&other).expect_err("another format");
-    assert_eq!(error.to_string(), "it has journal format 2; this Windlass reads format 1");
+fn lines_that_were_removed_added_or_moved_are_noticed_where_they_were() {
+    let changed = |line| {
+        format!(
+            "line {line} is not as it was written behind the line before it: one of the two was changed, or lines were \
+             removed, added or moved"
+        )
+    };
+    let good = text(&[opened(), started(1), failed(false), started(2), finished()]);
+    let lines: Vec<&str> = good.split_inclusive('\n').collect();
+    let put = |order: &[usize]| order.iter().map(|at| lines[*at]).collect::<String>();
+    assert_eq!(refused(&put(&[0, 1, 3, 4])), changed(3), "one is gone");
+    assert_eq!(refused(&put(&[0, 1, 2, 4, 3])), changed(4), "two have changed places");
+    assert_eq!(refused(&put(&[0, 1, 1, 2, 3, 4])), changed(3), "one is there twice");
+    assert_eq!(
+        refused(&put(&[1, 2, 3, 4])),
+        "its first line does not say whose journal it is: it is not a journal, or its beginning is missing"
+    );
+    assert_eq!(refused(&good.replacen("\"attempt\":2", "\"attempt\":1", 1)), changed(4));
+    assert_eq!(refused(&good.replacen("budget", "nobody", 1)), changed(3));
+    assert_eq!(
+        refused(&(put(&[0]) + "{\"at\":\n" + &put(&[1]))),
+        changed(2),
+        "a broken line that is not the last is no tear"
+    );
+    // What a crash leaves, and nobody can tell from one.
+    assert_eq!(read(&put(&[0, 1, 2])).expect("its last lines were never written").0.len(), 3);
+    // The lines of another journal, of the same run even.
+    let other = text(&[opened(), failed(true), started(2)]);
+    let mixed = put(&[0, 1]) + other.split_inclusive('\n').next_back().expect("a line");
+    assert_eq!(refused(&mixed), changed(3));
+}
+
+#[test]
+fn what_cannot_have_happened_in_this_order_is_refused_also_when_it_is_sealed() {
+    let cases = [
+        (
+            vec![opened(), finished(), started(1)],
+            "line 2 cannot come where it stands: step workers/w1/drain ends without having been started",
+        ),
+        (vec![opened(), started(1), opened()], "line 3 cannot come where it stands: the journal was opened before"),
+    ];
+    for (events, why) in cases {
+        assert_eq!(refused(&text(&events)), why);
+    }
+    assert!(refused(&text(&[started(1)])).starts_with("its first line does not say whose journal it is"));
+}
+
+#[test]
+fn a_newer_journal_is_refused_by_who_wrote_it() {
+    let newer = text(&[Event::Opened { format: 9, run: run(), windlass: "9.0.0".to_owned() }]);
+    let (ours, format) = (env!("CARGO_PKG_VERSION"), FORMAT);
+    let by_format = format!(
+        "it has journal format 9 and was begun by windlass 9.0.0; this is windlass {ours}, which reads format {format}"
+    );
+    assert_eq!(refused(&newer), by_format);
+    // Whatever else that format has become.
+    let bent = newer.replace("\"run\"", "\"plan\"").replace("\"seal\"", "\"signature\"");
+    assert_eq!(refused(&bent), by_format);
+}
+
+#[test]
+fn an_event_that_a_newer_windlass_sealed_is_not_taken_for_a_change() {
+    let good = text(&[opened()]);
+    let seal = lines(&[opened()])[0].0.seal.clone();
+    let head = r#"{"at":"2027-01-15T08:00:01Z","event":{"what":"archived","node":"cp1"}"#;
+    let ours = format!(
+        "{good}{head},\"seal\":\"{}\"}}\n",
+        &windlass::decide::plan::digest(format!("{seal}\n{head}").as_bytes())[..16]
+    );
+    let refused = refused(&ours);
+    let version = env!("CARGO_PKG_VERSION");
+    let begin = format!(
+        "line 2 was written by another windlass than this {version}, which does not know what it tells: unknown variant `archived`"
+    );
+    assert!(refused.starts_with(&begin), "{refused}");
 }
 
 #[test]
@@ -202,9 +296,10 @@ fn a_torn_tail_is_cut_off_before_anything_is_added() {
     let (mut store, history) = FileStore::open(&path, &run()).expect("only its tail is torn");
     assert!(history.in_doubt());
     assert_eq!(contents(&path), good);
-    let line = text(&[finished()]);
-    store.append(line.trim_end()).expect("it can be written");
-    assert_eq!(contents(&path), good + &line);
+    let whole = text(&[opened(), started(1), finished()]);
+    store.append(whole.lines().next_back().expect("a line")).expect("it can be written");
+    assert_eq!(contents(&path), whole);
+    assert_eq!(read(&whole).expect("a good journal").0.len(), 3);
 }
 
 #[test]
@@ -214,6 +309,17 @@ fn a_line_may_be_torn_within_a_letter() {
     std::fs::write(&path, [good.as_bytes(), b"{\"holder\":\"Andr\xc3"].concat()).expect("it can be written");
     FileStore::open(&path, &run()).expect("only its tail is torn");
     assert_eq!(contents(&path), good);
+}
+
+#[test]
+fn a_whole_line_that_is_no_text_is_refused_by_its_number() {
+    let (_folder, path) = folder();
+    let bytes = [text(&[opened()]).as_bytes(), b"{\"holder\":\"Andr\xc3\"}\n"].concat();
+    std::fs::write(&path, &bytes).expect("it can be written");
+    let error = FileStore::open(&path, &run()).expect_err("it is no text");
+    let OpenError::Broken { cause, .. } = error else { panic!("{error}") };
+    assert!(cause.to_string().starts_with("line 2 is not as it was written"), "{cause}");
+    assert_eq!(std::fs::read(&path).expect("it is there"), bytes);
 }
 
 #[test]

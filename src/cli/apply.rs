@@ -13,10 +13,10 @@ use crate::decide::plan::Plan;
 use crate::engine::{Engine, Interrupts, Meter, Operator, Outcome, Reporter};
 use crate::error::{Exit, Failure};
 use crate::inventory::Inventory;
-use crate::journal::History;
 use crate::journal::store::{FileStore, Journal, OpenError};
+use crate::journal::{History, JournalError};
 use crate::remote::ssh::Fleet;
-use crate::remote::{Clock, SystemClock};
+use crate::remote::{Clock, Remote, SystemClock};
 use crate::report;
 use crate::report::progress::{Live, Plain};
 
@@ -34,6 +34,9 @@ pub(super) struct Arguments {
     /// Where journals and snapshots are kept [default: $XDG_STATE_HOME/windlass or ~/.local/state/windlass]
     #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
     state: Option<Utf8PathBuf>,
+    /// Append every question to a machine and its answer to this file, as for a bug report
+    #[arg(long, value_name = "FILE")]
+    record: Option<Utf8PathBuf>,
 }
 
 /// Carries the plan out.
@@ -65,6 +68,7 @@ async fn carry_out(
     snapshots: Utf8PathBuf,
 ) -> Result<(), Failure> {
     let fleet = Fleet::new(inventory, Utf8Path::new(".")).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let recorded = files::recorded(arguments.record.as_deref(), &fleet, clock)?;
     let live = std::io::stdout().is_terminal().then(Live::default);
     let lines = Plain::default();
     let reporter: &dyn Reporter = live.as_ref().map_or(&lines as &dyn Reporter, |live| live);
@@ -73,7 +77,7 @@ async fn carry_out(
     let meter = Meter::start(clock);
     let operator = operator();
     let engine = Engine {
-        remote: &fleet,
+        remote: recorded.as_ref().map_or(&fleet as &dyn Remote, |recorded| recorded),
         clock,
         plan,
         inventory,
@@ -164,7 +168,17 @@ fn open_journal(folder: &Utf8Path, plan: &Plan) -> Result<(FileStore, History), 
     let path = folder.join(format!("{}.journal", plan.id));
     FileStore::open(&path, &plan.id).map_err(|error| {
         let exit = if matches!(error, OpenError::Busy(_)) { Exit::Refused } else { Exit::InvalidFile };
-        Failure::of(exit, &error)
+        let failure = Failure::of(exit, &error);
+        match error {
+            OpenError::Broken { cause: JournalError::Format { .. } | JournalError::Line { .. }, .. } => {
+                failure.hint("nothing was changed; go on with the windlass that wrote it")
+            }
+            OpenError::Broken { .. } => failure.hint(
+                "nothing was changed; put the journal back as it was, or move it away and make a new plan with \
+                 `windlass upgrade plan`",
+            ),
+            OpenError::Io { .. } | OpenError::Busy(_) => failure,
+        }
     })
 }
 
@@ -218,7 +232,8 @@ mod tests {
 
     #[test]
     fn the_command_that_goes_on_finds_the_same_journal() {
-        let mut arguments = Arguments { plan: "plan.json".into(), yes: true, inventory: None, state: None };
+        let mut arguments =
+            Arguments { plan: "plan.json".into(), yes: true, inventory: None, state: None, record: None };
         assert_eq!(again(&arguments), "windlass upgrade apply plan.json");
         arguments.plan = "it's a plan.json".into();
         arguments.inventory = Some("lab.toml".into());

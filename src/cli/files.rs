@@ -10,6 +10,8 @@ use crate::document::{Complaints, Parsed};
 use crate::error::{Exit, Failure};
 use crate::inventory::{self, Inventory};
 use crate::playbook::{self, Playbook};
+use crate::remote::recorded::Recorded;
+use crate::remote::{Clock, Remote};
 
 /// An inventory that was read from a file.
 pub(super) struct ReadInventory {
@@ -45,6 +47,19 @@ pub(super) fn playbook(path: &Utf8Path) -> Result<(Playbook, String), Failure> {
     let text = read(path)?;
     let playbook = playbook::parse(&text).map_err(|found| refused("playbook", path, &text, &found))?;
     Ok((playbook, digest(text.as_bytes())))
+}
+
+/// The machines as `remote`, written down when a recording is asked for.
+pub(super) fn recorded<'a>(
+    path: Option<&Utf8Path>,
+    remote: &'a dyn Remote,
+    clock: &'a dyn Clock,
+) -> Result<Option<Recorded<'a>>, Failure> {
+    let opened = path.map(|path| {
+        Recorded::new(remote, clock, path)
+            .map_err(|error| Failure::new(Exit::Usage, format!("could not write {path}")).because(error.to_string()))
+    });
+    opened.transpose()
 }
 
 fn refused(what: &str, path: &Utf8Path, text: &str, found: &Complaints) -> Failure {

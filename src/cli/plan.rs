@@ -18,7 +18,7 @@ use crate::inventory::NodeName;
 use crate::observe::{Ask, observe};
 use crate::playbook::{self, Playbook, Raises};
 use crate::remote::ssh::Fleet;
-use crate::remote::{Clock, SystemClock};
+use crate::remote::{Clock, Remote, SystemClock};
 use crate::report;
 
 /// Arguments of `windlass upgrade plan`.
@@ -54,6 +54,9 @@ pub(super) struct Arguments {
     /// Where journals and snapshots will be kept; their room is looked at [default: as for `upgrade apply`]
     #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
     state: Option<Utf8PathBuf>,
+    /// Append every question to a machine and its answer to this file, as for a bug report
+    #[arg(long, value_name = "FILE", conflicts_with = "facts")]
+    record: Option<Utf8PathBuf>,
     /// How to show the plan
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
@@ -119,7 +122,9 @@ async fn facts(arguments: &Arguments, read: &ReadInventory) -> Result<Facts, Fai
     let clock = SystemClock::start();
     let folder_here = files::state_ancestor(arguments.state.clone());
     let ask = Ask { folder_here, ..Ask::about(&read.inventory, true) };
-    let facts = observe(&fleet, &clock, &read.inventory, &ask).await;
+    let recorded = files::recorded(arguments.record.as_deref(), &fleet, &clock)?;
+    let remote = recorded.as_ref().map_or(&fleet as &dyn Remote, |recorded| recorded);
+    let facts = observe(remote, &clock, &read.inventory, &ask).await;
     anstream::eprintln!("{}", report::looked(clock.elapsed(), &fleet.timings().so_far()));
     fleet.close().await;
     Ok(facts)

@@ -1,6 +1,8 @@
-//! The journal of a run: one JSON record a line, on disk before the act that it announces. Records and their replay are
-//! pure; [`store`] is the disk.
+//! The journal of a run: one JSON record a line, sealed to the one before it, on disk before the act that it announces.
+//! Records and their replay are pure; [`store`] is the disk.
 
+mod reading;
+mod seal;
 pub mod store;
 
 use std::collections::BTreeMap;
@@ -12,8 +14,10 @@ use crate::decide::drift::Progress;
 use crate::decide::plan::RunId;
 use crate::inventory::NodeName;
 
+pub use reading::{JournalError, read};
+
 /// The format number of journals that this Windlass writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,8 @@ pub struct Record {
     pub at: Timestamp,
     /// What.
     pub event: Event,
+    /// Joins it to the record before it; see [`Record::line`]. The last field, also on its line.
+    pub seal: String,
 }
 
 /// What happened, or is about to.
@@ -155,47 +161,17 @@ pub struct History {
     pub last_snapshot: Option<Timestamp>,
     /// The last token that was taken and not given back.
     pub token: Option<u64>,
+    /// The last record's seal, which the next one's comes behind.
+    pub seal: String,
 }
 
-/// Why a journal cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// A line that is no record, and not merely the torn last one.
-    #[error("line {line} is not a record: {cause}")]
-    Line {
-        /// From 1.
-        line: usize,
-        /// Why.
-        cause: serde_json::Error,
-    },
-    /// Another format.
-    #[error("it has journal format {0}; this Windlass reads format {FORMAT}")]
-    Format(u32),
-    /// Another run's.
-    #[error("it is the journal of run {found}, not of {wanted}")]
-    Run {
-        /// Whose it is.
-        found: RunId,
-        /// Whose it should be.
-        wanted: RunId,
-    },
-}
-
-/// Reads the records of a journal. A last line without its line end was torn by a crash before it was synced: what it
-/// would have announced was not begun, and it is left out. Also says how many bytes are whole.
-pub fn read(text: &str) -> Result<(Vec<Record>, usize), JournalError> {
-    let whole = text.rfind('\n').map_or(0, |at| at + 1);
-    let mut records = Vec::new();
-    for (at, line) in text[..whole].lines().enumerate() {
-        let record = serde_json::from_str(line).map_err(|cause| JournalError::Line { line: at + 1, cause })?;
-        if let Record { event: Event::Opened { format, .. }, .. } = &record
-            && *format != FORMAT
-        {
-            return Err(JournalError::Format(*format));
-        }
-        records.push(record);
+impl Record {
+    /// A record behind the one with the seal `former` (nothing for the first), and its line in the file.
+    pub fn line(at: Timestamp, event: Event, former: &str) -> Result<(Self, String), serde_json::Error> {
+        let mut record = Self { at, event, seal: String::new() };
+        let line = seal::sealed(former, &mut record)?;
+        Ok((record, line))
     }
-    Ok((records, whole))
 }
 
 impl History {
@@ -211,6 +187,7 @@ impl History {
     /// One more record.
     pub fn add(&mut self, record: &Record) {
         self.last = Some(record.at);
+        self.seal.clone_from(&record.seal);
         match &record.event {
             Event::Opened { run, .. } => {
                 self.run = Some(run.clone());

@@ -69,9 +69,12 @@ impl FileStore {
         file.read_to_end(&mut bytes).map_err(io)?;
         // A crash may tear a line within a letter: only whole lines have to be text.
         bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
-        let text = String::from_utf8(bytes).map_err(|cause| io(io::Error::other(cause)))?;
         let broken = |cause| OpenError::Broken { path: path.to_owned(), cause };
-        let (records, whole) = read(&text).map_err(broken)?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+            broken(JournalError::Changed { line })
+        })?;
+        let (records, whole) = read(text).map_err(broken)?;
         let history = History::of(&records);
         if let Some(found) = history.run.clone().filter(|found| found != run) {
             return Err(broken(JournalError::Run { found, wanted: run.clone() }));
@@ -119,8 +122,7 @@ impl Journal {
 
     /// Writes an event; returns when it would survive a power loss.
     pub fn write(&mut self, now: Timestamp, event: Event) -> io::Result<()> {
-        let record = Record { at: now, event };
-        let line = serde_json::to_string(&record).map_err(io::Error::other)?;
+        let (record, line) = Record::line(now, event, &self.history.seal).map_err(io::Error::other)?;
         if self.torn {
             return Err(io::Error::other("an earlier record could not be written"));
         }

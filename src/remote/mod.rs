@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod etcd;
+pub mod recorded;
 pub mod scripts;
 pub mod snapshot;
 pub mod ssh;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
 
 use crate::facts::{Alarm, MemberStatus};
 use crate::inventory::NodeName;
@@ -20,7 +22,7 @@ pub use clock::{Clock, SystemClock};
 pub use scripts::{Call, Script};
 
 /// What a script on a node answered. A non-zero exit is an answer, not an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// Its exit status.
     pub status: i32,
@@ -82,7 +84,7 @@ pub enum RemoteError {
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A cluster as etcd's member list tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberList {
     /// The cluster's id.
     pub cluster_id: u64,
@@ -93,7 +95,7 @@ pub struct MemberList {
 }
 
 /// One member of a [`MemberList`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedMember {
     /// Its id.
     pub id: u64,
@@ -108,7 +110,7 @@ pub struct ListedMember {
 }
 
 /// The hash of a member's key space at a revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashKv {
     /// CRC-32 over the keys up to the revision.
     pub hash: u32,
@@ -117,7 +119,7 @@ pub struct HashKv {
 }
 
 /// What a snapshot file holds, read from the file itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotContents {
     /// File size in bytes, trailing hash included.
     pub bytes: u64,
@@ -134,7 +136,7 @@ pub struct SnapshotContents {
 }
 
 /// What a snapshot has to be, besides whole: this cluster's, young, and of Kubernetes (law 2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotWanted {
     /// Ids of the cluster's members, ascending.
     pub members: Vec<u64>,

@@ -1,12 +1,13 @@
 //! The main job, disturbed in every way that a laptop and a network have. Starts from 1.21.14 and etcd 3.5.16; leaves
 //! 1.22.17 and etcd 3.5.30.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::journal::{id, started};
 use super::lab::{ETCD, KUBERNETES, lab_ok, on};
 use super::outcome::assert_raised;
-use super::run::{Ran, apply, apply_as, folder, plan, start_apply};
+use super::run::{Ran, apply, apply_as, plan, start_apply};
 use super::watching::Watcher;
 use super::writing::Writer;
 
@@ -108,25 +109,17 @@ fn running_units() -> Vec<String> {
 
 /// Every act of the run ran once: one attempt a step in the journal and on the nodes, and every one ended well.
 fn nothing_ran_twice(plan: &str) {
-    let text = std::fs::read_to_string(plan).expect("the plan");
-    let id = serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["id"].as_str().expect("an id").to_owned();
-    let journal = std::fs::read_to_string(folder().join(format!("state/lab/{id}.journal"))).expect("the journal");
-    let mut started: BTreeMap<String, u32> = BTreeMap::new();
-    for record in journal.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a record")) {
-        let event = &record["event"];
-        if event["what"] == "started" && event["unit"].is_string() {
-            *started.entry(event["step"].as_str().expect("a step").to_owned()).or_default() += 1;
-        }
-    }
-    let twice: Vec<_> = started.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(twice.is_empty(), "started more than once: {twice:?}");
+    let steps = started(plan);
+    let once: BTreeSet<&String> = steps.iter().collect();
+    assert_eq!(once.len(), steps.len(), "started more than once: {steps:?}");
     let mut ended = 0;
     for node in ETCD.iter().chain(&KUBERNETES) {
-        let units = on(node, &format!("cd /var/lib/windlass/runs/{id} && for u in *; do echo $u $(cat $u/rc); done"));
+        let folder = format!("/var/lib/windlass/runs/{}", id(plan));
+        let units = on(node, &format!("cd {folder} && for u in *; do echo $u $(cat $u/rc); done"));
         for unit in units.lines() {
             assert!(unit.ends_with(".1 0"), "{node}: {unit}");
             ended += 1;
         }
     }
-    assert_eq!(ended, started.len(), "every act that was journaled ran on a node, once");
+    assert_eq!(ended, steps.len(), "every act that was journaled ran on a node, once");
 }

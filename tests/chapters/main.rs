@@ -2,12 +2,16 @@
 //! names, and each says where it starts. `make test-lab` brings the lab up and runs them; by hand, with a fresh lab:
 //! `cargo test --test chapters -- --ignored --test-threads=1 --nocapture`.
 
+mod chance;
+mod faults;
+mod journal;
 mod killing;
 mod lab;
 mod outcome;
 mod raising;
 mod refusing;
 mod run;
+mod storm;
 mod watching;
 mod writing;
 
@@ -51,4 +55,20 @@ fn chapter_5_the_cluster_is_raised_under_load() {
 #[ignore = "needs the lab"]
 fn chapter_6_a_run_that_is_killed_again_and_again_goes_on() {
     killing::a_run_that_is_killed_again_and_again_goes_on();
+}
+
+/// Starts from a lab that it makes anew. Leaves 1.21.14 and etcd 3.5.16.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_7_killed_thirty_times_by_chance() {
+    lab::lab_ok(&["up", "--fresh"]);
+    storm::killed_thirty_times_by_chance();
+}
+
+/// Starts from a lab that it makes anew. Leaves 1.21.14 and etcd 3.5.16.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_8_every_fault_is_survived() {
+    lab::lab_ok(&["up", "--fresh"]);
+    faults::every_fault_is_survived();
 }

@@ -1,6 +1,6 @@
 //! Windlass as its user runs it: the built binary, its output, its exit code.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
@@ -37,6 +37,25 @@ fn command(words: &[&str]) -> Command {
     command
 }
 
+/// Where everything is written down that the machines say in this chapter, and what strikes them.
+fn recording() -> PathBuf {
+    let thread = std::thread::current();
+    folder().join(format!("{}.jsonl", thread.name().unwrap_or("chapter")))
+}
+
+/// Writes down, between the answers of the machines, what is done to them behind Windlass's back.
+pub(crate) fn record(struck: &[&str]) {
+    let line = serde_json::json!({ "at": jiff::Timestamp::now(), "struck": struck }).to_string() + "\n";
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(recording());
+    file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the recording");
+}
+
+/// `upgrade apply` of a plan, recorded.
+fn apply_command(plan: &str) -> Command {
+    let recording = recording();
+    command(&["upgrade", "apply", plan, "--yes", "--record", &recording.to_string_lossy()])
+}
+
 /// Runs windlass to its end.
 pub(crate) fn windlass(words: &[&str]) -> Ran {
     ran(words, &mut command(words))
@@ -60,14 +79,16 @@ fn ran(words: &[&str], command: &mut Command) -> Ran {
 /// Plans into a file; the plan has to come about.
 pub(crate) fn plan(name: &str, words: &[&str]) -> String {
     let path = folder().join(name).to_string_lossy().into_owned();
-    let ran = windlass(&[&["upgrade", "plan", "-i", "inventories/lab.toml", "--out", &path], words].concat());
+    let recording = recording().to_string_lossy().into_owned();
+    let first = ["upgrade", "plan", "-i", "inventories/lab.toml", "--out", &path, "--record", &recording];
+    let ran = windlass(&[&first[..], words].concat());
     assert_eq!(ran.code, 0, "{}", ran.text);
     path
 }
 
 /// Carries a plan out.
 pub(crate) fn apply(plan: &str) -> Ran {
-    windlass(&["upgrade", "apply", plan, "--yes"])
+    ran(&["upgrade", "apply", plan, "--yes"], &mut apply_command(plan))
 }
 
 /// A windlass that is watched line by line.
@@ -81,10 +102,40 @@ pub(crate) struct Watched {
 
 /// Starts carrying a plan out.
 pub(crate) fn start_apply(plan: &str) -> Watched {
-    let mut command = command(&["upgrade", "apply", plan, "--yes"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("windlass starts");
+    let mut child = apply_command(plan).stdout(Stdio::piped()).spawn().expect("windlass starts");
     let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
     Watched { child, lines, seen: Vec::new(), began: Instant::now() }
+}
+
+/// A windlass that nobody watches.
+pub(crate) struct Unseen {
+    child: Child,
+    output: PathBuf,
+    began: Instant,
+}
+
+/// Starts carrying a plan out, its output in a file.
+pub(crate) fn start_unseen(plan: &str) -> Unseen {
+    let output = folder().join("unseen.log");
+    let file = std::fs::File::create(&output).expect("a file");
+    let errors = file.try_clone().expect("a file");
+    let child = apply_command(plan).stdout(file).stderr(errors).spawn().expect("windlass starts");
+    Unseen { child, output, began: Instant::now() }
+}
+
+impl Unseen {
+    /// Power loss of the operator's machine; or how it ended, when it had ended before.
+    pub(crate) fn kill(mut self) -> Option<Ran> {
+        let ended = self.child.try_wait().expect("a state");
+        if ended.is_none() {
+            self.child.kill().expect("kill -9");
+            self.child.wait().expect("it is gone");
+        }
+        let (text, took) = (std::fs::read_to_string(&self.output).expect("its output"), self.began.elapsed());
+        let last = text.lines().last().unwrap_or_default();
+        println!("--- after {:.1} s, {}: {last}", took.as_secs_f64(), if ended.is_some() { "ended" } else { "killed" });
+        ended.map(|status| Ran { code: status.code().unwrap_or(-1), text, took })
+    }
 }
 
 impl Watched {
