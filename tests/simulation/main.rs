@@ -7,10 +7,12 @@
 //! - [`bench`]: a cluster, a plan, a journal, an engine that can be killed.
 //! - [`focused`]: one test a behaviour.
 //! - [`matrix`]: every step interrupted in every way.
+//! - [`schedule`]: random faults at random moments, as seeds decide.
 
 mod bench;
 mod focused;
 mod laws;
 mod matrix;
+mod schedule;
 mod seams;
 mod world;

@@ -56,13 +56,13 @@ impl Inner {
     }
 
     /// Takes the first trap that is set for this call.
-    fn sprung(&mut self, node: &str, call: Option<&Call>) -> Option<Then> {
+    fn sprung(&mut self, node: &str, call: Option<&Call>) -> Option<Trap> {
         self.count += 1;
         let (step, count) = (self.step.clone(), self.count);
         let at = self.traps.iter().position(|trap| trap.when.is(node, call, step.as_deref(), count))?;
-        let then = self.traps.remove(at).then;
-        self.struck.push(then.clone());
-        Some(then)
+        let trap = self.traps.remove(at);
+        self.struck.push(trap.then.clone());
+        Some(trap)
     }
 }
 
@@ -134,7 +134,7 @@ impl Simulation {
     }
 
     pub(crate) fn trap(&self, when: When, then: Then) {
-        self.now().inner().traps.push(Trap { when, then });
+        self.now().inner().traps.push(Trap { when, then, elsewhere: None });
     }
 
     fn lost(node: &NodeName) -> RemoteError {
@@ -142,19 +142,35 @@ impl Simulation {
     }
 
     /// What a fault does to the world when it strikes at a call to `at`; `about` is the machine that the call is about.
-    fn strike(&self, at: At, about: At, then: &Then) {
+    fn strike(&self, at: At, about: At, then: &Then, call: Option<&Call>) {
         let mut now = self.now();
+        // What is to happen to a unit happens once it is there; a mere question is struck itself.
+        let soon = if call.is_some_and(|call| call.script == Script::UnitStart) { SECOND } else { Duration::ZERO };
         match then {
             Then::CutOff => now.after(SECOND, Later::CutOff(at)),
             Then::CutOffFor(how_long) => {
-                now.after(SECOND, Later::CutOff(at));
-                now.after(SECOND + *how_long, Later::Heal(at));
+                now.after(soon, Later::CutOff(at));
+                now.after(soon + *how_long, Later::Heal(at));
+            }
+            Then::FillDiskFor(how_long) => {
+                now.machines[at].full = true;
+                now.after(*how_long, Later::DiskFull(at, false));
+            }
+            Then::ApiAwayFor(how_long) if now.machines[at].plane.is_some() => {
+                now.api_away(at, true);
+                now.after(*how_long, Later::ApiBack(at));
+            }
+            Then::MemberAwayFor(how_long) => {
+                if let Some(member) = now.member_of(at) {
+                    now.member_away(member, true);
+                    now.after(*how_long, Later::MemberBack(member));
+                }
             }
             Then::CutOffSubject => now.after(SECOND, Later::CutOff(about)),
-            Then::Reboot => now.after(SECOND, Later::PowerOff(at)),
+            Then::Reboot => now.after(soon, Later::PowerOff(at)),
             Then::Fence => now.machines[at].own.token += 10,
             Then::FillDisk => now.machines[at].full = true,
-            Then::FillDiskLater => now.after(SECOND, Later::DiskFull(at)),
+            Then::FillDiskLater => now.after(SECOND, Later::DiskFull(at, true)),
             Then::NodeClock(millis) => now.machines[at].skew_ms += millis,
             Then::Jump(seconds) => self.clock.jump(*seconds),
             Then::Stop => now.inner().stopped = true,
@@ -173,13 +189,13 @@ impl Simulation {
 
     /// The way to a machine and what strikes on it: the fault that is still to be heeded.
     async fn reach(&self, node: &NodeName, call: Option<&Call>) -> Result<(At, Option<Then>), RemoteError> {
-        let (at, then) = {
+        let (at, trap) = {
             let mut now = self.now();
             let at = now.at(node.as_str());
-            let then = now.inner().sprung(node.as_str(), call);
-            (at, then)
+            let trap = now.inner().sprung(node.as_str(), call);
+            (at, trap)
         };
-        if let Some(then) = &then {
+        if let Some(Trap { then, elsewhere, .. }) = &trap {
             let about = match call.filter(|call| call.script == Script::UnitStart) {
                 Some(call) => {
                     let now = self.now();
@@ -187,11 +203,13 @@ impl Simulation {
                 }
                 None => at,
             };
-            self.strike(at, about, then);
+            self.strike(elsewhere.unwrap_or(at), about, then, call);
             if *then == Then::Stop {
                 tokio::task::yield_now().await;
             }
         }
+        // What strikes elsewhere does not touch this call.
+        let then = trap.filter(|trap| trap.elsewhere.is_none()).map(|trap| trap.then);
         self.clock.sleep(LATENCY).await;
         let cut = {
             let now = self.now();
@@ -242,6 +260,7 @@ impl Simulation {
             // Until the operator has noticed.
             Some(Then::CutOffSubject | Then::CutOffFor(_)) => odd.idles = SECOND * 60,
             Some(Then::Reboot) => odd.idles = SECOND * 10,
+            Some(Then::FillDiskLater) => odd.idles = SECOND * 2,
             Some(Then::UncordonAfter) => odd.uncordons = true,
             _ => {}
         }
@@ -272,6 +291,10 @@ impl Simulation {
         match then {
             Some(Then::LoseAnswer) => Err(Self::lost(node)),
             Some(Then::Kill | Then::IdleAndKill(_)) => kill(),
+            Some(Then::Interrupt(times)) => {
+                self.interrupt(times);
+                answer.map_err(|what| RemoteError::Etcd { node: node.clone(), what })
+            }
             _ => answer.map_err(|what| RemoteError::Etcd { node: node.clone(), what }),
         }
     }
@@ -299,6 +322,10 @@ impl Remote for Simulation {
                 };
                 match then {
                     Some(Then::LoseAnswer) => Err(Self::lost(node)),
+                    Some(Then::Interrupt(times)) => {
+                        self.interrupt(times);
+                        Ok(answer)
+                    }
                     Some(Then::Kill | Then::IdleAndKill(_)) => kill(),
                     _ => Ok(answer),
                 }

@@ -98,8 +98,12 @@ pub(crate) enum Later {
     CutOff(At),
     /// The operator reaches it again.
     Heal(At),
-    /// No room is left on the machine's disk.
-    DiskFull(At),
+    /// No room is left on the machine's disk, or there is some again.
+    DiskFull(At, bool),
+    /// The machine's API server answers again.
+    ApiBack(At),
+    /// A member answers again.
+    MemberBack(usize),
     /// The machine loses its power.
     PowerOff(At),
     /// It is up again; of this boot only.
@@ -158,7 +162,9 @@ impl World {
             Later::Unit(at, unit, boot) => self.unit_goes_on(at, &unit, boot),
             Later::CutOff(at) => self.cut_off(at, true),
             Later::Heal(at) => self.cut_off(at, false),
-            Later::DiskFull(at) => self.machines[at].full = true,
+            Later::DiskFull(at, full) => self.machines[at].full = full,
+            Later::ApiBack(at) => self.api_away(at, false),
+            Later::MemberBack(member) => self.member_away(member, false),
             Later::PowerOff(at) => self.power_off(at),
             Later::Boot(at, boot) => self.boot(at, boot),
             Later::Services(at, boot) => self.services_start(at, boot),

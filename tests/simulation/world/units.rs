@@ -192,11 +192,6 @@ impl World {
         }
     }
 
-    /// Whether a unit of the machine is at work.
-    pub(crate) fn works(&self, at: At) -> bool {
-        self.machines[at].own.units.values().any(|unit| unit.ended.is_none())
-    }
-
     pub(crate) fn unit_runs(&self, at: At, call: &Call) -> bool {
         self.machines[at].own.units.get(&key(call, 0)).is_some_and(|unit| unit.ended.is_none())
     }
