@@ -8,11 +8,13 @@
 //! - [`focused`]: one test a behaviour.
 //! - [`matrix`]: every step interrupted in every way.
 //! - [`schedule`]: random faults at random moments, as seeds decide.
+//! - [`mutants`]: deliberate breaks, and who catches them.
 
 mod bench;
 mod focused;
 mod laws;
 mod matrix;
+mod mutants;
 mod schedule;
 mod seams;
 mod world;

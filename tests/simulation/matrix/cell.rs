@@ -122,6 +122,9 @@ impl<'a> Cell<'a> {
     fn assert_hit(&self, told: &str) {
         let mut now = self.bench.now();
         assert_eq!(now.inner().struck.len(), 1, "{told}: it never struck");
+        let loses =
+            matches!(self.kind, Kind::ErrorBefore | Kind::LostBefore | Kind::LostAfter | Kind::LostWhileRunning);
+        assert!(!loses || now.inner().unanswered > 0, "{told}: every call was answered");
         if matches!(self.kind, Kind::Forgotten) || self.kind == Kind::Reboot && self.nature == Nature::Unit {
             assert!(now.begun.iter().any(|begun| begun.ended.is_some_and(|(_, status)| status == 255)), "{told}");
         }

@@ -85,12 +85,11 @@ async fn matrix(name: &str, raise: Raise) {
     }
     for (step, nature) in &reference.steps {
         for kind in Kind::ALL {
-            match kind.left_out(*nature) {
-                Some(why) => *tally.left_out.entry(why).or_default() += 1,
-                None => {
-                    Cell::new(&reference, step, *nature, kind).try_out().await;
-                    *tally.hit.entry(kind.words()).or_default() += 1;
-                }
+            if let Some(why) = kind.left_out(*nature) {
+                *tally.left_out.entry(why).or_default() += 1;
+            } else {
+                Cell::new(&reference, step, *nature, kind).try_out().await;
+                *tally.hit.entry(kind.words()).or_default() += 1;
             }
         }
     }

@@ -24,13 +24,22 @@ pub(super) struct Fault {
     pub(super) then: Then,
 }
 
+/// A process that is cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// At how many burns of its fuse it is killed, if it comes so far.
+    pub(super) burns: Option<u32>,
+    /// How long it takes until the next one is started, in seconds.
+    pub(super) pause: u64,
+}
+
 /// Faults, and where processes are killed at a write of their journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Schedule {
     pub(super) raise: Raise,
     pub(super) faults: Vec<Fault>,
-    /// For each process but the last: at how many burns of its fuse it ends, if it comes so far.
-    pub(super) cuts: Vec<Option<u32>>,
+    /// The processes before the last.
+    pub(super) cuts: Vec<Cut>,
 }
 
 impl Schedule {
@@ -54,10 +63,11 @@ impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  raise {:?}", self.raise)?;
         for (number, cut) in (1..).zip(&self.cuts) {
-            match cut {
-                Some(burns) => writeln!(f, "  process {number} is killed at write or start {burns}")?,
-                None => writeln!(f, "  process {number} goes as far as it gets")?,
+            match cut.burns {
+                Some(burns) => write!(f, "  process {number} is killed at write or start {burns}")?,
+                None => write!(f, "  process {number} goes as far as it gets")?,
             }
+            writeln!(f, "; the next one follows {} s later", cut.pause)?;
         }
         for fault in &self.faults {
             let place = fault.elsewhere.map_or_else(String::new, |at| format!(" on machine {at}"));
@@ -73,13 +83,16 @@ pub(super) fn draw(seed: u64) -> Schedule {
     let raise = chance.pick(&[MINOR, MINOR, KUBERNETES, PATCH, ETCD]);
     // Calls of a run without faults, and writes of its journal with starts of units, rounded up.
     let (calls, burns) = match raise {
-        MINOR => (1900, 320),
-        KUBERNETES => (1600, 260),
-        PATCH => (1000, 190),
-        _ => (400, 60),
+        MINOR => (900, 320),
+        KUBERNETES => (800, 260),
+        PATCH => (500, 190),
+        _ => (200, 60),
     };
     let cuts = (0..chance.below(RESTARTS + 1))
-        .map(|_| (chance.below(3) > 0).then(|| u32::try_from(chance.between(2, burns)).expect("a number")))
+        .map(|_| {
+            let burns = (chance.below(3) > 0).then(|| u32::try_from(chance.between(2, burns)).expect("a number"));
+            Cut { burns, pause: chance.pick(&[1, 20, 60, 600, 5400]) }
+        })
         .collect();
     let mut faults: Vec<Fault> = (0..chance.between(1, 7))
         .map(|_| {

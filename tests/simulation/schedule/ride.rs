@@ -59,12 +59,12 @@ async fn through(schedule: &Schedule) -> Result<Ride, String> {
     let mut states = BTreeSet::new();
     let mut restarts = 0;
     for cut in &schedule.cuts {
-        let ended = bench.run_until(cut.map_or(i64::MAX, i64::from)).await;
+        let ended = bench.run_until(cut.burns.map_or(i64::MAX, i64::from)).await;
         restarts += 1;
         states.insert(state(&bench));
         reasoned(ended)?;
         lawful(&bench)?;
-        bench.clock.sleep(Duration::from_secs(20)).await;
+        bench.clock.sleep(Duration::from_secs(cut.pause)).await;
     }
     // What has not struck yet may strike this one; afterwards nothing does any more.
     reasoned(bench.run_until(i64::MAX).await)?;

@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) traps: Vec<Trap>,
     /// Faults that struck.
     pub(crate) struck: Vec<Then>,
+    /// Calls that got no answer.
+    pub(crate) unanswered: u64,
     /// Every script that was called.
     pub(crate) calls: Vec<(String, Call)>,
     /// How many calls there were, of every kind.
@@ -116,6 +118,7 @@ impl Simulation {
             watch,
             traps: Vec::new(),
             struck: Vec::new(),
+            unanswered: 0,
             calls: Vec::new(),
             count: 0,
             interrupts: None,
@@ -211,11 +214,15 @@ impl Simulation {
         // What strikes elsewhere does not touch this call.
         let then = trap.filter(|trap| trap.elsewhere.is_none()).map(|trap| trap.then);
         self.clock.sleep(LATENCY).await;
+        if matches!(then, Some(Then::Refuse | Then::LoseRequest | Then::LoseAnswer | Then::Hang)) {
+            self.now().inner().unanswered += 1;
+        }
         let cut = {
             let now = self.now();
             now.machines[at].cut_off || !now.machines[at].up
         };
         if cut {
+            self.now().inner().unanswered += 1;
             self.clock.sleep(CONNECT_TIMEOUT).await;
             return Err(RemoteError::NotStarted { node: node.clone(), cause: "connection timed out".into() });
         }
@@ -241,6 +248,7 @@ impl Simulation {
                 (now.unit_runs(at, call), now.machines[at].cut_off || !now.machines[at].up)
             };
             if cut {
+                self.now().inner().unanswered += 1;
                 self.clock.sleep(KEEPALIVE).await;
                 return Err(Self::lost(node));
             }
@@ -251,9 +259,9 @@ impl Simulation {
         }
     }
 
-    fn unit_start(&self, node: &NodeName, at: At, call: &Call, then: Option<Then>) -> Result<Output, RemoteError> {
+    fn unit_start(&self, node: &NodeName, at: At, call: &Call, then: Option<&Then>) -> Result<Output, RemoteError> {
         let mut odd = Odd::default();
-        match &then {
+        match then {
             Some(Then::Fail(status)) => odd.fails = Some(*status),
             Some(Then::Idle(idles) | Then::IdleAndKill(idles)) => odd.idles = *idles,
             Some(Then::Stick) => odd.stuck = true,
@@ -268,16 +276,19 @@ impl Simulation {
         if answer.status == 0 {
             self.fuse.burn();
         }
+        self.answered(node, then)?;
+        if then == Some(&Then::OddStart) { Ok(refused(7, "")) } else { Ok(answer) }
+    }
+
+    /// What strikes on the way back, when the effect was had.
+    fn answered(&self, node: &NodeName, then: Option<&Then>) -> Result<(), RemoteError> {
         match then {
             Some(Then::Kill | Then::IdleAndKill(_)) => kill(),
-            Some(Then::LoseAnswer) => Err(Self::lost(node)),
-            Some(Then::Interrupt(times)) => {
-                self.interrupt(times);
-                Ok(answer)
-            }
-            Some(Then::OddStart) => Ok(refused(7, "")),
-            _ => Ok(answer),
+            Some(Then::LoseAnswer) => return Err(Self::lost(node)),
+            Some(Then::Interrupt(times)) => self.interrupt(*times),
+            _ => {}
         }
+        Ok(())
     }
 
     /// A question to the member on a node.
@@ -288,15 +299,8 @@ impl Simulation {
     ) -> Result<T, RemoteError> {
         let (at, then) = self.reach(node, None).await?;
         let answer = ask(&mut self.now(), at);
-        match then {
-            Some(Then::LoseAnswer) => Err(Self::lost(node)),
-            Some(Then::Kill | Then::IdleAndKill(_)) => kill(),
-            Some(Then::Interrupt(times)) => {
-                self.interrupt(times);
-                answer.map_err(|what| RemoteError::Etcd { node: node.clone(), what })
-            }
-            _ => answer.map_err(|what| RemoteError::Etcd { node: node.clone(), what }),
-        }
+        self.answered(node, then.as_ref())?;
+        answer.map_err(|what| RemoteError::Etcd { node: node.clone(), what })
     }
 }
 
@@ -313,24 +317,15 @@ impl Remote for Simulation {
             }
         }
         let (at, then) = self.reach(node, Some(call)).await?;
-        match call.script {
-            Script::UnitStart => self.unit_start(node, at, call, then),
-            _ => {
-                let answer = match call.script {
-                    Script::UnitWait => self.unit_wait(node, at, call).await?,
-                    _ => self.now().answer(at, call),
-                };
-                match then {
-                    Some(Then::LoseAnswer) => Err(Self::lost(node)),
-                    Some(Then::Interrupt(times)) => {
-                        self.interrupt(times);
-                        Ok(answer)
-                    }
-                    Some(Then::Kill | Then::IdleAndKill(_)) => kill(),
-                    _ => Ok(answer),
-                }
-            }
+        if call.script == Script::UnitStart {
+            return self.unit_start(node, at, call, then.as_ref());
         }
+        let answer = match call.script {
+            Script::UnitWait => self.unit_wait(node, at, call).await?,
+            _ => self.now().answer(at, call),
+        };
+        self.answered(node, then.as_ref())?;
+        Ok(answer)
     }
 
     async fn send(&self, node: &NodeName, call: &Call, _: &Utf8Path) -> Result<Output, RemoteError> {
@@ -338,7 +333,8 @@ impl Remote for Simulation {
         self.now().inner().calls.push((node.to_string(), call.clone()));
         let (at, then) = self.reach(node, Some(call)).await?;
         let answer = self.now().answer(at, call);
-        if then == Some(Then::LoseAnswer) { Err(Self::lost(node)) } else { Ok(answer) }
+        self.answered(node, then.as_ref())?;
+        Ok(answer)
     }
 
     async fn run_here(&self, argv: &[String], _: Duration) -> Result<Output, RemoteError> {

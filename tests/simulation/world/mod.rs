@@ -62,8 +62,6 @@ pub(crate) struct Breaks {
     pub(crate) token: bool,
     /// `drain` deletes pods instead of evicting them.
     pub(crate) budgets: bool,
-    /// `unit-start` starts what was started before.
-    pub(crate) twice: bool,
     /// `uncordon` does not look at the owner.
     pub(crate) owner: bool,
 }
@@ -77,8 +75,8 @@ pub(crate) enum Happened {
     MemberStopped { member: usize, led: bool, by: Option<usize> },
     /// A kubelet runs at another version than before.
     KubeletRuns { at: At, from: semver::Version, to: semver::Version },
-    /// A pod was taken from its node.
-    Removed { pod: usize, by: Option<usize> },
+    /// A ready pod was taken from its node; so many ready ones of its workload are left.
+    Removed { workload: usize, left: usize, by: Option<usize> },
     /// A node was given back to the scheduler; by whom it had been cordoned.
     Uncordoned { node: usize, of: Option<Who>, by: Option<usize> },
     /// A snapshot was handed out.

@@ -83,8 +83,7 @@ impl World {
             return refusal;
         }
         let key = key(call, 1);
-        let known = self.machines[at].own.units.contains_key(&key);
-        if known && !self.breaks.twice {
+        if self.machines[at].own.units.contains_key(&key) {
             return refused(4, "");
         }
         if self.machines[at].full {
@@ -93,7 +92,7 @@ impl World {
         let begun = self.begun.len();
         let mut ops = match odd.fails {
             Some(status) => VecDeque::from([(super::SECOND * 2, Op::End(status))]),
-            None => self.program(&job, &args),
+            None => Self::program(&job, &args),
         };
         if odd.uncordons {
             ops.push_back((Duration::ZERO, Op::SomebodyUncordons(args[0].clone())));
