@@ -10,7 +10,7 @@ use windlass::error::{Exit, Failure};
 use windlass::remote::Clock;
 
 use super::rules::{Kind, Nature};
-use super::{Reference, holds};
+use super::{Counts, Reference, holds};
 use crate::bench::{Bench, survive};
 use crate::focused::timeless;
 use crate::seams::disk::Disk;
@@ -41,6 +41,7 @@ impl<'a> Cell<'a> {
         let told = format!("killed at place {place}");
         end_well(&bench, &told).await;
         assert_end(&bench, reference, &told).await;
+        assert_same(&bench.counts(), &reference.counts, &told);
     }
 
     fn told(&self) -> String {
@@ -188,4 +189,15 @@ async fn assert_end(bench: &Bench, reference: &Reference, told: &str) {
         let other = end.lines().zip(wanted.lines()).find(|(end, wanted)| end != wanted);
         panic!("{told}: the cluster is not as after a run without faults: {other:?}");
     }
+}
+
+/// A drain is done again when its node's kubelet is not raised yet: its step was finished, but pods may have come while
+/// nobody looked. Every other job is found by its unit's name or by its effect, and never done twice.
+fn assert_same(counts: &Counts, whole: &Counts, told: &str) {
+    for ((job, subject), count) in whole {
+        let found = counts.get(&(job.clone(), subject.clone())).copied().unwrap_or(0);
+        let most = if job == "drain" { count + 1 } else { *count };
+        assert!((*count..=most).contains(&found), "{told}: {job} {subject} ran {found} times, not {count}");
+    }
+    assert_eq!(counts.len(), whole.len(), "{told}: {counts:?}");
 }

@@ -14,6 +14,8 @@ use crate::focused::timeless;
 use cell::Cell;
 use rules::{Kind, Nature};
 
+type Counts = BTreeMap<(String, String), usize>;
+
 /// A run without faults, to compare with.
 pub(crate) struct Reference {
     pub(crate) raise: Raise,
@@ -21,6 +23,8 @@ pub(crate) struct Reference {
     pub(crate) steps: Vec<(String, Nature)>,
     /// Places where a kill could matter: before and after each journal write, and after each start of a unit.
     places: i64,
+    /// How often each job ran, by job and what it changed.
+    counts: Counts,
     /// What the cluster looked like in the end.
     pub(crate) end: Facts,
     /// Holds, by machine and package.
@@ -64,6 +68,7 @@ pub(crate) async fn reference(raise: Raise) -> Reference {
         steps: order,
         // The first line is written before the engine runs.
         places: 2 * (writes - 1) + starts,
+        counts: bench.counts(),
         end: timeless(bench.seen().await),
         holds: holds(&bench),
     }
