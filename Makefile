@@ -15,11 +15,11 @@ STATE := target/demo
 WINDLASS := target/release/windlass
 stage = @printf '\n== %s (%s)\n' "$(1)" "$$(date +%T)"
 
-.PHONY: help demo test test-fast test-lab lint setup soak lab-up lab-down bench
+.PHONY: help demo test test-fast test-lab lint setup soak lab-up lab-down bench fuzz
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
-	@echo "make test-fast, test-lab, lint, soak, lab-up, lab-down, bench"
+	@echo "make test-fast, test-lab, lint, soak, lab-up, lab-down, bench, fuzz"
 
 setup:
 	$(call stage,installing what is missing)
@@ -82,6 +82,10 @@ bench: setup
 	for try in 1 2 3 4 5; do \
 	  $(WINDLASS) upgrade plan -i inventories/lab.toml --to 1.21.14 --etcd-to 3.5.16 -o json 2>&1 >/dev/null | grep looked; \
 	done
+
+# Each target for FUZZ_SECONDS, an hour when nothing else is said; TARGETS names some of them.
+fuzz:
+	tests/fuzz/run $(TARGETS)
 
 lab-up: setup
 	$(LAB) up

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use windlass::facts::unit::{UnitState, report};
-use windlass::inventory::{Address, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology, UserName};
+use windlass::inventory::{Address, Api, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology, UserName};
 use windlass::remote::ssh::Fleet;
 use windlass::remote::{Call, Output, Remote, RemoteError, Script, SnapshotWanted};
 
@@ -42,7 +42,7 @@ fn inventory() -> Inventory {
             sudo: true,
             strict_host_keys: true,
         },
-        api_endpoint: None,
+        api: Api::default(),
         etcd: Etcd {
             topology: Topology::External,
             service: "etcd".to_owned(),

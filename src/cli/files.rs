@@ -106,13 +106,13 @@ pub(super) fn state_ancestor(given: Option<Utf8PathBuf>) -> Option<Utf8PathBuf> 
 }
 
 /// The folder for what has to be kept of a cluster (journals, snapshots), 0700: `$WINDLASS_STATE`, or
-/// `$XDG_STATE_HOME/windlass`, or `~/.local/state/windlass`.
+/// `$XDG_STATE_HOME/windlass`, or `~/.local/state/windlass`. A folder that was there before, and is open to others, is
+/// closed: snapshots hold every Secret of the cluster.
 pub(super) fn state_folder(given: Option<Utf8PathBuf>, below: &str) -> Result<Utf8PathBuf, Failure> {
     let folder = state_root(given)?.join(below);
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
+    let closed = std::fs::Permissions::from_mode(0o700);
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.and_then(|()| std::fs::set_permissions(&folder, closed))
         .map_err(|error| Failure::new(Exit::Usage, format!("could not make {folder}")).because(error.to_string()))?;
     Ok(folder)
 }

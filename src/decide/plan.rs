@@ -3,6 +3,8 @@
 //! `Plan → Stage → Wave → Lane(node) → Step`. Only the lanes of one wave run at the same time. Each procedure is stored once
 //! and lanes are bindings of it, so that a plan for thousands of nodes can still be read.
 
+mod reading;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -13,9 +15,10 @@ use sha2::{Digest, Sha256};
 
 use super::action::Action;
 use super::finding::Finding;
-use super::words::{Unfit, unfit};
 use crate::inventory::{NodeName, Role};
 use crate::text::hex;
+
+pub use reading::PlanError;
 
 /// The format number of plans that this Windlass writes and reads.
 pub const FORMAT: u32 = 1;
@@ -101,7 +104,7 @@ pub struct Sources {
 pub enum Law {
     /// 1: no minor of the API server or of etcd is skipped.
     NoSkip,
-    /// 2: a verified snapshot stands before each rung.
+    /// 2: a verified snapshot stands before each rung, and an archive of each node before the node is touched.
     SnapshotFirst,
     /// 3: no etcd member is stopped while it leads or another is not healthy.
     OneMemberAtATime,
@@ -252,29 +255,6 @@ pub fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Why a plan file is not a plan.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// Not JSON, or not a plan's.
-    #[error("it is not a plan: {0}")]
-    Json(serde_json::Error),
-    /// Another format.
-    #[error("it has plan format {0}; this Windlass reads format {FORMAT}")]
-    Format(u64),
-    /// Edited by hand.
-    #[error("its content does not match its id {id}: it was changed after it was made")]
-    Edited {
-        /// The id it claims.
-        id: RunId,
-    },
-    /// A lane that refers to no procedure.
-    #[error("stage {0} refers to a procedure that is not there")]
-    Procedure(String),
-    /// A word that would reach a machine as something else than it is meant to be.
-    #[error(transparent)]
-    Unfit(#[from] Unfit),
-}
-
 impl Plan {
     /// The steps of a lane.
     pub fn steps(&self, lane: &Lane) -> &[Step] {
@@ -308,28 +288,5 @@ impl Plan {
     /// The plan as its file holds it: pretty JSON with a last newline.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
-    }
-
-    /// Reads a plan file: its format, its shape, and that nobody changed it.
-    pub fn from_json(text: &str) -> Result<Self, PlanError> {
-        #[derive(Deserialize)]
-        struct Head {
-            format: u64,
-        }
-        let head: Head = serde_json::from_str(text).map_err(PlanError::Json)?;
-        if head.format != u64::from(FORMAT) {
-            return Err(PlanError::Format(head.format));
-        }
-        let plan: Self = serde_json::from_str(text).map_err(PlanError::Json)?;
-        for stage in &plan.stages {
-            if stage.waves.iter().flat_map(|wave| &wave.lanes).any(|lane| lane.procedure >= plan.procedures.len()) {
-                return Err(PlanError::Procedure(stage.name.clone()));
-            }
-        }
-        if plan.clone().sealed().id != plan.id {
-            return Err(PlanError::Edited { id: plan.id });
-        }
-        unfit(&plan)?;
-        Ok(plan)
     }
 }

@@ -148,6 +148,19 @@ mod tests {
     }
 
     #[test]
+    fn of_very_many_complaints_the_first_are_shown_in_a_moment() {
+        let slips = (0..20_000).map(|number| format!("slip{number} = 1\n")).collect::<String>();
+        let many = format!("format = 1\nname = \"a\"\n{slips}");
+        let shown = said(&many).render("a.toml", &many, false);
+        assert_eq!(shown.matches("unknown key").count(), 200);
+        assert!(shown.ends_with("\n\nand 19800 more\n"), "{}", &shown[shown.len() - 100..]);
+        // A long line is walked through for each complaint about it.
+        let long = format!("format = 1\nname = {}", "[".repeat(300_000));
+        let shown = said(&long).render("a.toml", &long, false);
+        assert!(shown.contains("\n\nand ") && shown.starts_with("error: this is not TOML"), "{}", shown.len());
+    }
+
+    #[test]
     fn colour_only_when_asked_for() {
         let text = "format = 1";
         assert!(said(text).render("a.toml", text, true).contains('\u{1b}'));

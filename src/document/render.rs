@@ -8,14 +8,31 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{Complaint, Complaints, Severity};
 
+/// The most complaints that are shown: nobody reads on, and the rest is mostly the same slip again.
+const MOST: usize = 200;
+
+/// The most text that is walked through to show them, in bytes: lines may be long, and places far apart.
+const MOST_TEXT: usize = 1 << 20;
+
 impl Complaints {
-    /// Every complaint with its line of `source`, which is what was read; `file` is only its name. Ends with a newline.
+    /// Every complaint with its line of `source`, which is what was read; `file` is only its name. Ends with a newline. Of very
+    /// many, the first, and how many more there are.
     pub fn render(&self, file: &str, source: &str, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let one = |complaint: &Complaint| renderer.render(&complaint.groups(file, source));
         // A text that changed since it was read makes a place wrong, and must not make this panic.
         let placed = Self::sorted(source, self.iter().cloned().collect());
-        let all: Vec<String> = placed.iter().map(one).collect();
+        let mut walked = 0;
+        let fits = |complaint: &&Complaint| {
+            let before = walked;
+            walked += complaint.lines(source).len();
+            before < MOST_TEXT
+        };
+        let mut all: Vec<String> = placed.iter().take(MOST).take_while(fits).map(one).collect();
+        let left = placed.iter().len() - all.len();
+        if left > 0 {
+            all.push(format!("and {left} more"));
+        }
         if all.is_empty() { String::new() } else { all.join("\n\n") + "\n" }
     }
 }

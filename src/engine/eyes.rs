@@ -42,11 +42,11 @@ impl Engine<'_> {
 
     async fn ask_api(&self, asked: &ApiQuestion, lane: Option<&NodeName>) -> Seen<ApiFacts> {
         if let (Via::Lane, Some(node)) = (asked.via, lane) {
-            return observe::api(self.remote, node, asked.sections, asked.node.as_ref()).await;
+            return observe::api(self.remote, self.inventory, node, asked.sections, asked.node.as_ref()).await;
         }
         let mut why = "there is no control plane".to_owned();
         for node in self.other_control_planes(lane) {
-            match observe::api(self.remote, &node.name, asked.sections, asked.node.as_ref()).await {
+            match observe::api(self.remote, self.inventory, &node.name, asked.sections, asked.node.as_ref()).await {
                 Seen::Known(facts) => return Seen::Known(facts),
                 Seen::Unknown(reason) => why = format!("{}: {reason}", node.name),
             }
@@ -59,7 +59,7 @@ impl Engine<'_> {
         let _busy = self.meter.remote(self.clock);
         let mut why = "there is no control plane".to_owned();
         for node in self.other_control_planes(lane) {
-            match observe::api(self.remote, &node.name, &[ApiSection::Ready], None).await {
+            match observe::api(self.remote, self.inventory, &node.name, &[ApiSection::Ready], None).await {
                 Seen::Known(_) => return Ok(node.name.clone()),
                 Seen::Unknown(reason) => why = format!("{}: {reason}", node.name),
             }

@@ -2,7 +2,7 @@
 //!
 //! Pure. Names that were not asked for do not appear.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::sections::{Answer, seen, value, values};
 use super::{PackageFacts, PackageManager, Seen};
@@ -13,8 +13,9 @@ pub(super) fn read(answer: &Answer<'_>) -> (Seen<PackageManager>, BTreeMap<Strin
         Ok(lines) => lines,
         Err(why) => return (Seen::Unknown(why), BTreeMap::new()),
     };
+    let candidates = candidates(answer);
     let mut packages: BTreeMap<_, _> =
-        values(lines, "asked").map(|name| (name.to_owned(), not_installed(candidates(answer, name)))).collect();
+        values(lines, "asked").map(|name| (name.to_owned(), not_installed(candidates.of(name)))).collect();
     for line in values(lines, "package") {
         let mut words = line.splitn(4, ' ');
         let (Some(name), Some(want), Some(state)) = (words.next(), words.next(), words.next()) else {
@@ -51,21 +52,39 @@ fn installed(state: &str, version: &str) -> Option<String> {
     }
 }
 
-/// A package without candidates is known to have none only when every source answered.
-fn candidates(answer: &Answer<'_>, name: &str) -> Seen<Vec<String>> {
+/// What the repositories offer, by package.
+struct Candidates<'a> {
+    versions: Result<BTreeMap<&'a str, Vec<String>>, String>,
+    /// What a source that did not answer says.
+    failed: Option<&'a str>,
+}
+
+/// Goes through the lines once: however many a machine tells, each costs the same.
+fn candidates<'a>(answer: &'a Answer<'_>) -> Candidates<'a> {
     let lines = match answer.section("candidates") {
         Ok(lines) => lines,
-        Err(why) => return Seen::Unknown(why),
+        Err(why) => return Candidates { versions: Err(why), failed: None },
     };
-    let mut versions: Vec<String> = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut versions: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (package, version) in values(lines, "candidate").filter_map(|line| line.split_once(' ')) {
-        if package == name && !versions.iter().any(|known| known == version) {
-            versions.push(version.to_owned());
+        if seen.insert((package, version)) {
+            versions.entry(package).or_default().push(version.to_owned());
         }
     }
-    match value(lines, "failed") {
-        Some(why) if versions.is_empty() => Seen::Unknown(format!("a package source did not answer: {why}")),
-        _ => Seen::Known(versions),
+    Candidates { versions: Ok(versions), failed: value(lines, "failed") }
+}
+
+impl Candidates<'_> {
+    /// A package without candidates is known to have none only when every source answered.
+    fn of(&self, name: &str) -> Seen<Vec<String>> {
+        match (&self.versions, self.failed) {
+            (Err(why), _) => Seen::Unknown(why.clone()),
+            (Ok(versions), failed) => match (versions.get(name), failed) {
+                (None, Some(why)) => Seen::Unknown(format!("a package source did not answer: {why}")),
+                (versions, _) => Seen::Known(versions.cloned().unwrap_or_default()),
+            },
+        }
     }
 }
 

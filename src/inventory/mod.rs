@@ -35,8 +35,8 @@ pub struct Inventory {
     pub name: String,
     /// How machines are reached.
     pub ssh: Ssh,
-    /// `host:port` that clients of the cluster use (usually a load balancer), when it is given.
-    pub api_endpoint: Option<String>,
+    /// Where the API is, and who looks at it.
+    pub api: Api,
     /// Where etcd lives and how its clients prove who they are.
     pub etcd: Etcd,
     /// What kubeadm has to be told about this cluster.
@@ -86,6 +86,25 @@ impl Default for Ssh {
             sudo: true,
             strict_host_keys: true,
         }
+    }
+}
+
+/// Where kubeadm keeps the administrator's kubeconfig on a control plane.
+pub const ADMIN_KUBECONFIG: &str = "/etc/kubernetes/admin.conf";
+
+/// Where the API is, and who looks at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// `host:port` that clients of the cluster use (usually a load balancer), when it is given.
+    pub endpoint: Option<String>,
+    /// The kubeconfig that looks at the API, a path on every control plane. What changes the cluster uses
+    /// [`ADMIN_KUBECONFIG`].
+    pub kubeconfig: Utf8PathBuf,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { endpoint: None, kubeconfig: ADMIN_KUBECONFIG.into() }
     }
 }
 

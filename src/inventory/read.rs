@@ -9,14 +9,14 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use super::names::{Address, NameError, NodeName, UserName};
-use super::{Etcd, FORMAT, Inventory, Kubeadm, Node, Role, Ssh, Topology, rules, words};
+use super::{Api, Etcd, FORMAT, Inventory, Kubeadm, Node, Role, Ssh, Topology, rules, words};
 use crate::document::{self, At, Complaint, Complaints, Parsed, Table, Value};
 
 pub(super) fn inventory(text: &str) -> Result<Parsed<Inventory>, Complaints> {
     document::read(text, FORMAT, |table| {
         let name = table.need("name", "the cluster's name", |v| word(v, "a cluster name", words::check_slug));
         let ssh = table.get("ssh", |v| v.table(ssh)).unwrap_or_default();
-        let api_endpoint = table.get("api", |v| v.table(api)).flatten();
+        let api = table.get("api", |v| v.table(api)).unwrap_or_default();
         let etcd = table.need("etcd", "a table `[etcd]` with the topology of etcd", |v| v.table(etcd));
         let kubeadm = table.get("kubeadm", |v| v.table(kubeadm)).unwrap_or_default();
         let nodes = table.need("node", "a table `[[node]]` for each machine", nodes);
@@ -26,7 +26,7 @@ pub(super) fn inventory(text: &str) -> Result<Parsed<Inventory>, Complaints> {
             rules::check(table, nodes, topology.as_ref());
         }
         let nodes = nodes?.into_iter().map(NodeDraft::finish).collect::<Option<_>>()?;
-        Some(Inventory { name: name?, ssh, api_endpoint, etcd: etcd?, kubeadm, nodes })
+        Some(Inventory { name: name?, ssh, api, etcd: etcd?, kubeadm, nodes })
     })
 }
 
@@ -61,10 +61,11 @@ fn strict_host_keys(value: &Value<'_>) -> Option<bool> {
     Some(strict)
 }
 
-fn api(table: &mut Table<'_>) -> Option<String> {
-    table.need("endpoint", "host:port that clients of the cluster use", |v| {
-        word(v, "an endpoint (host:port)", words::check_endpoint)
-    })
+fn api(table: &mut Table<'_>) -> Api {
+    Api {
+        endpoint: table.get("endpoint", |v| word(v, "an endpoint (host:port)", words::check_endpoint)),
+        kubeconfig: table.get("kubeconfig", node_path).unwrap_or_else(|| Api::default().kubeconfig),
+    }
 }
 
 /// Etcd's topology is handed out beside it: rules about it hold also when the rest could not be read.

@@ -26,9 +26,6 @@ pub use probe::{Look, machine, probe_call};
 /// stays far below the usual limit of 1,024 of those and keeps 5,000 machines within minutes.
 const AT_ONCE: usize = 64;
 
-/// Where kubeadm keeps the administrator's kubeconfig on a control plane.
-pub const ADMIN_KUBECONFIG: &str = "/etc/kubernetes/admin.conf";
-
 /// What to look for on the machines of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
@@ -110,9 +107,9 @@ async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, 
 }
 
 /// The call that asks the API through `api.sh`; with `only`, the nodes are that one node.
-pub fn api_call(sections: &[ApiSection], only: Option<&NodeName>) -> Call {
+pub fn api_call(inventory: &Inventory, sections: &[ApiSection], only: Option<&NodeName>) -> Call {
     let words: Vec<_> = sections.iter().map(|section| section.word()).collect();
-    let mut args = vec![words.join(","), ADMIN_KUBECONFIG.to_owned()];
+    let mut args = vec![words.join(","), inventory.api.kubeconfig.to_string()];
     args.extend(only.map(|node| node.as_str().to_owned()));
     Call { script: Script::Api, args }
 }
@@ -120,11 +117,12 @@ pub fn api_call(sections: &[ApiSection], only: Option<&NodeName>) -> Call {
 /// Asks the API server of the control plane `via`; with `only`, the nodes are that one node (none when it is not there).
 pub async fn api(
     remote: &dyn Remote,
+    inventory: &Inventory,
     via: &NodeName,
     sections: &[ApiSection],
     only: Option<&NodeName>,
 ) -> Seen<ApiFacts> {
-    let output = match answer(remote, via, &api_call(sections, only)).await {
+    let output = match answer(remote, via, &api_call(inventory, sections, only)).await {
         Ok(output) => output,
         Err(why) => return Seen::Unknown(why),
     };
@@ -139,7 +137,7 @@ async fn first_api(remote: &dyn Remote, inventory: &Inventory) -> Result<ApiFact
     let Some(node) = inventory.with_role(Role::ControlPlane).next() else {
         return Err("the inventory has no control plane".to_owned());
     };
-    match api(remote, &node.name, &ApiSection::ALL, None).await {
+    match api(remote, inventory, &node.name, &ApiSection::ALL, None).await {
         Seen::Known(facts) => Ok(facts),
         Seen::Unknown(why) => Err(format!("{}: {why}", node.name)),
     }
@@ -152,7 +150,7 @@ async fn other_api(remote: &dyn Remote, inventory: &Inventory, nodes: &[NodeFact
     for node in inventory.with_role(Role::ControlPlane).skip(1) {
         let machine = nodes.iter().find(|facts| facts.name == node.name).map(|facts| &facts.machine);
         let why = match machine.map(api_server_of) {
-            Some(Ok(())) => match api(remote, &node.name, &ApiSection::ALL, None).await {
+            Some(Ok(())) => match api(remote, inventory, &node.name, &ApiSection::ALL, None).await {
                 Seen::Known(facts) => return Seen::Known(facts),
                 Seen::Unknown(why) => why,
             },

@@ -7,7 +7,7 @@ use semver::Version;
 use super::fake::{FakeClock, FakeRemote};
 use super::*;
 use crate::facts::MemberStatus;
-use crate::inventory::{Address, Etcd, Kubeadm, Ssh};
+use crate::inventory::{ADMIN_KUBECONFIG, Address, Api, Etcd, Kubeadm, Ssh};
 use crate::remote::{ListedMember, MemberList};
 
 const CP1: &str = include_str!("../../tests/fixtures/probe/control-plane.txt");
@@ -35,7 +35,7 @@ fn inventory() -> Inventory {
             sudo: true,
             strict_host_keys: true,
         },
-        api_endpoint: None,
+        api: Api::default(),
         etcd: Etcd {
             topology: Topology::External,
             service: "etcd".to_owned(),
@@ -209,5 +209,9 @@ fn packages_follow_roles() {
     assert_eq!(ask.packages(&inventory.nodes[0]), ["etcd-server", "etcd-client"]);
     assert_eq!(ask.packages(&inventory.nodes[5]), ["kubeadm", "kubelet", "kubectl"]);
     let only = NodeName::new("w1").unwrap();
-    assert_eq!(api_call(&[ApiSection::Ready], Some(&only)).args, ["readyz", ADMIN_KUBECONFIG, "w1"]);
+    assert_eq!(api_call(&inventory, &[ApiSection::Ready], Some(&only)).args, ["readyz", ADMIN_KUBECONFIG, "w1"]);
+    let mut reading = inventory.clone();
+    reading.api.kubeconfig = "/etc/kubernetes/windlass-reader.conf".into();
+    let call = api_call(&reading, &[ApiSection::Ready], None);
+    assert_eq!(call.args, ["readyz", "/etc/kubernetes/windlass-reader.conf"]);
 }

@@ -2,6 +2,7 @@
 //! versions is.
 
 use windlass::decide::action::Action;
+use windlass::decide::actions::archive::ArchiveNode;
 use windlass::decide::actions::etcd::SwapEtcd;
 use windlass::decide::actions::kubeadm::KubeadmApply;
 use windlass::decide::actions::packages::InstallPackages;
@@ -14,15 +15,56 @@ use super::cluster::{golden, version};
 fn a_plan_file_says_why_it_is_none() {
     let said = |text: &str| Plan::from_json(text).expect_err("it is no plan").to_string();
     let json = golden().to_json();
-    assert!(said("").starts_with("it is not a plan: "));
-    assert!(said("{}").contains("missing field `format`"));
-    let other = json.replacen("\"format\": 1", "\"format\": 2", 1);
-    assert_eq!(said(&other), "it has plan format 2; this Windlass reads format 1");
-    let unknown = json.replacen("\"format\": 1", "\"format\": 1,\n  \"colour\": \"red\"", 1);
-    assert!(said(&unknown).contains("unknown field `colour`"), "{}", said(&unknown));
+    let ours = env!("CARGO_PKG_VERSION");
+    let made_by = |json: &str, windlass: &str| {
+        json.replacen(&format!("\"windlass\": \"{ours}\""), &format!("\"windlass\": \"{windlass}\""), 1)
+    };
+    assert_eq!(said(" \n"), "it is empty");
+    assert_eq!(
+        said(&json[..json.len() / 2]),
+        format!("it ends in the middle, in line {}: it was cut off", json[..json.len() / 2].matches('\n').count() + 1)
+    );
+    assert!(said("[[node]]").starts_with("it is not a plan: "));
+    assert!(said("{}").contains("it is not a plan: missing field `format`"));
+
+    let other = made_by(&json, "9.0.0").replacen("\"format\": 1", "\"format\": 2", 1);
+    let format =
+        format!("it has plan format 2 and was made by windlass 9.0.0; this is windlass {ours}, which reads format 1");
+    assert_eq!(said(&other), format);
+    // Whatever else that format has become.
+    assert_eq!(said(r#"{"format": 2, "windlass": "9.0.0", "graph": []}"#), format);
+    let newer = format!("it was made by windlass 9.0.0, which is newer than this {ours}");
+    let with_colour = json.replacen("\"format\": 1", "\"format\": 1,\n  \"colour\": \"red\"", 1);
+    assert_eq!(said(&made_by(&json, "9.0.0")), newer);
+    assert_eq!(said(&made_by(&with_colour, "9.0.0")), newer);
+
+    let unknown = said(&with_colour);
+    assert!(unknown.starts_with("it was changed after it was made: unknown field `colour`"), "{unknown}");
     let id = golden().id;
     let edited = json.replacen("\"timeout_seconds\": 600", "\"timeout_seconds\": 6", 1);
-    assert_eq!(said(&edited), format!("its content does not match its id {id}: it was changed after it was made"));
+    let changed = format!("its content does not match its id {id}: it was changed after it was made");
+    assert_eq!(said(&edited), changed);
+    let older = format!("{changed}, or windlass 0.0.1, which made it, writes plans otherwise than this {ours}");
+    assert_eq!(said(&made_by(&json, "0.0.1")), older);
+}
+
+/// The plan's procedures put into each other's places, lanes left as they are.
+fn swapped() -> Plan {
+    let mut plan = golden();
+    let last = plan.procedures.len() - 1;
+    plan.procedures.swap(0, last);
+    plan
+}
+
+#[test]
+fn swapped_procedures_are_a_change_and_under_a_new_seal_break_the_laws() {
+    let id = golden().id;
+    let refused = Plan::from_json(&swapped().to_json());
+    assert!(matches!(&refused, Err(PlanError::Edited { id: claimed }) if *claimed == id), "{refused:?}");
+    match Plan::from_json(&swapped().sealed().to_json()) {
+        Ok(plan) => assert!(!windlass::decide::checker::check(&plan).is_empty()),
+        Err(refused) => assert!(matches!(refused, PlanError::Unfit(_)), "{refused}"),
+    }
 }
 
 #[test]
@@ -30,7 +72,7 @@ fn a_lane_without_a_procedure_is_refused_before_anything_looks_at_it() {
     let mut plan = golden();
     plan.procedures.clear();
     let refused = Plan::from_json(&plan.sealed().to_json());
-    assert!(matches!(refused, Err(PlanError::Procedure(stage)) if stage == "prepare"));
+    assert!(matches!(refused, Err(PlanError::Procedure(stage)) if stage == "archive"));
 }
 
 #[test]
@@ -102,6 +144,11 @@ fn actions(plan: &mut Plan) -> impl Iterator<Item = &mut Action> {
     plan.procedures.iter_mut().flatten().map(|step| &mut step.action)
 }
 
+fn archive(plan: &mut Plan) -> &mut ArchiveNode {
+    let found = actions(plan).find_map(|action| if let Action::ArchiveNode(it) = action { Some(it) } else { None });
+    found.expect("the plan archives")
+}
+
 fn install(plan: &mut Plan) -> &mut InstallPackages {
     let found = actions(plan).find_map(|action| if let Action::InstallPackages(it) = action { Some(it) } else { None });
     found.expect("the plan installs packages")
@@ -129,8 +176,11 @@ const UNFIT: &[(Edit, &str)] = &[
     (|p| set(&mut p.stages[0].name, "a/b"), "as the stage's name"),
     (|p| set(&mut p.procedures[0][0].name, "a.b"), "as the step's name"),
     (|p| p.procedures[0][0].timeout_seconds = u64::MAX, "more than a year"),
-    (|p| p.stages[4].name = p.stages[1].name.clone(), "snapshot-etcd/cluster/snapshot: two steps have this name"),
+    (|p| p.stages[5].name = p.stages[2].name.clone(), "snapshot-etcd/cluster/snapshot: two steps have this name"),
     (|p| drop(p.baseline.machines.pop_first()), "the plan does not say what cp1 was like"),
+    (|p| archive(p).service = Some("-H evil".to_owned()), "as the service"),
+    (|p| archive(p).paths.push("/x,/etc/shadow y".to_owned()), "as a path on the node"),
+    (|p| set(install(p).from.values_mut().next().expect("it replaces one"), "1 x=2"), "no version of a package"),
     (|p| install(p).hold.push("x; reboot".to_owned()), "it would hold `x; reboot`"),
     (|p| install(p).hold.push("containerd".to_owned()), "it would hold `containerd`"),
     (|p| install(p).packages.clear(), "it names no package"),

@@ -11,9 +11,9 @@ use windlass::remote::ssh::Fleet;
 use crate::server::{Server, eventually, name, run};
 
 /// An etcd whose certificate holds only the address 127.0.0.1.
-struct Member {
+pub(crate) struct Member {
     etcd: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Drop for Member {
@@ -24,12 +24,12 @@ impl Drop for Member {
 }
 
 impl Member {
-    fn free_port() -> u16 {
+    pub(crate) fn free_port() -> u16 {
         TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
     }
 
     /// Makes the certificates `ca.crt`, `node.crt` and `node.key` in `folder`.
-    fn certificates(folder: &Utf8Path) {
+    pub(crate) fn certificates(folder: &Utf8Path) {
         let script = "
             openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca
             openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout node.key -out node.csr -subj /CN=node
@@ -39,7 +39,7 @@ impl Member {
         assert!(made.status.success(), "{made:?}");
     }
 
-    fn start(folder: &Utf8Path, port: u16) -> Self {
+    pub(crate) fn start(folder: &Utf8Path, port: u16) -> Self {
         let url = format!("https://127.0.0.1:{port}");
         let peer = format!("http://127.0.0.1:{}", Self::free_port());
         let etcd = Command::new("etcd")

@@ -4,6 +4,7 @@
 //! runs them, with the lab's etcd in the path, where there is an sshd; it says so where there is none.
 
 mod etcd;
+mod secrets;
 mod server;
 
 use std::process::Command;
@@ -159,6 +160,8 @@ async fn a_lost_session_is_opened_again() {
 async fn a_connection_cut_in_a_call_leaves_it_in_doubt() {
     let server = Server::start();
     let fleet = server.fleet();
+    // A busy machine takes a while to connect; what is cut is the call.
+    assert_eq!(fleet.call(&name("here"), &status_call()).await.expect("an answer").status, 0);
     let endless = endless_call(&server);
     let cut = async {
         tokio::time::sleep(Duration::from_secs(1)).await;

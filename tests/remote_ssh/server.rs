@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use windlass::inventory::{Address, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology};
+use windlass::inventory::{Address, Api, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology};
 use windlass::remote::ssh::Fleet;
 use windlass::remote::{Call, Script};
 
@@ -81,7 +81,7 @@ impl Server {
                 sudo: false,
                 strict_host_keys: true,
             },
-            api_endpoint: None,
+            api: Api::default(),
             etcd: Etcd {
                 topology: Topology::External,
                 service: "etcd".to_owned(),

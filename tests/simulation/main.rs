@@ -15,6 +15,7 @@ mod focused;
 mod laws;
 mod matrix;
 mod mutants;
+mod replay;
 mod schedule;
 mod seams;
 mod world;

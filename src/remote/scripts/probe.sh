@@ -35,7 +35,7 @@ main() {
   printf '@@ clock %s\n' "$(date +%s%3N)"
   for section in $(words_of "$1"); do
     case $section in
-      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass)
+      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept)
         answer "$section" "see_$(printf %s "$section" | tr - _)" ;;
       *) printf '@@ %s\n@@ end %s unseen this probe knows no such section\n' "$section" "$section" ;;
     esac
@@ -338,7 +338,7 @@ running_etcd() {
   })
   printf '%s\n' "$settings"
   file=$(printf '%s\n' "$settings" | sed -n 's/^set config-file //p' | tail -n 1)
-  [ ! -r "$file" ] || sed -n -E "s/^($SETTINGS): *[\"']?([^\"'#]*).*/conf \1 \2/p" "$file"
+  [ ! -r "$file" ] || sed -n -E "s/^($SETTINGS): *[\"']?([^\"'#]*).*/conf \1 \2/p" -- "$file"
   etcd_version
 }
 
@@ -360,13 +360,14 @@ stopped_etcd() {
   fi
 }
 
-# Not every certificate is for 127.0.0.1, nor does every member listen there: then it is asked where it says it is.
+# Not every certificate is for 127.0.0.1, nor does every member listen there: then it is asked where it says it is. That has
+# to be an address: curl's options would act as root.
 etcd_version() {
   has curl || { echo 'unasked curl is not here'; return; }
   advertised=$(printf '%s\n' "$settings" | sed -n 's/^set advertise-client-urls //p' | tail -n 1 | tr , ' ')
-  scheme=https
-  [ "$ETCD_CA" != - ] || scheme=http
+  if [ "$ETCD_CA" = - ]; then scheme=http; else scheme=https; fi
   for url in "$scheme://127.0.0.1:${ETCD_PORT#-}" $advertised; do
+    case $url in http://* | https://*) ;; *) continue ;; esac
     keys_url=$url/v2/keys/
     case $settings in *'set enable-v2 false'*) keys_url= ;; esac
     # One call for both; the version is one flat object, and what stands behind it is about the keys.
@@ -383,7 +384,7 @@ etcd_version() {
 }
 
 etcd_get() {
-  set -- -sS --fail-early --max-time "$HTTP_SECONDS" --noproxy '*' "$@"
+  set -- -sS -g --fail-early --max-time "$HTTP_SECONDS" --noproxy '*' "$@"
   [ "$ETCD_CA" = - ] || set -- --cacert "$ETCD_CA" --cert "$ETCD_CERT" --key "$ETCD_KEY" "$@"
   one_line curl "$@"
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 22] = [
+const ALL: [Script; 25] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -17,9 +17,12 @@ const ALL: [Script; 22] = [
     Script::TokenRaise,
     Script::PutFile,
     Script::EtcdIdentity,
+    Script::ForgetRun,
+    Script::Archive,
     Script::FetchPackages,
     Script::PullImages,
     Script::InstallPackages,
+    Script::RestorePackages,
     Script::MoveLeader,
     Script::KubeadmPlan,
     Script::KubeadmApply,
@@ -248,6 +251,56 @@ fn a_file_is_kept_only_when_it_is_what_was_announced() {
     assert_eq!(kept.len(), 1, "{kept:?}");
 }
 
+/// A systemd of the test's own: it runs the unit at once, and keeps the words that it was given.
+#[test]
+fn a_unit_leaves_nothing_open_nor_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let (root, fakes) = (folder(), folder());
+    let root = root.path().join("windlass");
+    let fake = |name: &str, text: &str| {
+        let path = fakes.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it may run");
+    };
+    let at = fakes.path().display();
+    fake("systemctl", "echo systemd 252");
+    fake("systemd-run", &format!("echo \"$*\" >{at}/words; while [ \"$1\" != -- ]; do shift; done; shift; \"$@\""));
+    let start = call(Script::UnitStart, &["1", "run", "unit", "run", "sh", "-c", "echo out; umask", "a;b $HOME 'c'"]);
+    let script = text(&start).replace("PATH=/usr/local/sbin", &format!("PATH={at}:/usr/local/sbin"));
+    let mut shell = Command::new("sh")
+        .args(["-s", "--"])
+        .args(&start.args)
+        .env("WINDLASS_ROOT", &root)
+        .env("CLOUD_PASSWORD", "secret-of-the-environment")
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("sh runs");
+    shell.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("written");
+    assert!(shell.wait().expect("sh ends").success());
+
+    let unit = root.join("runs/run/unit");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("text");
+    assert_eq!((read(&unit.join("log")), read(&unit.join("rc"))), ("out\n0022\n".to_owned(), "0\n".to_owned()));
+    let words = read(&fakes.path().join("words"));
+    assert!(
+        !words.contains("HOME") && words.trim_end().ends_with(&format!("-- /bin/sh {}", unit.join("wrap").display())),
+        "{words}"
+    );
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten().map(|entry| entry.path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+                continue;
+            }
+            assert_eq!(mode(&entry), 0o600, "{}", entry.display());
+            assert!(!read(&entry).contains("secret-of-the-environment"), "{}", entry.display());
+        }
+    }
+}
+
 #[test]
 fn what_is_kept_is_roots_alone() {
     use std::os::unix::fs::PermissionsExt;
@@ -263,4 +316,35 @@ fn an_identity_that_cannot_be_read_is_told() {
     let root = folder();
     let (code, _) = status(root.path(), Script::EtcdIdentity, &["/nowhere/ca", "/nowhere/cert", "/nowhere/key"]);
     assert_eq!(code, 6);
+}
+
+#[test]
+fn a_run_that_is_over_is_forgotten_and_snapshots_stay() {
+    let root = folder();
+    let root = root.path();
+    for file in ["archives/0a1b/node.tar.gz", "packages/0a1b/a.deb", "runs/0a1b/u.1/log", "snapshots/lab.db"] {
+        std::fs::create_dir_all(root.join(file).parent().expect("a folder")).expect("made");
+        std::fs::write(root.join(file), "some").expect("written");
+    }
+    for (kind, run) in [("archives", "other"), ("packages", "other"), ("runs", "other")] {
+        std::fs::create_dir_all(root.join(kind).join(run)).expect("made");
+    }
+    assert_eq!(take(root, "5", "anna").0, 0);
+    assert_eq!(status(root, Script::ForgetRun, &["4", "0a1b"]), (3, "5\n".to_owned()));
+    assert!(root.join("archives/0a1b/node.tar.gz").exists(), "an old token takes nothing away");
+    let (code, told) = status(root, Script::ForgetRun, &["5", "0a1b"]);
+    let words: Vec<&str> = told.split_whitespace().step_by(2).collect();
+    assert_eq!((code, words), (0, vec!["archive", "packages", "units"]), "{told}");
+    assert!(told.split_whitespace().skip(1).step_by(2).all(|bytes| bytes.parse::<u64>().expect("bytes") > 0), "{told}");
+    for kind in ["archives", "packages", "runs"] {
+        let left: Vec<_> =
+            std::fs::read_dir(root.join(kind)).expect("it stays").map(|e| e.expect("one").file_name()).collect();
+        assert_eq!(left, ["other"], "{kind}");
+    }
+    assert!(root.join("snapshots/lab.db").exists());
+    let again = "archive 0\npackages 0\nunits 0\n".to_owned();
+    assert_eq!(status(root, Script::ForgetRun, &["5", "0a1b"]), (0, again));
+    for name in ["", "..", "a/b"] {
+        assert_eq!(status(root, Script::ForgetRun, &["5", name]).0, 2, "{name}");
+    }
 }

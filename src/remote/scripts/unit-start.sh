@@ -17,7 +17,7 @@ WINDLASS_JOB_TEXT_ENDS_HERE
 # output is redirected here because systemd before 240 knows no `append:`.
 wrap_text() {
     cat <<'WINDLASS_WRAP_TEXT_ENDS_HERE'
-umask 022
+umask 077
 LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 HOME=/root
@@ -27,6 +27,8 @@ WINDLASS_DIR=${dir%/runs/*}
 export LC_ALL PATH HOME KUBECONFIG WINDLASS_DIR
 cd /
 exec >>"$dir/log" 2>&1 </dev/null
+# What the job makes is for others too, as if it were run by hand.
+umask 022
 . "$dir/args"
 /bin/sh "$dir/job" "$@"
 rc=$?

@@ -159,8 +159,10 @@ impl<R: ReadAt + ?Sized> Walk<'_, '_, R> {
     }
 
     fn leaf(&mut self, page: &Page, place: &mut Place) -> Result<(), Bad> {
+        let mut room = page.room();
         for index in 0..page.count {
             let (flags, key, value) = page.leaf_element(index)?;
+            page.take(&mut room, key.len() + value.len())?;
             if place.last_key.as_deref().is_some_and(|last| last >= key) {
                 return Err(bad(format!("page {}: its keys are not in order", page.id)));
             }

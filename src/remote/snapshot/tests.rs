@@ -124,6 +124,18 @@ fn keys_out_of_order_are_told() {
     assert!(swapped.contains("not in order"), "{swapped}");
 }
 
+/// A value that goes on to the page's end lies upon all that come behind it.
+#[test]
+fn elements_upon_each_other_are_told() {
+    let leaf = leaf_of_revisions();
+    let upon = pages_why(|bytes| {
+        let key_at = 16 + usize::from(u16::from_le_bytes([bytes[leaf + 20], bytes[leaf + 21]]));
+        let size = u16::try_from(PAGE - key_at - 17).expect("it is within the page");
+        bytes[leaf + 28..leaf + 30].copy_from_slice(&size.to_le_bytes());
+    });
+    assert!(upon.contains("lie upon each other"), "{upon}");
+}
+
 #[test]
 fn a_page_used_twice_is_told() {
     let branch = branch();

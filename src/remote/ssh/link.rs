@@ -35,6 +35,10 @@ const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::new(120).expect("120 is not zer
 /// Room for an answer before the buffer has to grow, and so leave a copy of what may be a key behind: three PEM files.
 const ANSWER_ROOM: usize = 256 * 1024;
 
+/// The longest answer that is taken: room for 5,000 nodes of which the API tells 13 KiB each. A node that never stops talking
+/// must not fill the operator's memory.
+const ANSWER_MOST: u64 = 64 << 20;
+
 /// What goes to a command's stdin.
 #[derive(Clone, Copy)]
 enum Input<'a> {
@@ -308,9 +312,9 @@ fn last_line(text: &str) -> usize {
 
 async fn read(from: Option<impl tokio::io::AsyncRead + Unpin>) -> Zeroizing<Vec<u8>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(ANSWER_ROOM));
-    if let Some(mut from) = from {
-        // What cannot be read any more shows in the status.
-        let _ = from.read_to_end(&mut bytes).await;
+    if let Some(from) = from {
+        // What cannot be read any more shows in the status; what was cut off, in its missing end.
+        let _ = from.take(ANSWER_MOST).read_to_end(&mut bytes).await;
     }
     bytes
 }

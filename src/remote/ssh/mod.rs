@@ -74,7 +74,7 @@ impl Fleet {
         let path = Utf8PathBuf::try_from(folder.path().to_owned())
             .map_err(|error| local("use the folder for ssh's sockets")(error.into_io_error()))?;
         let config_file = path.join("config");
-        std::fs::write(&config_file, config).map_err(local("write an ssh configuration"))?;
+        write_private(&config_file, &config).map_err(local("write an ssh configuration"))?;
         let timings = Timings::new(inventory.nodes.iter().map(|node| node.name.clone()));
         let ways = Arc::new(Ways::new(&inventory.ssh, &config_file, &path, timings.clone()));
         let machine = |(index, node): (usize, &crate::inventory::Node)| {
@@ -228,6 +228,13 @@ fn private_folder() -> std::io::Result<tempfile::TempDir> {
     let usual = std::env::temp_dir();
     let parent = if usual.as_os_str().len() + "/wl-XXXXXX".len() > LONGEST_FOLDER { "/tmp".into() } else { usual };
     tempfile::Builder::new().prefix("wl-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir_in(parent)
+}
+
+fn write_private(path: &Utf8Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 fn local(what: &str) -> impl FnOnce(std::io::Error) -> RemoteError {

@@ -50,6 +50,15 @@ share_authorities() {
   done
 }
 
+# Who may only read, as the README has it made: for the tests that look at the API with no more than that.
+make_reader() {
+  local node
+  kubectl_on cp1 apply -f - >/dev/null <"$LAB_ROOT/inventories/rbac/windlass-reader.yaml"
+  for node in "${LAB_CONTROL_PLANES[@]}"; do
+    on "$node" sh -s <"$LAB_ROOT/inventories/rbac/reader-kubeconfig.sh" >/dev/null
+  done
+}
+
 join_node() {
   local node=$1
   quiet "$LAB_STATE/logs/kubeadm-join-$node.log" on "$node" kubeadm join --config /etc/kubernetes-join.yaml \

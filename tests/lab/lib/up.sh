@@ -70,6 +70,7 @@ make_lab() {
   stage "joining the other nodes"
   apply_workload
   join_everyone
+  make_reader
   in_parallel refresh_packages "${LAB_ETCD[@]}" "${LAB_KUBE_NODES[@]}"
   stage "waiting for nodes and workload"
   wait_until 120 "all nodes are ready" nodes_are_ready cp1 "$LAB_START_VERSION"

@@ -51,6 +51,19 @@ async fn a_member_that_came_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_cluster_of_the_same_names_is_not_worked_on() {
+    let other = |world: &mut World| {
+        world.etcd.cluster_id += 1;
+        for name in ["etcd1", "etcd2", "etcd3", "cp1", "cp2", "cp3", "w1", "w2"] {
+            world.machine(name).told.machine_id = Seen::Known(format!("{name:0>32}"));
+        }
+    };
+    refuses(Exit::Drifted, "this is another etcd cluster than the one that was planned for", other).await;
+    let machine = "w2 is another machine than the one that was planned for (its machine id changed)";
+    refuses(Exit::Drifted, machine, other).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_came_and_a_machine_that_was_replaced_are_named() {
     refuses(Exit::Drifted, "node w3 joined the cluster", |world| {
         let mut third = world.node("w2").clone();

@@ -35,7 +35,12 @@ main() {
     images=$("$kubeadm" config images list --kubernetes-version "$version" "$@") || return 1
     rm -rf "${unpacked:-}"
     failed=0
+    # The repository's name comes from the cluster: nothing of it is an option, or matches files.
+    set -f
     for image in $images; do
+        case $image in
+            -*) echo "not an image: $image" >&2; return 1 ;;
+        esac
         name=${image##*/}
         case $which:$name in
             all-but-etcd:etcd:*) continue ;;

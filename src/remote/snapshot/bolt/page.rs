@@ -31,14 +31,29 @@ impl Page {
         Ok((flags, key, value))
     }
 
+    /// Takes `bytes` from the room that the page's elements have together. In a real page none lies upon another; if they did,
+    /// a small file could make much work.
+    pub(super) fn take(&self, room: &mut usize, bytes: usize) -> Result<(), Bad> {
+        let left = room.checked_sub(bytes);
+        *room = left.ok_or_else(|| bad(format!("page {}: its elements lie upon each other", self.id)))?;
+        Ok(())
+    }
+
+    /// The room that its elements have.
+    pub(super) fn room(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// A branch's children, whose keys must ascend.
     pub(super) fn branch(&self) -> Result<Vec<u64>, Bad> {
+        let mut room = self.room();
         let mut children = Vec::with_capacity(self.count);
         let mut last: Option<&[u8]> = None;
         for index in 0..self.count {
             let at = PAGE_HEADER + index * ELEMENT;
             let [pos, key_size, ..] = self.words(at)?;
             let key = self.cut(at.saturating_add(pos as usize), key_size as usize)?;
+            self.take(&mut room, key.len())?;
             if last.is_some_and(|last| last >= key) {
                 return Err(bad(format!("page {}: its keys are not in order", self.id)));
             }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::inventory::{Address, Etcd, Kubeadm, NodeName, Role, Topology, UserName};
+use crate::inventory::{Address, Api, Etcd, Kubeadm, NodeName, Role, Topology, UserName};
 
 fn inventory() -> Inventory {
     let node = |name: &str, address: &str| Node {
@@ -24,7 +24,7 @@ fn inventory() -> Inventory {
             sudo: true,
             strict_host_keys: true,
         },
-        api_endpoint: None,
+        api: Api::default(),
         etcd: Etcd {
             topology: Topology::External,
             service: "etcd".to_owned(),

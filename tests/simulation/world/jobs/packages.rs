@@ -4,7 +4,7 @@ use super::{Op, seconds};
 use crate::world::{At, Dpkg, World};
 
 impl World {
-    pub(super) fn download(&mut self, at: At, spec: String) -> Result<(), i32> {
+    pub(in crate::world) fn download(&mut self, at: At, spec: String) -> Result<(), i32> {
         let machine = &mut self.machines[at];
         let (name, version) = spec.split_once('=').expect("NAME=VERSION");
         let had = machine.told.packages[name].candidates.known().expect("a repository");
@@ -29,7 +29,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn guard(&mut self, at: At, others: &[String]) -> Result<(), i32> {
+    pub(in crate::world) fn guard(&mut self, at: At, others: &[String]) -> Result<(), i32> {
         let own = self.member_of(at).expect("a member");
         let urls = |member: usize| self.etcd.members[member].told.client_urls.clone();
         let asked: Vec<usize> = (0..self.etcd.members.len())

@@ -1,0 +1,114 @@
+//! What machines answer: the output of every script, whole and section by section, with hostile words inside.
+
+use data_encoding::BASE64;
+use windlass::facts::unit::UnitState;
+use windlass::facts::version::{image_version, parse_version};
+use windlass::facts::{self, ApiFacts, Disk, FORMAT, Facts, MachineFacts, NodeFacts, Seen, api, probe, unit};
+use windlass::inventory::NodeName;
+
+use super::{text, way};
+
+/// Sections of the probe, as `probe.sh` prints them.
+const PROBED: [&str; 11] = [
+    "identity",
+    "packages",
+    "candidates",
+    "disks",
+    "kubelet",
+    "static-pods",
+    "containers",
+    "api-server",
+    "certificates",
+    "etcd",
+    "windlass",
+];
+
+/// Sections of the API, as `api.sh` prints them.
+const ASKED: [&str; 5] = ["nodes", "kubeadm", "addons", "kubelet-configs", "stateful-sets"];
+
+/// An answer. The first byte says of which script, and whether it is in its frame already.
+pub(crate) fn answers(data: &[u8]) {
+    let (kind, rest) = way(data);
+    let text = text(rest);
+    match kind % 16 {
+        0 => machine(&text),
+        1 => cluster(&text),
+        2 => report(&text),
+        3 => versions(&text),
+        4 => drop(Disk::from_df(&text)),
+        5 => certificates(rest),
+        kind @ (6..=10) => cluster(&framed(ASKED[usize::from(kind) - 6], &text, "@@ readyz\n ok\n@@ end readyz ok\n")),
+        _ => {
+            let (section, _) = way(rest);
+            let section = PROBED[usize::from(section) % PROBED.len()];
+            // Candidates are told only of packages that were asked for.
+            let asked = "@@ packages\n manager apt\n asked kubeadm\n@@ end packages ok\n";
+            machine(&framed(section, text.get(1..).unwrap_or_default(), asked));
+        }
+    }
+}
+
+/// `text` as the lines of a section.
+fn framed(section: &str, text: &str, before: &str) -> String {
+    let lines: String = text.lines().flat_map(|line| [" ", line, "\n"]).collect();
+    format!("{before}@@ {section}\n{lines}@@ end {section} ok\n@@ done\n")
+}
+
+fn name() -> NodeName {
+    NodeName::new("cp1").expect("a name")
+}
+
+fn machine(text: &str) {
+    let _ = probe::clock_ms(text);
+    if let Ok(facts) = probe::parse(text) {
+        saved(Seen::Known(facts), Seen::Unknown("not asked".to_owned()));
+    }
+}
+
+fn cluster(text: &str) {
+    if let Ok(facts) = api::parse(text, name()) {
+        saved(Seen::Unknown("not asked".to_owned()), Seen::Known(facts));
+    }
+}
+
+/// What was understood survives being saved.
+fn saved(machine: Seen<MachineFacts>, api: Seen<ApiFacts>) {
+    let unseen = || "not asked".to_owned();
+    let facts = Facts {
+        format: FORMAT,
+        taken_at: "2026-01-01T00:00:00Z".parse().expect("a time"),
+        cluster: "lab".to_owned(),
+        nodes: vec![NodeFacts { name: name(), machine }],
+        api,
+        etcd: Seen::Unknown(unseen()),
+        operator_disk: Seen::Unknown(unseen()),
+    };
+    assert_eq!(facts::from_json(&facts::to_json(&facts)).expect("it was just written"), facts);
+}
+
+fn report(text: &str) {
+    let Ok(report) = unit::report(text) else { return };
+    assert!(text.ends_with(&report.log));
+    assert!(!matches!(report.state, UnitState::Exited(_)) || text.contains("exited"));
+}
+
+fn versions(text: &str) {
+    for version in [parse_version(text), image_version(text)].into_iter().flatten() {
+        // A version that was understood is understood again, and stands in the text.
+        assert_eq!(parse_version(&version.to_string()), Some(version.clone()));
+        assert!(version.build.is_empty());
+    }
+}
+
+/// Bytes as a certificate, and as a kubeconfig with one.
+fn certificates(bytes: &[u8]) {
+    let body = BASE64.encode(bytes);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+    for line in [
+        format!("certificate {body} /etc/kubernetes/pki/ca.crt"),
+        format!("kubeconfig {body} /etc/kubernetes/admin.conf"),
+        format!("kubeconfig {} /etc/kubernetes/admin.conf", BASE64.encode(pem.as_bytes())),
+    ] {
+        machine(&framed("certificates", &line, ""));
+    }
+}
