@@ -15,11 +15,11 @@ STATE := target/demo
 WINDLASS := target/release/windlass
 stage = @printf '\n== %s (%s)\n' "$(1)" "$$(date +%T)"
 
-.PHONY: help demo test test-fast test-lab lint setup lab-up lab-down bench fuzz
+.PHONY: help demo test test-fast test-lab lint setup soak lab-up lab-down bench fuzz
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
-	@echo "make test-fast, test-lab, lint, lab-up, lab-down, bench, fuzz"
+	@echo "make test-fast, test-lab, lint, soak, lab-up, lab-down, bench, fuzz"
 
 setup:
 	$(call stage,installing what is missing)
@@ -71,6 +71,10 @@ demo: setup
 	$(call stage,the cluster after)
 	$(LAB) kubectl get nodes
 	$(LAB) status
+
+soak:
+	$(call stage,random faults against the simulated cluster for SOAK_SECONDS ($${SOAK_SECONDS:-900}))
+	cargo test --release --locked --test simulation soak -- --ignored --nocapture
 
 bench: setup
 	cargo build --release --locked

@@ -132,10 +132,13 @@ impl Engine<'_> {
             return Err(self.drifted(found));
         }
         self.fence_rest().await?;
+        // A clock that was set back since says nothing of the snapshot's age.
         if let Some(last) = history.last_snapshot
-            && self.clock.now().as_second() - last.as_second() > SNAPSHOT_AGE_SECONDS
+            && !(0..=SNAPSHOT_AGE_SECONDS).contains(&(self.clock.now().as_second() - last.as_second()))
         {
-            self.tell(&Event::Note("the last snapshot is more than an hour old: taking another".to_owned()));
+            let why =
+                "the last snapshot is more than an hour old, or this machine's clock was set back: taking another";
+            self.tell(&Event::Note(why.to_owned()));
             self.snapshot("resume/cluster/snapshot", Members::Quorum).await?;
         }
         for stage in &self.plan.stages {

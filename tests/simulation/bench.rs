@@ -155,7 +155,8 @@ impl Bench {
         Self::with(plan(&inventory, &facts, raise), sim)
     }
 
-    fn with(plan: Plan, sim: Arc<Simulation>) -> Self {
+    /// A bench for this plan and this cluster.
+    pub(crate) fn with(plan: Plan, sim: Arc<Simulation>) -> Self {
         let operator = Operator { name: "ann@desk".to_owned(), machine: "m1".to_owned() };
         let told = Told { events: Mutex::default(), sim: Arc::clone(&sim) };
         let clock = sim.clock.clone();

@@ -6,10 +6,16 @@
 //! - [`laws`]: the invariants, judged from the truth alone.
 //! - [`bench`]: a cluster, a plan, a journal, an engine that can be killed.
 //! - [`focused`]: one test a behaviour.
+//! - [`matrix`]: every step interrupted in every way.
+//! - [`schedule`]: random faults at random moments, as seeds decide.
+//! - [`mutants`]: deliberate breaks, and who catches them.
 
 mod bench;
 mod focused;
 mod laws;
+mod matrix;
+mod mutants;
 mod replay;
+mod schedule;
 mod seams;
 mod world;

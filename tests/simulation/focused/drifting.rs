@@ -88,7 +88,8 @@ async fn what_cannot_be_reached_at_the_start_is_named() {
     .await;
     refuses(Exit::Unreachable, "the API: cp1: its API server is not ready", |world| {
         for node in ["cp1", "cp2", "cp3"] {
-            world.api_away(node, true);
+            let at = world.at(node);
+            world.api_away(at, true);
         }
     })
     .await;
@@ -122,7 +123,9 @@ async fn what_was_done_is_seen_before_it_is_called_done() {
     let bench = Bench::new(ETCD);
     let api_away = |away| {
         for node in ["cp1", "cp2", "cp3"] {
-            bench.now().api_away(node, away);
+            let mut now = bench.now();
+            let at = now.at(node);
+            now.api_away(at, away);
         }
     };
     bench.when("install-packages", "etcd1", Then::Interrupt(1));

@@ -45,6 +45,18 @@ async fn a_run_resumed_after_an_hour_takes_another_snapshot_first() {
     }
 }
 
+/// By a clock that was set back the old snapshot seems to be of tomorrow.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_back_makes_no_old_snapshot_young() {
+    let bench = Bench::new(MINOR);
+    bench.when("kubeadm-node", "cp2", Then::Fail(1));
+    bench.fail().await;
+    bench.clock.sleep(Duration::from_secs(90 * 60)).await;
+    bench.clock.jump(-86_400);
+    bench.raise().await;
+    assert_eq!(bench.now().etcd.snapshots, 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_bad_snapshot_on_resumption_stops_it_too() {
     let bench = Bench::new(MINOR);

@@ -10,21 +10,9 @@ use windlass::engine::Outcome;
 use windlass::facts::{Facts, MachineFacts, Seen};
 use windlass::journal::{Event, How};
 
+use super::timeless;
 use crate::bench::{Bench, ETCD, MINOR, PATCH, Raise, lab, lab_facts, lab_inventory, look};
 use crate::world::Who;
-
-/// The facts with what a look at another moment sees otherwise made equal.
-fn timeless(mut facts: Facts) -> Facts {
-    facts.taken_at = lab_facts().taken_at;
-    facts.operator_disk = lab_facts().operator_disk;
-    for node in &mut facts.nodes {
-        if let Seen::Known(machine) = &mut node.machine {
-            machine.clock_skew_ms = Seen::Known(0);
-            machine.token = 0;
-        }
-    }
-    facts
-}
 
 #[tokio::test(start_paused = true)]
 async fn the_simulation_tells_what_the_real_cluster_told() {
@@ -98,19 +86,6 @@ fn raise_machine(machine: &mut MachineFacts, to: &str) {
     }
 }
 
-/// Who leads etcd, in which term, and what others write to it is not the plan's.
-fn leaderless(mut facts: Facts) -> Facts {
-    if let Seen::Known(etcd) = &mut facts.etcd {
-        for member in &mut etcd.members {
-            if let Seen::Known(status) = &mut member.status {
-                (status.leader, status.raft_term) = (0, 0);
-                (status.raft_index, status.raft_applied, status.revision) = (0, 0, 0);
-            }
-        }
-    }
-    facts
-}
-
 /// The jobs of the plan in its order, as `job subject`, without those that only serve to act when it is needed.
 fn planned(plan: &Plan) -> Vec<String> {
     let mut jobs = Vec::new();
@@ -135,7 +110,7 @@ async fn whole(target: Raise, unneeded: &[&str]) -> Bench {
     let bench = Bench::new(target);
     bench.raise().await;
     let seen = timeless(bench.seen().await);
-    assert_eq!(leaderless(seen), leaderless(timeless(raised(lab_facts(), target.0, target.1))));
+    assert_eq!(seen, timeless(raised(lab_facts(), target.0, target.1)));
     assert_eq!(bench.locked(), [""; 0]);
     let mut expected = planned(&bench.plan);
     expected.retain(|job| !unneeded.contains(&job.as_str()));

@@ -40,7 +40,8 @@ fn step(job: &Begun) -> String {
 /// Changes a control plane's static pods or its kubelet.
 fn changes_plane(world: &World, job: &Begun) -> bool {
     let plane = world.machines[job.on].plane.is_some();
-    let kubelet = job.job == "install-packages" && job.args[2..].iter().any(|spec| spec.starts_with("kubelet="));
+    let installs = matches!(job.job.as_str(), "install-packages" | "restore-packages");
+    let kubelet = installs && job.args.iter().any(|spec| spec.starts_with("kubelet="));
     let back = job.job == "restore-packages" && job.args[4..].iter().any(|spec| spec.starts_with("kubelet="));
     plane && (kubelet || back || matches!(job.job.as_str(), "kubeadm-apply" | "kubeadm-node" | "kubelet-restart"))
 }
@@ -53,10 +54,11 @@ impl Watch {
                 self.member_stopped(world, *member, *led, &world.begun[*job]);
             }
             Happened::KubeletRuns { at, from, to } => self.kubelet_runs(world, *at, from, to),
-            Happened::Removed { pod, by: Some(job) } => {
-                if !world.budget_allows(*pod) {
-                    let workload = world.kube.workloads[world.kube.pods[*pod].workload].name;
-                    let what = format!("{} takes a pod of {workload} below its budget", world.begun[*job].job);
+            Happened::Removed { workload, left, by: Some(job) } => {
+                let workload = &world.kube.workloads[*workload];
+                if workload.budget.is_some_and(|away| *left < workload.wanted - away) {
+                    let job = &world.begun[*job].job;
+                    let what = format!("{job} leaves {left} pods of {} ready, below its budget", workload.name);
                     self.broke(world, Invariant::Law(7), what);
                 }
             }
@@ -129,7 +131,7 @@ impl Watch {
             Some(snapshot) => {
                 if let Some((process, true)) = self.process
                     && snapshot < process
-                    && process - snapshot > HOUR
+                    && process.saturating_sub(snapshot) > HOUR
                 {
                     self.broke(
                         world,
@@ -203,17 +205,14 @@ impl Watch {
     fn uncordoned(&mut self, world: &World, node: usize, of: Option<&Who>, job: &Begun) {
         let known = &world.kube.nodes[node];
         let name = &known.told.name;
-        match of {
-            Some(Who::Run(run)) if *run == job.run => {}
-            _ => {
-                self.broke(world, Invariant::CordonsKept, format!("{name} was uncordoned, and was cordoned by {of:?}"))
-            }
+        let ours = matches!(of, Some(Who::Run(run)) if *run == job.run);
+        if !ours {
+            self.broke(world, Invariant::CordonsKept, format!("{name} was uncordoned, and was cordoned by {of:?}"));
         }
         let at = known.at.expect("a machine");
         let installed = world.machines[at].upstream("kubelet");
-        if !(known.ready && known.kubelet == installed)
-            && !self.fault_since(job.at.saturating_sub(Duration::from_secs(60)))
-        {
+        let as_it_should = known.ready && known.kubelet == installed;
+        if !as_it_should && !self.fault_since(job.at.saturating_sub(Duration::from_secs(60))) {
             self.broke(world, Invariant::Law(6), format!("{name} was given back before it was Ready at {installed}"));
         }
     }

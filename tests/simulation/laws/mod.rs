@@ -4,7 +4,7 @@
 mod acts;
 mod states;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -71,8 +71,6 @@ pub(crate) struct Watch {
     servers: BTreeMap<usize, u64>,
     /// Since when the API has not been reachable.
     unreachable: Option<Duration>,
-    /// Steps whose act has ended well, as `RUN/STEP`.
-    done: BTreeSet<String>,
 }
 
 impl Watch {

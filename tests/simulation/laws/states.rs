@@ -75,9 +75,11 @@ impl Watch {
         let since = *self.unreachable.get_or_insert(world.now);
         let healthy = world.planes().any(|(at, _)| world.api_ready(at));
         let quiet = self.fault.is_none_or(|fault| fault + AFTERMATH < since);
-        if world.now - since > UNNOTICED && (healthy || quiet) {
-            let what = if healthy { "though a control plane is healthy" } else { "though nothing had failed" };
-            self.broke(world, Invariant::ApiReachable, format!("the API has not been reachable for 8 s {what}"));
+        if quiet {
+            self.broke(world, Invariant::ApiReachable, "the API is not reachable though nothing had failed");
+        } else if healthy && world.now.saturating_sub(since) > UNNOTICED {
+            let what = "the API has not been reachable for 8 s though a control plane is healthy";
+            self.broke(world, Invariant::ApiReachable, what);
         }
     }
 }

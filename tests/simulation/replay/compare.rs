@@ -32,11 +32,11 @@ pub(super) enum Sight {
 pub(super) struct Machine {
     /// Version and hold by name.
     packages: BTreeMap<String, (Option<String>, bool)>,
-    kubelet: Option<Option<String>>,
+    kubelet: String,
     static_pods: Option<BTreeMap<String, String>>,
-    api_server: Option<Option<String>>,
-    /// Server and cluster version of the process.
-    etcd: Option<Option<(Option<String>, Option<String>)>>,
+    api_server: String,
+    /// Server and cluster version of the process, where there is one.
+    etcd: Option<[String; 2]>,
     token: u64,
     lock: Option<String>,
 }
@@ -45,18 +45,25 @@ pub(super) struct Machine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Api {
     /// Kubelet, Ready, cordoned, by whom.
-    nodes: BTreeMap<String, (Option<String>, bool, bool, Option<String>)>,
+    nodes: BTreeMap<String, (String, bool, bool, Option<String>)>,
     kubeadm: Option<String>,
     kubelet_configs: Option<Vec<String>>,
-    kube_proxy: Option<Option<String>>,
+    kube_proxy: String,
 }
 
 fn known<T: Clone>(seen: &Seen<T>) -> Option<T> {
     seen.known().cloned()
 }
 
-fn version<T: ToString>(version: &Option<T>) -> Option<String> {
-    version.as_ref().map(ToString::to_string)
+fn word<T: ToString>(seen: &Seen<T>) -> String {
+    seen.known().map_or_else(|| "unseen".to_owned(), ToString::to_string)
+}
+
+fn word_of_any<T: ToString>(seen: &Seen<Option<T>>) -> String {
+    match seen {
+        Seen::Known(value) => value.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
+        Seen::Unknown(_) => "unseen".to_owned(),
+    }
 }
 
 impl Machine {
@@ -64,15 +71,13 @@ impl Machine {
         let package = |(name, facts): (&String, &windlass::facts::PackageFacts)| {
             (name.clone(), (facts.installed.clone(), facts.held))
         };
-        let etcd = known(&facts.etcd).map(|process| {
-            process.map(|process| (version(&known(&process.server_version)), version(&known(&process.cluster_version))))
-        });
+        let process = facts.etcd.known().and_then(Option::as_ref);
         Self {
             packages: facts.packages.iter().map(package).collect(),
-            kubelet: known(&facts.kubelet_running).map(|kubelet| version(&kubelet)),
+            kubelet: word_of_any(&facts.kubelet_running),
             static_pods: known(&facts.static_pods),
-            api_server: known(&facts.api_server).map(|server| version(&server)),
-            etcd,
+            api_server: word_of_any(&facts.api_server),
+            etcd: process.map(|process| [word(&process.server_version), word(&process.cluster_version)]),
             token: facts.token,
             lock: facts.lock.clone(),
         }
@@ -82,7 +87,7 @@ impl Machine {
 impl Api {
     fn of(facts: &ApiFacts) -> Self {
         let node = |node: &windlass::facts::KubeNode| {
-            let kubelet = version(&known(&node.kubelet));
+            let kubelet = word(&node.kubelet);
             (node.name.clone(), (kubelet, node.ready(), node.unschedulable, node.cordoned_by.clone()))
         };
         let mut configs = known(&facts.kubelet_configs);
@@ -93,7 +98,7 @@ impl Api {
             nodes: facts.nodes.iter().map(node).collect(),
             kubeadm: known(&facts.kubeadm).map(|config| config.version.to_string()),
             kubelet_configs: configs,
-            kube_proxy: known(&facts.kube_proxy),
+            kube_proxy: word_of_any(&facts.kube_proxy),
         }
     }
 }

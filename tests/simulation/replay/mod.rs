@@ -44,6 +44,8 @@ enum Line {
 /// What a replay came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Tally {
+    /// Processes of Windlass's, most of them killed.
+    processes: usize,
     /// Answers to what changes something.
     acts: usize,
     /// Answers to looks.
@@ -117,7 +119,9 @@ impl Replay {
         let mut number = 0;
         while let Some(line) = lines.get(number) {
             let done = match line {
-                Line::Began(_) => {
+                Line::Began(began) => {
+                    assert_eq!(began.windlass, env!("CARGO_PKG_VERSION"), "record the lab anew");
+                    self.tally.processes += 1;
                     self.open_calls_are_settled(&lines[number..]);
                     Ok(())
                 }

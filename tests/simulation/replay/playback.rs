@@ -19,12 +19,12 @@ use crate::seams::clock::VirtualClock;
 struct Playback<'a>(Vec<&'a Entry>);
 
 impl Playback<'_> {
-    fn answer(&self, node: &NodeName, asked: &Asked) -> Result<Answer, RemoteError> {
+    fn answer(&self, node: &NodeName, asked: &Asked) -> Answer {
         let entry = self.0.iter().find(|entry| {
             entry.node.as_ref() == Some(node) && entry.asked == *asked && matches!(entry.answer, Some(Ok(_)))
         });
         match entry.and_then(|entry| entry.answer.clone()) {
-            Some(Ok(answer)) => Ok(answer),
+            Some(Ok(answer)) => answer,
             _ => panic!("{node} was never asked {asked:?}"),
         }
     }
@@ -33,7 +33,7 @@ impl Playback<'_> {
 #[async_trait]
 impl Remote for Playback<'_> {
     async fn call(&self, node: &NodeName, call: &Call) -> Result<Output, RemoteError> {
-        match self.answer(node, &Asked::Call(call.clone()))? {
+        match self.answer(node, &Asked::Call(call.clone())) {
             Answer::Output(output) => Ok(output),
             other => panic!("{other:?}"),
         }
@@ -48,14 +48,14 @@ impl Remote for Playback<'_> {
     }
 
     async fn etcd_members(&self, node: &NodeName) -> Result<MemberList, RemoteError> {
-        match self.answer(node, &Asked::EtcdMembers)? {
+        match self.answer(node, &Asked::EtcdMembers) {
             Answer::Members(list) => Ok(list),
             other => panic!("{other:?}"),
         }
     }
 
     async fn etcd_status(&self, node: &NodeName) -> Result<MemberStatus, RemoteError> {
-        match self.answer(node, &Asked::EtcdStatus)? {
+        match self.answer(node, &Asked::EtcdStatus) {
             Answer::Status(status) => Ok(status),
             other => panic!("{other:?}"),
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use windlass::decide::call::{Call, Script};
 
+use crate::world::At;
 use crate::world::units::subject;
 
 /// What is made to happen.
@@ -47,6 +48,16 @@ pub(crate) enum Then {
     UncordonAfter,
     /// The machine's disk is full from now on.
     FillDisk,
+    /// The machine's disk is full, for this time.
+    FillDiskFor(Duration),
+    /// The machine's API server does not answer, for this time.
+    ApiAwayFor(Duration),
+    /// The machine's member of etcd does not answer, for this time.
+    MemberAwayFor(Duration),
+    /// The machine's disk is full a second later.
+    FillDiskLater,
+    /// The machine's clock is set by so many milliseconds.
+    NodeClock(i64),
     /// The operator's clock is set by so many seconds.
     Jump(i64),
     /// Windlass is killed right after the effect.
@@ -66,7 +77,7 @@ pub(crate) enum When {
     Unit(String),
     /// The first question while this step is at hand; of its node, where it has one.
     Step(String),
-    /// The so-many-th call from now.
+    /// The so-many-th call.
     Call(u64),
 }
 
@@ -75,6 +86,37 @@ pub(crate) enum When {
 pub(crate) struct Trap {
     pub(crate) when: When,
     pub(crate) then: Then,
+    /// The machine that it strikes, when it is another than the one that is called.
+    pub(crate) elsewhere: Option<At>,
+}
+
+impl Then {
+    /// Its kind, for a tally.
+    pub(crate) fn words(&self) -> &'static str {
+        match self {
+            Self::Fail(_) | Self::FailAfter(_) | Self::FailUnder(..) | Self::FailSaying(_) => "a job fails",
+            Self::Idle(_) => "a job dawdles",
+            Self::Stick => "a job hangs",
+            Self::CutOff | Self::CutOffFor(_) | Self::CutOffSubject => "a machine is cut off",
+            Self::Reboot => "a machine loses its power",
+            Self::Refuse => "a connection is refused",
+            Self::LoseRequest => "a connection is lost before the effect",
+            Self::LoseAnswer => "a connection is lost after the effect",
+            Self::Hang => "a call hangs",
+            Self::OddStart => "systemd-run fails",
+            Self::Interrupt(1) => "the operator interrupts",
+            Self::Interrupt(_) => "the operator interrupts twice",
+            Self::Fence => "the token was raised",
+            Self::UncordonAfter => "somebody uncordons",
+            Self::FillDisk | Self::FillDiskFor(_) | Self::FillDiskLater => "a disk is full",
+            Self::ApiAwayFor(_) => "an API server does not answer",
+            Self::MemberAwayFor(_) => "a member of etcd does not answer",
+            Self::NodeClock(_) => "a machine's clock jumps",
+            Self::Jump(_) => "the operator's clock jumps",
+            Self::Kill | Self::IdleAndKill(_) => "windlass is killed",
+            Self::Stop => "windlass is stopped",
+        }
+    }
 }
 
 impl When {
@@ -92,7 +134,7 @@ impl When {
                 name == step.replace('/', ".")
             }),
             Self::Step(wanted) => step == Some(wanted),
-            Self::Call(number) => calls == *number,
+            Self::Call(number) => calls >= *number,
         }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) traps: Vec<Trap>,
     /// Faults that struck.
     pub(crate) struck: Vec<Then>,
+    /// Calls that got no answer.
+    pub(crate) unanswered: u64,
     /// Every script that was called.
     pub(crate) calls: Vec<(String, Call)>,
     /// How many calls there were, of every kind.
@@ -66,13 +68,13 @@ impl Inner {
     }
 
     /// Takes the first trap that is set for this call.
-    fn sprung(&mut self, node: &str, call: Option<&Call>) -> Option<Then> {
+    fn sprung(&mut self, node: &str, call: Option<&Call>) -> Option<Trap> {
         self.count += 1;
         let (step, count) = (self.step.clone(), self.count);
         let at = self.traps.iter().position(|trap| trap.when.is(node, call, step.as_deref(), count))?;
-        let then = self.traps.remove(at).then;
-        self.struck.push(then.clone());
-        Some(then)
+        let trap = self.traps.remove(at);
+        self.struck.push(trap.then.clone());
+        Some(trap)
     }
 }
 
@@ -126,6 +128,7 @@ impl Simulation {
             watch,
             traps: Vec::new(),
             struck: Vec::new(),
+            unanswered: 0,
             calls: Vec::new(),
             count: 0,
             interrupts: None,
@@ -145,7 +148,7 @@ impl Simulation {
     }
 
     pub(crate) fn trap(&self, when: When, then: Then) {
-        self.now().inner().traps.push(Trap { when, then });
+        self.now().inner().traps.push(Trap { when, then, elsewhere: None });
     }
 
     fn lost(node: &NodeName) -> RemoteError {
@@ -153,18 +156,36 @@ impl Simulation {
     }
 
     /// What a fault does to the world when it strikes at a call to `at`; `about` is the machine that the call is about.
-    fn strike(&self, at: At, about: At, then: &Then) {
+    fn strike(&self, at: At, about: At, then: &Then, call: Option<&Call>) {
         let mut now = self.now();
+        // What is to happen to a unit happens once it is there; a mere question is struck itself.
+        let soon = if call.is_some_and(|call| call.script == Script::UnitStart) { SECOND } else { Duration::ZERO };
         match then {
             Then::CutOff => now.after(SECOND, Later::CutOff(at)),
             Then::CutOffFor(how_long) => {
-                now.after(SECOND, Later::CutOff(at));
-                now.after(SECOND + *how_long, Later::Heal(at));
+                now.after(soon, Later::CutOff(at));
+                now.after(soon + *how_long, Later::Heal(at));
+            }
+            Then::FillDiskFor(how_long) => {
+                now.machines[at].full = true;
+                now.after(*how_long, Later::DiskFull(at, false));
+            }
+            Then::ApiAwayFor(how_long) if now.machines[at].plane.is_some() => {
+                now.api_away(at, true);
+                now.after(*how_long, Later::ApiBack(at));
+            }
+            Then::MemberAwayFor(how_long) => {
+                if let Some(member) = now.member_of(at) {
+                    now.member_away(member, true);
+                    now.after(*how_long, Later::MemberBack(member));
+                }
             }
             Then::CutOffSubject => now.after(SECOND, Later::CutOff(about)),
-            Then::Reboot => now.after(SECOND, Later::PowerOff(at)),
+            Then::Reboot => now.after(soon, Later::PowerOff(at)),
             Then::Fence => now.machines[at].own.token += 10,
             Then::FillDisk => now.machines[at].full = true,
+            Then::FillDiskLater => now.after(SECOND, Later::DiskFull(at, true)),
+            Then::NodeClock(millis) => now.machines[at].skew_ms += millis,
             Then::Jump(seconds) => self.clock.jump(*seconds),
             Then::Stop => now.inner().stopped = true,
             _ => return,
@@ -182,13 +203,13 @@ impl Simulation {
 
     /// The way to a machine and what strikes on it: the fault that is still to be heeded.
     async fn reach(&self, node: &NodeName, call: Option<&Call>) -> Result<(At, Option<Then>), RemoteError> {
-        let (at, then) = {
+        let (at, trap) = {
             let mut now = self.now();
             let at = now.at(node.as_str());
-            let then = now.inner().sprung(node.as_str(), call);
-            (at, then)
+            let trap = now.inner().sprung(node.as_str(), call);
+            (at, trap)
         };
-        if let Some(then) = &then {
+        if let Some(Trap { then, elsewhere, .. }) = &trap {
             let about = match call.filter(|call| call.script == Script::UnitStart) {
                 Some(call) => {
                     let now = self.now();
@@ -196,18 +217,24 @@ impl Simulation {
                 }
                 None => at,
             };
-            self.strike(at, about, then);
+            self.strike(elsewhere.unwrap_or(at), about, then, call);
             if *then == Then::Stop {
                 tokio::task::yield_now().await;
             }
         }
+        // What strikes elsewhere does not touch this call.
+        let then = trap.filter(|trap| trap.elsewhere.is_none()).map(|trap| trap.then);
         let latency = LATENCY + self.now().inner().jitter();
         self.clock.sleep(latency).await;
+        if matches!(then, Some(Then::Refuse | Then::LoseRequest | Then::LoseAnswer | Then::Hang)) {
+            self.now().inner().unanswered += 1;
+        }
         let cut = {
             let now = self.now();
             now.machines[at].cut_off || !now.machines[at].up
         };
         if cut {
+            self.now().inner().unanswered += 1;
             self.clock.sleep(CONNECT_TIMEOUT).await;
             return Err(RemoteError::NotStarted { node: node.clone(), cause: "connection timed out".into() });
         }
@@ -233,6 +260,7 @@ impl Simulation {
                 (now.unit_runs(at, call), now.machines[at].cut_off || !now.machines[at].up)
             };
             if cut {
+                self.now().inner().unanswered += 1;
                 self.clock.sleep(KEEPALIVE).await;
                 return Err(Self::lost(node));
             }
@@ -243,9 +271,9 @@ impl Simulation {
         }
     }
 
-    fn unit_start(&self, node: &NodeName, at: At, call: &Call, then: Option<Then>) -> Result<Output, RemoteError> {
+    fn unit_start(&self, node: &NodeName, at: At, call: &Call, then: Option<&Then>) -> Result<Output, RemoteError> {
         let mut odd = Odd::default();
-        match &then {
+        match then {
             Some(Then::Fail(status)) => odd.fails = Some(*status),
             Some(Then::FailAfter(status)) => odd.fails_after = Some(*status),
             Some(Then::FailUnder(name, version)) => {
@@ -255,7 +283,9 @@ impl Simulation {
             Some(Then::Idle(idles) | Then::IdleAndKill(idles)) => odd.idles = *idles,
             Some(Then::Stick) => odd.stuck = true,
             // Until the operator has noticed.
-            Some(Then::CutOffSubject) => odd.idles = SECOND * 60,
+            Some(Then::CutOffSubject | Then::CutOffFor(_)) => odd.idles = SECOND * 60,
+            Some(Then::Reboot) => odd.idles = SECOND * 10,
+            Some(Then::FillDiskLater) => odd.idles = SECOND * 2,
             Some(Then::UncordonAfter) => odd.uncordons = true,
             _ => {}
         }
@@ -263,16 +293,19 @@ impl Simulation {
         if answer.status == 0 {
             self.fuse.burn();
         }
+        self.answered(node, then)?;
+        if then == Some(&Then::OddStart) { Ok(refused(7, "")) } else { Ok(answer) }
+    }
+
+    /// What strikes on the way back, when the effect was had.
+    fn answered(&self, node: &NodeName, then: Option<&Then>) -> Result<(), RemoteError> {
         match then {
             Some(Then::Kill | Then::IdleAndKill(_)) => kill(),
-            Some(Then::LoseAnswer) => Err(Self::lost(node)),
-            Some(Then::Interrupt(times)) => {
-                self.interrupt(times);
-                Ok(answer)
-            }
-            Some(Then::OddStart) => Ok(refused(7, "")),
-            _ => Ok(answer),
+            Some(Then::LoseAnswer) => return Err(Self::lost(node)),
+            Some(Then::Interrupt(times)) => self.interrupt(*times),
+            _ => {}
         }
+        Ok(())
     }
 
     /// Killed here, the piece is on the first control plane's disk and the operator does not know.
@@ -295,11 +328,8 @@ impl Simulation {
     ) -> Result<T, RemoteError> {
         let (at, then) = self.reach(node, None).await?;
         let answer = ask(&mut self.now(), at);
-        match then {
-            Some(Then::LoseAnswer) => Err(Self::lost(node)),
-            Some(Then::Kill | Then::IdleAndKill(_)) => kill(),
-            _ => answer.map_err(|what| RemoteError::Etcd { node: node.clone(), what }),
-        }
+        self.answered(node, then.as_ref())?;
+        answer.map_err(|what| RemoteError::Etcd { node: node.clone(), what })
     }
 }
 
@@ -316,21 +346,16 @@ impl Remote for Simulation {
             }
         }
         let (at, then) = self.reach(node, Some(call)).await?;
-        match call.script {
-            Script::UnitStart => self.unit_start(node, at, call, then),
-            _ => {
-                let answer = match call.script {
-                    Script::UnitWait => self.unit_wait(node, at, call).await?,
-                    Script::CopyAppend => self.copy_append(node, at, call, then.as_ref()),
-                    _ => self.now().answer(at, call),
-                };
-                match then {
-                    Some(Then::LoseAnswer) => Err(Self::lost(node)),
-                    Some(Then::Kill | Then::IdleAndKill(_)) => kill(),
-                    _ => Ok(answer),
-                }
-            }
+        if call.script == Script::UnitStart {
+            return self.unit_start(node, at, call, then.as_ref());
         }
+        let answer = match call.script {
+            Script::UnitWait => self.unit_wait(node, at, call).await?,
+            Script::CopyAppend => self.copy_append(node, at, call, then.as_ref()),
+            _ => self.now().answer(at, call),
+        };
+        self.answered(node, then.as_ref())?;
+        Ok(answer)
     }
 
     async fn send(&self, node: &NodeName, call: &Call, _: &Utf8Path) -> Result<Output, RemoteError> {
@@ -338,7 +363,8 @@ impl Remote for Simulation {
         self.now().inner().calls.push((node.to_string(), call.clone()));
         let (at, then) = self.reach(node, Some(call)).await?;
         let answer = self.now().answer(at, call);
-        if then == Some(Then::LoseAnswer) { Err(Self::lost(node)) } else { Ok(answer) }
+        self.answered(node, then.as_ref())?;
+        Ok(answer)
     }
 
     async fn run_here(&self, argv: &[String], _: Duration) -> Result<Output, RemoteError> {

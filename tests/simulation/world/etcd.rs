@@ -109,6 +109,16 @@ impl World {
         &mut self.etcd.members[member]
     }
 
+    /// A member stops answering, or answers again, without our doing.
+    pub(crate) fn member_away(&mut self, member: usize, away: bool) {
+        self.etcd.members[member].away = away;
+        if !away {
+            self.catch_up();
+            self.after(SECOND * COMPARES, Later::Versions);
+        }
+        self.happened(Happened::Fault);
+    }
+
     /// The member's process runs and reaches its peers.
     pub(crate) fn member_answers(&self, member: usize) -> bool {
         let known = &self.etcd.members[member];

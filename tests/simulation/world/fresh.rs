@@ -102,7 +102,7 @@ fn kube(api: ApiFacts, machines: &[Machine]) -> Kube {
         version: config.version,
         endpoint: config.endpoint,
         kubelet_configs: known(api.kubelet_configs),
-        kube_proxy: known(api.kube_proxy).expect("kube-proxy"),
+        proxy_image: known(api.kube_proxy).expect("kube-proxy"),
         coredns: known(api.coredns).expect("CoreDNS"),
         pods: placed.chain(agents).collect(),
         nodes,

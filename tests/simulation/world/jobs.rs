@@ -1,14 +1,17 @@
 //! What each job does: a sequence of small effects over time, so that what cuts it off leaves what it would really leave.
 
+mod kubeadm;
+mod nodes;
+mod packages;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use semver::Version;
 
 use super::kept;
-use super::kube::Who;
 use super::planes::COMPONENTS;
-use super::{At, Dpkg, SECOND, World};
+use super::{At, Dpkg, World};
 
 /// One effect of a job.
 #[derive(Clone, Debug)]
@@ -89,7 +92,7 @@ pub(super) fn seconds(count: u64, op: Op) -> (Duration, Op) {
 
 impl World {
     /// The effects of a job with their delays. How long they take is what LAB.md measured, rounded.
-    pub(super) fn program(&self, job: &str, args: &[String]) -> VecDeque<(Duration, Op)> {
+    pub(super) fn program(job: &str, args: &[String]) -> VecDeque<(Duration, Op)> {
         let ops = match (job, args) {
             ("archive", [run, service, paths]) => kept::archive(run, service, paths),
             ("fetch-packages", [run, former, specs @ ..]) if !specs.is_empty() => kept::fetch(run, former, specs),
@@ -122,51 +125,53 @@ impl World {
     /// Lets one effect of the unit `key` happen; the exit status when it ends the job.
     pub(super) fn perform(&mut self, at: At, key: &str, op: Op) -> Result<(), i32> {
         match op {
-            Op::Begin => Ok(()),
-            Op::End(status) => Err(status),
-            Op::Download(spec) => self.download(at, spec),
-            Op::HasKubeadm(package) => self.has_kubeadm(at, &package),
-            Op::Image(image) => self.pull_image(at, image),
-            Op::Guard(others) => self.guard(at, &others),
+            Op::Begin => {}
+            Op::End(status) => return Err(status),
+            Op::Download(spec) => self.download(at, spec)?,
+            Op::HasKubeadm(package) => self.has_kubeadm(at, &package)?,
+            Op::Image(image) => self.pull_image(at, image)?,
+            Op::Guard(others) => self.guard(at, &others)?,
             Op::FinishDpkg => self.finish_dpkg(at, key),
             Op::Unhold(names) => self.unhold(at, key, names),
-            Op::Unpack(spec) => self.unpack(at, &spec),
+            Op::Unpack(spec) => self.unpack(at, &spec)?,
             Op::Unpacked(spec) => self.set_package(at, &spec, Dpkg::Unpacked),
             Op::Configure(spec) => self.set_package(at, &spec, Dpkg::HalfConfigured),
             Op::Configured(spec) => self.configured(at, &spec),
             Op::RestartIfOld => self.restart_if_old(at),
-            Op::MoveLeader => self.move_leader(at),
-            Op::Preflight(version) => self.preflight(at, &version),
-            Op::NodePreflight => self.node_preflight(at, key),
-            Op::Manifest(component, version) => self.manifest(at, component, &version),
-            Op::Settled(component, version, tries) => self.settled(at, key, component, version, tries),
-            Op::UploadConfig(version) => self.upload(|kube| kube.version = version),
+            Op::MoveLeader => self.move_leader(at)?,
+            Op::Preflight(version) => self.preflight(at, &version)?,
+            Op::NodePreflight => self.node_preflight(at, key)?,
+            Op::Manifest(component, version) => self.manifest(at, component, &version)?,
+            Op::Settled(component, version, tries) => self.settled(at, key, component, version, tries)?,
+            Op::UploadConfig(version) => self.upload(|kube| kube.version = version)?,
             Op::UploadKubeletConfig(version) => self.upload(|kube| {
                 let name = format!("kubelet-config-{}.{}", version.major, version.minor);
                 if !kube.kubelet_configs.contains(&name) {
                     kube.kubelet_configs.push(name);
                 }
-            }),
-            Op::KubeletConfig => self.kubelet_config(at),
-            Op::Addons(version) => self.upload(|kube| kube.kube_proxy = format!("k8s.gcr.io/kube-proxy:v{version}")),
-            Op::Cordon(name, run) => self.cordon(at, &name, &run),
-            Op::Uncordon(name, run) => self.uncordon_if_ours(at, &name, &run),
-            Op::Drain(name, limit) => self.drain(at, key, name, limit),
-            Op::Evict(name, until) => self.evict_all(at, key, name, until),
-            Op::RestartKubelet => self.restart_kubelet(at),
+            })?,
+            Op::KubeletConfig => self.kubelet_config(at)?,
+            Op::Addons(version) => {
+                self.upload(|kube| kube.proxy_image = format!("k8s.gcr.io/kube-proxy:v{version}"))?;
+            }
+            Op::Cordon(name, run) => self.cordon(at, &name, &run)?,
+            Op::Uncordon(name, run) => self.uncordon_if_ours(at, &name, &run)?,
+            Op::Drain(name, limit) => self.drain(at, key, name, limit)?,
+            Op::Evict(name, until) => self.evict_all(at, key, name, until)?,
+            Op::RestartKubelet => self.kubelet_starts(at),
             Op::Archive(_)
             | Op::Keep(..)
             | Op::AreKept(..)
             | Op::OthersAt(..)
             | Op::GuardIfRuns(_)
-            | Op::SomebodyInstalls(..) => self.keep(at, op),
+            | Op::SomebodyInstalls(..) => self.keep(at, op)?,
             Op::SomebodyUncordons(name) => {
                 self.acting = None;
                 let node = self.node_at(&name);
                 self.uncordon(node);
-                Ok(())
             }
         }
+        Ok(())
     }
 
     /// These effects come next, in this order.
@@ -175,258 +180,6 @@ impl World {
         for op in ops.into_iter().rev() {
             unit.ops.push_front(op);
         }
-    }
-
-    // ---- packages ----
-
-    pub(super) fn download(&mut self, at: At, spec: String) -> Result<(), i32> {
-        let machine = &mut self.machines[at];
-        let (name, version) = spec.split_once('=').expect("NAME=VERSION");
-        let had = machine.told.packages[name].candidates.known().expect("a repository");
-        if machine.full || !had.iter().any(|candidate| candidate == version) {
-            return Err(100);
-        }
-        machine.cache.insert(spec);
-        Ok(())
-    }
-
-    fn has_kubeadm(&mut self, at: At, package: &str) -> Result<(), i32> {
-        let machine = &self.machines[at];
-        let installed = machine.packages["kubeadm"].version == package;
-        if installed || machine.cache.contains(&format!("kubeadm={package}")) { Ok(()) } else { Err(2) }
-    }
-
-    fn pull_image(&mut self, at: At, image: String) -> Result<(), i32> {
-        if self.machines[at].full {
-            return Err(1);
-        }
-        self.machines[at].images.insert(image);
-        Ok(())
-    }
-
-    pub(super) fn guard(&mut self, at: At, others: &[String]) -> Result<(), i32> {
-        let own = self.member_of(at).expect("a member");
-        let urls = |member: usize| self.etcd.members[member].told.client_urls.clone();
-        let asked: Vec<usize> = (0..self.etcd.members.len())
-            .filter(|member| urls(*member).iter().any(|url| others.contains(url)))
-            .collect();
-        assert_eq!(asked.len(), others.len(), "{others:?} are not members");
-        let healthy = asked.iter().all(|member| self.member_healthy(*member));
-        let leads = self.etcd.leader.is_some_and(|leader| asked.contains(&leader));
-        if self.etcd.members.len() > 1 && !others.is_empty() && !(healthy && leads && !asked.contains(&own)) {
-            return Err(75);
-        }
-        Ok(())
-    }
-
-    fn finish_dpkg(&mut self, at: At, key: &str) -> Result<(), i32> {
-        let broken = |state| matches!(state, Dpkg::Unpacked | Dpkg::HalfConfigured);
-        let begun: Vec<String> = self.machines[at]
-            .packages
-            .iter()
-            .filter(|(_, package)| broken(package.state))
-            .map(|(name, package)| format!("{name}={}", package.version))
-            .collect();
-        let ops = begun.into_iter().map(|spec| seconds(1, Op::Configured(spec))).collect();
-        self.next(at, key, ops);
-        Ok(())
-    }
-
-    fn unhold(&mut self, at: At, key: &str, names: Vec<String>) -> Result<(), i32> {
-        for name in &names {
-            self.machines[at].packages.get_mut(name).expect("a package").held = false;
-        }
-        self.machines[at].own.units.get_mut(key).expect("a unit").holds = names;
-        Ok(())
-    }
-
-    fn unpack(&mut self, at: At, spec: &str) -> Result<(), i32> {
-        let machine = &mut self.machines[at];
-        let (name, version) = spec.split_once('=').expect("NAME=VERSION");
-        let package = machine.packages.get_mut(name).expect("a package");
-        if package.version == version && package.state == Dpkg::Installed {
-            return Ok(());
-        }
-        assert!(machine.cache.contains(spec), "{spec} was not downloaded to {} before", machine.name);
-        assert!(!package.held, "apt does not change {name}, which is held");
-        // dpkg takes back what it could not write.
-        if machine.full {
-            return Err(100);
-        }
-        version.clone_into(&mut package.version);
-        package.state = Dpkg::HalfInstalled;
-        Ok(())
-    }
-
-    fn set_package(&mut self, at: At, spec: &str, state: Dpkg) -> Result<(), i32> {
-        let (name, _) = spec.split_once('=').expect("NAME=VERSION");
-        let package = self.machines[at].packages.get_mut(name).expect("a package");
-        if package.state != Dpkg::Installed {
-            package.state = state;
-        }
-        Ok(())
-    }
-
-    /// etcd's package restarts its service, the kubelet's does not.
-    fn configured(&mut self, at: At, spec: &str) -> Result<(), i32> {
-        let (name, _) = spec.split_once('=').expect("NAME=VERSION");
-        let package = self.machines[at].packages.get_mut(name).expect("a package");
-        let was = std::mem::replace(&mut package.state, Dpkg::Installed);
-        if name == "etcd-server" && was != Dpkg::Installed {
-            let member = self.member_of(at).expect("a member");
-            self.member_restarts(member);
-        }
-        Ok(())
-    }
-
-    fn restart_if_old(&mut self, at: At) -> Result<(), i32> {
-        let member = self.member_of(at).expect("a member");
-        let installed = self.machines[at].upstream("etcd-server");
-        if self.etcd.members[member].runs.as_ref().is_some_and(|runs| *runs != installed) {
-            self.member_restarts(member);
-        }
-        Ok(())
-    }
-
-    fn move_leader(&mut self, at: At) -> Result<(), i32> {
-        let member = self.member_of(at).expect("a member");
-        if self.member_healthy(member) && self.lead_elsewhere(member) { Ok(()) } else { Err(1) }
-    }
-
-    // ---- kubeadm ----
-
-    fn preflight(&mut self, at: At, version: &Version) -> Result<(), i32> {
-        let machine = &self.machines[at];
-        let own = machine.upstream("kubeadm") == *version && machine.packages["kubeadm"].state == Dpkg::Installed;
-        let ready = |node: &super::NodeObject| node.ready || node.at.is_none_or(|at| self.machines[at].plane.is_none());
-        let planes = self.kube.nodes.iter().all(ready);
-        let minor = self.kube.version.minor;
-        let skips = version.minor > minor + 1 || version.minor < minor;
-        if own && planes && self.api_balanced() && !skips { Ok(()) } else { Err(1) }
-    }
-
-    fn node_preflight(&mut self, at: At, key: &str) -> Result<(), i32> {
-        let to = self.kube.version.clone();
-        let plane = self.machines[at].plane.is_some();
-        let own = self.machines[at].upstream("kubeadm").minor == to.minor;
-        let installed = self.machines[at].packages["kubeadm"].state == Dpkg::Installed;
-        if !self.api_balanced() || !own || !installed {
-            return Err(1);
-        }
-        let mut ops = if plane { components(&to) } else { Vec::new() };
-        ops.push(seconds(1, Op::KubeletConfig));
-        self.next(at, key, ops);
-        Ok(())
-    }
-
-    fn manifest(&mut self, at: At, component: usize, version: &Version) -> Result<(), i32> {
-        if self.machines[at].plane.as_ref().expect("a control plane").components[component].manifest == *version {
-            return Ok(());
-        }
-        // kubeadm keeps a copy of the old one first.
-        if self.machines[at].full {
-            return Err(1);
-        }
-        self.manifest_written(at, component, version);
-        Ok(())
-    }
-
-    fn settled(&mut self, at: At, key: &str, component: usize, version: Version, tries: u32) -> Result<(), i32> {
-        let known = &self.machines[at].plane.as_ref().expect("a control plane").components[component];
-        let runs = known.runs.as_ref() == Some(&version);
-        if runs && (component != 0 || self.api_ready(at)) {
-            return Ok(());
-        }
-        if tries == 0 {
-            return Err(1);
-        }
-        self.next(at, key, vec![seconds(1, Op::Settled(component, version, tries - 1))]);
-        Ok(())
-    }
-
-    fn upload(&mut self, change: impl FnOnce(&mut super::Kube)) -> Result<(), i32> {
-        if !self.api_balanced() {
-            return Err(1);
-        }
-        change(&mut self.kube);
-        Ok(())
-    }
-
-    fn kubelet_config(&mut self, at: At) -> Result<(), i32> {
-        if self.machines[at].full {
-            return Err(1);
-        }
-        self.machines[at].kubelet_config = self.kube.version.minor;
-        Ok(())
-    }
-
-    // ---- through this control plane's own API server ----
-
-    fn cordon(&mut self, via: At, name: &str, run: &str) -> Result<(), i32> {
-        if !self.api_ready(via) {
-            return Err(1);
-        }
-        let node = self.node(name);
-        if !node.unschedulable {
-            node.unschedulable = true;
-            node.cordoned_by = Some(run.to_owned());
-            node.who = Some(Who::Run(run.to_owned()));
-        }
-        Ok(())
-    }
-
-    fn uncordon_if_ours(&mut self, via: At, name: &str, run: &str) -> Result<(), i32> {
-        if !self.api_ready(via) {
-            return Err(1);
-        }
-        let owner_counts = !self.breaks.owner;
-        let node = self.node(name);
-        if owner_counts && node.cordoned_by.as_deref() != Some(run) {
-            return Ok(());
-        }
-        node.cordoned_by = None;
-        let node = self.node_at(name);
-        self.uncordon(node);
-        Ok(())
-    }
-
-    /// kubectl cordons first, without a name.
-    fn drain(&mut self, via: At, key: &str, name: String, limit: Duration) -> Result<(), i32> {
-        if !self.api_ready(via) {
-            return Err(1);
-        }
-        let node = self.node(&name);
-        if !node.unschedulable {
-            node.unschedulable = true;
-            node.who = None;
-        }
-        let until = self.now + limit;
-        self.next(via, key, vec![seconds(1, Op::Evict(name, until))]);
-        Ok(())
-    }
-
-    fn evict_all(&mut self, via: At, key: &str, name: String, until: Duration) -> Result<(), i32> {
-        if !self.api_ready(via) {
-            return Err(1);
-        }
-        let node = self.node_at(&name);
-        let pods = self.movable(node);
-        if pods.is_empty() {
-            return if self.kube.nodes[node].unschedulable { Ok(()) } else { Err(1) };
-        }
-        if self.now > until {
-            return Err(1);
-        }
-        for pod in pods {
-            self.evict(pod);
-        }
-        self.next(via, key, vec![(SECOND * 2, Op::Evict(name, until))]);
-        Ok(())
-    }
-
-    fn restart_kubelet(&mut self, at: At) -> Result<(), i32> {
-        self.kubelet_starts(at);
-        Ok(())
     }
 }
 

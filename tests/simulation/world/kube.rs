@@ -44,7 +44,7 @@ pub(crate) struct Kube {
     pub(crate) version: Version,
     pub(crate) endpoint: String,
     pub(crate) kubelet_configs: Vec<String>,
-    pub(crate) kube_proxy: String,
+    pub(crate) proxy_image: String,
     pub(crate) coredns: String,
     pub(crate) workloads: Vec<Workload>,
     pub(crate) pods: Vec<Pod>,

@@ -149,6 +149,12 @@ impl World {
             machine.cut_off = false;
             machine.full = false;
             machine.skew_ms = 0;
+            if machine.plane.is_some() {
+                self.api_away(at, false);
+            }
+            if let Some(member) = self.member_of(at) {
+                self.member_away(member, false);
+            }
             self.thaw(at);
         }
         self.happened(Happened::Fault);

@@ -66,8 +66,6 @@ pub(crate) struct Breaks {
     pub(crate) token: bool,
     /// `drain` deletes pods instead of evicting them.
     pub(crate) budgets: bool,
-    /// `unit-start` starts what was started before.
-    pub(crate) twice: bool,
     /// `uncordon` does not look at the owner.
     pub(crate) owner: bool,
 }
@@ -81,8 +79,8 @@ pub(crate) enum Happened {
     MemberStopped { member: usize, led: bool, by: Option<usize> },
     /// A kubelet runs at another version than before.
     KubeletRuns { at: At, from: semver::Version, to: semver::Version },
-    /// A pod was taken from its node.
-    Removed { pod: usize, by: Option<usize> },
+    /// A ready pod was taken from its node; so many ready ones of its workload are left.
+    Removed { workload: usize, left: usize, by: Option<usize> },
     /// A node was given back to the scheduler; by whom it had been cordoned.
     Uncordoned { node: usize, of: Option<Who>, by: Option<usize> },
     /// A snapshot was handed out.
@@ -102,6 +100,12 @@ pub(crate) enum Later {
     CutOff(At),
     /// The operator reaches it again.
     Heal(At),
+    /// No room is left on the machine's disk, or there is some again.
+    DiskFull(At, bool),
+    /// The machine's API server answers again.
+    ApiBack(At),
+    /// A member answers again.
+    MemberBack(usize),
     /// The machine loses its power.
     PowerOff(At),
     /// It is up again; of this boot only.
@@ -160,6 +164,9 @@ impl World {
             Later::Unit(at, unit, boot) => self.unit_goes_on(at, &unit, boot),
             Later::CutOff(at) => self.cut_off(at, true),
             Later::Heal(at) => self.cut_off(at, false),
+            Later::DiskFull(at, full) => self.machines[at].full = full,
+            Later::ApiBack(at) => self.api_away(at, false),
+            Later::MemberBack(member) => self.member_away(member, false),
             Later::PowerOff(at) => self.power_off(at),
             Later::Boot(at, boot) => self.boot(at, boot),
             Later::Services(at, boot) => self.services_start(at, boot),

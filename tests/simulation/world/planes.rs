@@ -76,8 +76,7 @@ impl World {
     }
 
     /// The machine's API server stops answering, or answers again, without our doing.
-    pub(crate) fn api_away(&mut self, name: &str, away: bool) {
-        let at = self.at(name);
+    pub(crate) fn api_away(&mut self, at: At, away: bool) {
         self.plane(at).api_away = away;
         self.happened(super::Happened::Fault);
     }

@@ -63,9 +63,13 @@ impl World {
     /// Evicts a pod if its budget allows.
     pub(super) fn evict(&mut self, pod: usize) {
         if !self.kube.pods[pod].going && (self.breaks.budgets || self.budget_allows(pod)) {
-            self.happened(Happened::Removed { pod, by: self.acting });
             let known = &mut self.kube.pods[pod];
-            (known.going, known.ready) = (true, false);
+            let workload = known.workload;
+            known.going = true;
+            if std::mem::take(&mut known.ready) {
+                let left = self.ready_pods(workload);
+                self.happened(Happened::Removed { workload, left, by: self.acting });
+            }
             self.after(SECOND * GONE, Later::PodGone(pod));
         }
     }

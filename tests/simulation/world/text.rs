@@ -60,7 +60,7 @@ impl World {
                 "nodes" => Ok(self.nodes(only)),
                 "kubeadm" => Ok(self.kubeadm()),
                 "addons" => {
-                    Ok(vec![format!("kube-proxy {}", self.kube.kube_proxy), format!("coredns {}", self.kube.coredns)])
+                    Ok(vec![format!("kube-proxy {}", self.kube.proxy_image), format!("coredns {}", self.kube.coredns)])
                 }
                 "kubelet-configs" => Ok(self.kube.kubelet_configs.clone()),
                 "stateful-sets" => Ok(self.stateful_sets()),
@@ -236,9 +236,10 @@ fn node(node: &NodeObject, heartbeat: Option<jiff::Timestamp>) -> Vec<String> {
         .iter()
         .map(|c| {
             let lost = c.kind == "Ready" && !node.ready;
-            let (status, reason, message) = match lost {
-                true => ("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status."),
-                false => (c.status.as_str(), c.reason.as_str(), c.message.as_str()),
+            let (status, reason, message) = if lost {
+                ("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")
+            } else {
+                (c.status.as_str(), c.reason.as_str(), c.message.as_str())
             };
             let beat = heartbeat.map(|at| (at + SignedDuration::ZERO).to_string());
             json!({ "type": c.kind, "status": status, "reason": reason, "message": message,

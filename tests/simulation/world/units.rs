@@ -93,8 +93,7 @@ impl World {
             return refusal;
         }
         let key = key(call, 1);
-        let known = self.machines[at].own.units.contains_key(&key);
-        if known && !self.breaks.twice {
+        if self.machines[at].own.units.contains_key(&key) {
             return refused(4, "");
         }
         if self.machines[at].full {
@@ -103,7 +102,7 @@ impl World {
         let begun = self.begun.len();
         let mut ops = match odd.fails {
             Some(status) => VecDeque::from([(super::SECOND * 2, Op::End(status))]),
-            None => self.program(&job, &args),
+            None => Self::program(&job, &args),
         };
         if odd.uncordons {
             ops.push_back((Duration::ZERO, Op::SomebodyUncordons(args[0].clone())));
@@ -216,11 +215,6 @@ impl World {
         for key in stuck {
             self.next_op(at, &key, boot);
         }
-    }
-
-    /// Whether a unit of the machine is at work.
-    pub(crate) fn works(&self, at: At) -> bool {
-        self.machines[at].own.units.values().any(|unit| unit.ended.is_none())
     }
 
     pub(crate) fn unit_runs(&self, at: At, call: &Call) -> bool {

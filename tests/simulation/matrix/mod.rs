@@ -1,0 +1,132 @@
+//! The crash matrix: every step of every playbook, interrupted in every way, then the same plan again until it ends well.
+
+mod cell;
+mod rules;
+
+use std::collections::BTreeMap;
+
+use windlass::facts::Facts;
+use windlass::journal::{Event, How};
+
+use crate::bench::{Bench, ETCD, KUBERNETES, MINOR, PATCH, Raise};
+use crate::focused::timeless;
+
+use cell::Cell;
+use rules::{Kind, Nature};
+
+type Counts = BTreeMap<(String, String), usize>;
+
+/// A run without faults, to compare with.
+pub(crate) struct Reference {
+    pub(crate) raise: Raise,
+    /// The steps in the order in which they ended, and what they did.
+    pub(crate) steps: Vec<(String, Nature)>,
+    /// Places where a kill could matter: before and after each journal write, and after each start of a unit.
+    places: i64,
+    /// How often each job ran, by job and what it changed.
+    counts: Counts,
+    /// What the cluster looked like in the end.
+    pub(crate) end: Facts,
+    /// Holds, by machine and package.
+    pub(crate) holds: Vec<(String, String, bool)>,
+}
+
+pub(crate) fn holds(bench: &Bench) -> Vec<(String, String, bool)> {
+    let now = bench.now();
+    let holds = now.machines.iter().flat_map(|machine| {
+        machine.packages.iter().map(|(name, package)| (machine.name.clone(), name.clone(), package.held))
+    });
+    holds.collect()
+}
+
+pub(crate) async fn reference(raise: Raise) -> Reference {
+    let bench = Bench::new(raise);
+    bench.raise().await;
+    let mut steps: BTreeMap<String, Nature> = BTreeMap::new();
+    let mut order = Vec::new();
+    let (mut writes, mut starts) = (0, 0);
+    for event in bench.events() {
+        writes += 1;
+        match event {
+            Event::Started { step, unit: Some(_), .. } => {
+                starts += 1;
+                steps.insert(step, Nature::Unit);
+            }
+            Event::Started { step, .. } => {
+                steps.insert(step, Nature::Snapshot);
+            }
+            Event::Finished { step, how, .. } => {
+                let nature = steps.get(&step).copied().unwrap_or(Nature::Look);
+                assert!(nature != Nature::Look || how != How::Acted, "{step}");
+                order.push((step, nature));
+            }
+            _ => {}
+        }
+    }
+    Reference {
+        raise,
+        steps: order,
+        // The first line is written before the engine runs.
+        places: 2 * (writes - 1) + starts,
+        counts: bench.counts(),
+        end: timeless(bench.seen().await),
+        holds: holds(&bench),
+    }
+}
+
+/// How many cells of each kind were hit, and how many the rules leave out, by reason.
+#[derive(Default)]
+struct Tally {
+    hit: BTreeMap<&'static str, usize>,
+    left_out: BTreeMap<&'static str, usize>,
+}
+
+async fn matrix(name: &str, raise: Raise) {
+    let reference = reference(raise).await;
+    let mut tally = Tally::default();
+    for place in 2..=reference.places {
+        Cell::killed(&reference, place).await;
+        *tally.hit.entry("kill of windlass before or after a journal write, or after a start").or_default() += 1;
+    }
+    for (step, nature) in &reference.steps {
+        for kind in Kind::ALL {
+            if let Some(why) = kind.left_out(*nature) {
+                *tally.left_out.entry(why).or_default() += 1;
+            } else {
+                Cell::new(&reference, step, *nature, kind).try_out().await;
+                *tally.hit.entry(kind.words()).or_default() += 1;
+            }
+        }
+    }
+    let all: usize = tally.hit.values().sum();
+    println!("{name}: {} steps, {all} cells, each of them hit:", reference.steps.len());
+    for (kind, count) in &tally.hit {
+        println!("  {count:>5}  {kind}");
+    }
+    for (why, count) in &tally.left_out {
+        println!("  {count:>5}  not applicable: {why}");
+    }
+    let kinds = Kind::ALL.len() * reference.steps.len();
+    let places = usize::try_from(reference.places).expect("a number") - 1;
+    assert_eq!(all + tally.left_out.values().sum::<usize>(), kinds + places);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minor_of_kubernetes_with_etcd_is_interrupted_everywhere() {
+    matrix("minor and etcd together", MINOR).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minor_of_kubernetes_is_interrupted_everywhere() {
+    matrix("kubeadm-minor", KUBERNETES).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patch_is_interrupted_everywhere() {
+    matrix("kubeadm-patch", PATCH).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn etcd_is_interrupted_everywhere() {
+    matrix("etcd-external", ETCD).await;
+}
