@@ -2,11 +2,13 @@
 //! names, and each says where it starts. `make test-lab` brings the lab up and runs them; by hand, with a fresh lab:
 //! `cargo test --test chapters -- --ignored --test-threads=1 --nocapture`.
 
+mod back;
 mod chance;
 mod faults;
 mod journal;
 mod killing;
 mod lab;
+mod operators;
 mod outcome;
 mod raising;
 mod refusing;
@@ -18,49 +20,49 @@ mod writing;
 /// Starts from a fresh lab: 1.20.2, etcd 3.4.23. Leaves it as it was.
 #[test]
 #[ignore = "needs the lab"]
-fn chapter_1_skips_are_refused_and_planning_changes_nothing() {
+fn chapter_01_skips_are_refused_and_planning_changes_nothing() {
     refusing::skips_are_refused_and_planning_changes_nothing();
 }
 
 /// Starts from a fresh lab. Leaves it as it was.
 #[test]
 #[ignore = "needs the lab"]
-fn chapter_2_a_skipped_minor_of_etcd_is_refused() {
+fn chapter_02_a_skipped_minor_of_etcd_is_refused() {
     refusing::a_skipped_minor_of_etcd_is_refused();
 }
 
 /// Starts from a fresh lab. Leaves it as it was.
 #[test]
 #[ignore = "needs the lab"]
-fn chapter_3_an_unreachable_worker_is_said_before_anything_changes() {
+fn chapter_03_an_unreachable_worker_is_said_before_anything_changes() {
     refusing::an_unreachable_worker_is_said_before_anything_changes();
 }
 
 /// Starts from a fresh lab. Leaves it as it was.
 #[test]
 #[ignore = "needs the lab"]
-fn chapter_4_a_cluster_that_is_not_as_planned_is_left_alone() {
+fn chapter_04_a_cluster_that_is_not_as_planned_is_left_alone() {
     refusing::a_cluster_that_is_not_as_planned_is_left_alone();
 }
 
 /// Starts from 1.20.2 and etcd 3.4.23. Leaves 1.21.14 and etcd 3.5.16.
 #[test]
 #[ignore = "needs the lab"]
-fn chapter_5_the_cluster_is_raised_under_load() {
+fn chapter_05_the_cluster_is_raised_under_load() {
     raising::the_cluster_is_raised_under_load();
 }
 
 /// Starts from 1.21.14 and etcd 3.5.16. Leaves 1.22.17 and etcd 3.5.30.
 #[test]
 #[ignore = "needs the lab"]
-fn chapter_6_a_run_that_is_killed_again_and_again_goes_on() {
+fn chapter_06_a_run_that_is_killed_again_and_again_goes_on() {
     killing::a_run_that_is_killed_again_and_again_goes_on();
 }
 
 /// Starts from a lab that it makes anew. Leaves 1.21.14 and etcd 3.5.16.
 #[test]
 #[ignore = "needs the lab"]
-fn chapter_7_killed_thirty_times_by_chance() {
+fn chapter_07_killed_thirty_times_by_chance() {
     lab::lab_ok(&["up", "--fresh"]);
     storm::killed_thirty_times_by_chance();
 }
@@ -68,7 +70,22 @@ fn chapter_7_killed_thirty_times_by_chance() {
 /// Starts from a lab that it makes anew. Leaves 1.21.14 and etcd 3.5.16.
 #[test]
 #[ignore = "needs the lab"]
-fn chapter_8_every_fault_is_survived() {
+fn chapter_08_every_fault_is_survived() {
     lab::lab_ok(&["up", "--fresh"]);
     faults::every_fault_is_survived();
+}
+
+/// Starts from 1.21.14 and etcd 3.5.16. Leaves 1.22.17 and etcd 3.5.30.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_09_one_operator_follows_another() {
+    operators::one_operator_follows_another();
+}
+
+/// Starts from a lab that it makes anew. Leaves 1.21.14 and etcd 3.5.16.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_10_what_failed_goes_back() {
+    lab::lab_ok(&["up", "--fresh"]);
+    back::what_failed_goes_back();
 }

@@ -61,10 +61,27 @@ pub(crate) fn windlass(words: &[&str]) -> Ran {
     ran(words, &mut command(words))
 }
 
-/// Carries a plan out as another operator: another user, with a journal of their own.
+/// Carries a plan out as another operator.
 pub(crate) fn apply_as(user: &str, plan: &str) -> Ran {
-    let words = ["upgrade", "apply", plan, "--yes"];
-    ran(&words, command(&words).env("USER", user).env("WINDLASS_STATE", folder().join(user)))
+    as_operator(user, &["upgrade", "apply", plan, "--yes"])
+}
+
+/// Another operator's windlass: another user, with journals of their own.
+fn command_of(user: &str, words: &[&str]) -> Command {
+    let mut command = command(words);
+    command.env("USER", user).env("WINDLASS_STATE", folder().join(user));
+    command
+}
+
+/// Runs another operator's windlass to its end.
+pub(crate) fn as_operator(user: &str, words: &[&str]) -> Ran {
+    ran(words, &mut command_of(user, words))
+}
+
+/// Starts another operator's windlass.
+pub(crate) fn start_as(user: &str, words: &[&str]) -> Watched {
+    println!("{user} $ windlass {}", words.join(" "));
+    watched(command_of(user, words))
 }
 
 fn ran(words: &[&str], command: &mut Command) -> Ran {
@@ -102,7 +119,11 @@ pub(crate) struct Watched {
 
 /// Starts carrying a plan out.
 pub(crate) fn start_apply(plan: &str) -> Watched {
-    let mut child = apply_command(plan).stdout(Stdio::piped()).spawn().expect("windlass starts");
+    watched(apply_command(plan))
+}
+
+fn watched(mut command: Command) -> Watched {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("windlass starts");
     let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
     Watched { child, lines, seen: Vec::new(), began: Instant::now() }
 }
@@ -157,6 +178,13 @@ impl Watched {
         self.child.kill().expect("kill -9");
         self.child.wait().expect("it is gone");
         println!("(killed after {:.1} s)\n", self.began.elapsed().as_secs_f64());
+    }
+
+    /// Sends it a signal, by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().expect("kill runs");
+        assert!(sent.success());
     }
 
     /// Reads on to its end.
