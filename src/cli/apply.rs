@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::files;
 use crate::decide::checker;
-use crate::decide::plan::Plan;
+use crate::decide::plan::{Plan, PlanError};
 use crate::engine::{Engine, Interrupts, Meter, Operator, Outcome, Reporter};
 use crate::error::{Exit, Failure};
 use crate::inventory::Inventory;
@@ -139,12 +139,17 @@ fn shell_word(word: &str) -> String {
 }
 
 fn read_plan(path: &Utf8Path) -> Result<Plan, Failure> {
-    let refused = |error: &dyn std::error::Error| {
-        let mut failure = Failure::of(Exit::InvalidFile, error);
+    let refused = |error: PlanError| {
+        let mut failure = Failure::of(Exit::InvalidFile, &error);
         failure.causes.insert(0, std::mem::replace(&mut failure.what, format!("{path} cannot be carried out")));
-        failure.hint("make a new plan with `windlass upgrade plan`")
+        failure.hint(match error {
+            PlanError::Format { .. } | PlanError::Newer { .. } | PlanError::Older { .. } => {
+                "carry it out with the windlass that made it, or make a new plan with `windlass upgrade plan`"
+            }
+            _ => "make a new plan with `windlass upgrade plan`",
+        })
     };
-    let plan = Plan::from_json(&files::read(path)?).map_err(|error| refused(&error))?;
+    let plan = Plan::from_json(&files::read(path)?).map_err(refused)?;
     let breaches = checker::check(&plan);
     if breaches.is_empty() {
         return Ok(plan);
