@@ -8,7 +8,7 @@ use windlass::decide::drift::Progress;
 use windlass::decide::plan::RunId;
 use windlass::inventory::NodeName;
 use windlass::journal::store::{FileStore, Journal, OpenError, Store};
-use windlass::journal::{Attempt, Event, FORMAT, History, How, Record, Standing, read};
+use windlass::journal::{Attempt, Back, Event, FORMAT, GivenUp, History, How, Record, Standing, read};
 
 const STEP: &str = "workers/w1/drain";
 
@@ -185,7 +185,7 @@ fn a_newer_journal_is_refused_by_who_wrote_it() {
 fn an_event_that_a_newer_windlass_sealed_is_not_taken_for_a_change() {
     let good = text(&[opened()]);
     let seal = lines(&[opened()])[0].0.seal.clone();
-    let head = r#"{"at":"2027-01-15T08:00:01Z","event":{"what":"archived","node":"cp1"}"#;
+    let head = r#"{"at":"2027-01-15T08:00:01Z","event":{"what":"moved","node":"cp1"}"#;
     let ours = format!(
         "{good}{head},\"seal\":\"{}\"}}\n",
         &windlass::decide::plan::digest(format!("{seal}\n{head}").as_bytes())[..16]
@@ -193,7 +193,7 @@ fn an_event_that_a_newer_windlass_sealed_is_not_taken_for_a_change() {
     let refused = refused(&ours);
     let version = env!("CARGO_PKG_VERSION");
     let begin = format!(
-        "line 2 was written by another windlass than this {version}, which does not know what it tells: unknown variant `archived`"
+        "line 2 was written by another windlass than this {version}, which does not know what it tells: unknown variant `moved`"
     );
     assert!(refused.starts_with(&begin), "{refused}");
 }
@@ -348,4 +348,32 @@ fn a_folder_that_is_not_there_is_said() {
     let (_folder, path) = folder();
     let error = FileStore::open(&path.join("journal"), &run()).expect_err("there is no such folder");
     assert!(matches!(error, OpenError::Io { .. }));
+}
+
+fn undoing(attempt: u32) -> Event {
+    let (on, unit) = (NodeName::new("w1").expect("a name"), format!("drain-{attempt}.undo"));
+    Event::Undoing { step: STEP.to_owned(), attempt, on, unit }
+}
+
+#[test]
+fn a_try_that_is_taken_back_is_under_way_until_it_is_told_how_it_ended() {
+    let begun = history(&[opened(), started(1), finished(), undoing(1)]);
+    assert_eq!(begun.progress(STEP), Progress::InDoubt, "what was finished is not any more");
+    let unit = (NodeName::new("w1").expect("a name"), "drain-1.undo".to_owned());
+    assert_eq!(begun.units_in_doubt(), [unit]);
+    let undone = Event::Undone { step: STEP.to_owned(), attempt: 1, how: Back::Restored };
+    let ended = history(&[opened(), started(1), failed(false), undoing(1), undone]);
+    assert!(matches!(ended.steps[STEP], Standing::Failed(Attempt { number: 1, .. })));
+    assert_eq!((ended.units_in_doubt(), ended.undos[STEP].attempt), (Vec::new(), 1));
+}
+
+#[test]
+fn nothing_is_taken_back_that_was_not_begun_and_no_abort_ends_that_was_not_either() {
+    let order = |events: &[Event]| read(&text(events)).expect_err("it is misplaced").to_string();
+    let said = order(&[opened(), started(1), undoing(2)]);
+    assert!(said.ends_with("try 2 of step workers/w1/drain is taken back without having been started"), "{said}");
+    assert!(order(&[opened(), started(1), Event::Aborted]).ends_with("an abort ends that was not begun"));
+    let whole = history(&[opened(), started(1), Event::Aborting, Event::Aborted]);
+    assert_eq!(whole.given_up, Some(GivenUp::Through));
+    assert_eq!(history(&[opened(), started(1), Event::Aborting]).given_up, Some(GivenUp::Begun));
 }

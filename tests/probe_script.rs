@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 
 use windlass::facts::{Seen, probe};
 
-const PROBE: &str = include_str!("../src/remote/scripts/probe.sh");
+const PROBE: &str =
+    concat!(include_str!("../src/remote/scripts/kept.part.sh"), include_str!("../src/remote/scripts/probe.sh"));
 const API: &str = include_str!("../src/remote/scripts/api.sh");
 
 fn run(script: &str, args: &[&str]) -> String {
@@ -24,7 +25,7 @@ fn run(script: &str, args: &[&str]) -> String {
 
 #[test]
 fn every_section_is_known_to_the_script() {
-    let sections = "identity,packages,disks,kubelet,static-pods,containers,api-server,certificates,etcd,windlass";
+    let sections = "identity,packages,disks,kubelet,static-pods,containers,api-server,certificates,etcd,windlass,kept";
     let answer = run(PROBE, &[sections, "no-such-package", "-", "-", "-", "-", "-", "-"]);
     assert!(!answer.contains("no such section"), "{answer}");
     let machine = probe::parse(&answer).expect("an answer");

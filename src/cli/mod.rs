@@ -1,9 +1,11 @@
 //! The command line: clap arguments, one file a command. It reads files, calls the rooms in order, prints. It decides
 //! nothing.
 
+mod abort;
 mod apply;
 mod check;
 mod files;
+mod finish;
 mod plan;
 
 use std::process::ExitCode;
@@ -49,6 +51,10 @@ enum Upgrade {
     Plan(plan::Arguments),
     /// Carry out a plan, or go on with it
     Apply(apply::Arguments),
+    /// Give up a run that has begun, and leave everything in a supported state
+    Abort(apply::Arguments),
+    /// Take away what nodes keep for going back, once the run is over; snapshots stay
+    Finish(apply::Arguments),
 }
 
 /// Parses the arguments, runs, prints the failure once, and returns the exit code.
@@ -75,6 +81,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
             Upgrade::Apply(arguments) => apply::run(arguments).await,
+            Upgrade::Abort(arguments) => abort::run(arguments).await,
+            Upgrade::Finish(arguments) => finish::run(arguments).await,
         },
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::actions::archive::ArchiveNode;
 use super::actions::command::{Gate, RunCommand};
 use super::actions::cordon::{Cordon, Drain, Uncordon};
 use super::actions::etcd::{AwaitClusterVersion, AwaitEtcd, MoveLeader, Snapshot, SwapEtcd};
@@ -89,6 +90,18 @@ pub(crate) trait Act {
     fn undo(&self) -> String {
         "nothing to undo".to_owned()
     }
+    /// What Windlass does by itself when a try has failed for sure; nothing where going back is not automatic.
+    fn way_back(&self, _site: Site<'_>) -> Option<Call> {
+        None
+    }
+    /// Whether everything is as it was before the act. Asked only where there is a way back.
+    fn look_back(&self, _sight: &Sight) -> Look {
+        Look::Unseen("there is no way back to look for".to_owned())
+    }
+    /// Whether that earlier action of the lane is taken back when this one fails.
+    fn takes_back(&self, _earlier: &Action) -> bool {
+        false
+    }
     /// Seconds it usually takes, measured on a small cluster.
     fn estimate(&self) -> u64;
     /// How long a good sight has to hold before it is believed.
@@ -131,6 +144,8 @@ macro_rules! actions {
 }
 
 actions! {
+    /// Archive a node's configuration.
+    ArchiveNode,
     /// Download packages.
     FetchPackages,
     /// Pull images.
@@ -197,6 +212,21 @@ impl Action {
         self.act().undo()
     }
 
+    /// What Windlass does by itself when a try has failed for sure: a job on the lane's node.
+    pub fn way_back(&self, site: Site<'_>) -> Option<Call> {
+        self.act().way_back(site)
+    }
+
+    /// Whether everything is as it was before the act.
+    pub fn look_back(&self, sight: &Sight) -> Look {
+        self.act().look_back(sight)
+    }
+
+    /// Whether `earlier`, a step before this one in its lane, is taken back when this one fails.
+    pub fn takes_back(&self, earlier: &Self) -> bool {
+        self.act().takes_back(earlier)
+    }
+
     /// Seconds it usually takes.
     pub fn estimate(&self) -> u64 {
         self.act().estimate()
@@ -217,11 +247,17 @@ impl Action {
         self.act().serves(later)
     }
 
+    /// Whether it only makes ready: nothing of the cluster is touched, and it may be done long before the rest.
+    pub fn prepares(&self) -> bool {
+        matches!(self, Self::ArchiveNode(_) | Self::FetchPackages(_) | Self::PullImages(_))
+    }
+
     /// Changes something of the cluster (downloads, snapshots and waits do not).
     pub fn changes_cluster(&self) -> bool {
         !matches!(
             self,
-            Self::FetchPackages(_)
+            Self::ArchiveNode(_)
+                | Self::FetchPackages(_)
                 | Self::PullImages(_)
                 | Self::Snapshot(_)
                 | Self::AwaitEtcd(_)

@@ -27,12 +27,18 @@ pub enum Script {
     PutFile,
     /// Quick: prints etcd's client certificate, key and CA as PEM.
     EtcdIdentity,
-    /// Job: downloads packages into apt's cache.
+    /// Manages: takes away what was kept for going back in a run that is over.
+    ForgetRun,
+    /// Job: archives a node's configuration before anything on it is changed.
+    Archive,
+    /// Job: downloads packages, and keeps them and the former versions of them.
     FetchPackages,
     /// Job: pulls images as the target's own kubeadm lists them.
     PullImages,
     /// Job: installs packages at a version and puts their holds back.
     InstallPackages,
+    /// Job: puts the former versions of packages, and their holds, back.
+    RestorePackages,
     /// Job: moves etcd's leadership off this member.
     MoveLeader,
     /// Job: `kubeadm upgrade plan`.

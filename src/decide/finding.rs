@@ -82,6 +82,8 @@ pub enum Rule {
     EtcdQuota,
     /// The target is not to be had from a node's package repository.
     TargetMissing,
+    /// A version that is installed now is to be had nowhere, so that going back to it is not possible.
+    FormerGone,
     /// The package manager is not one that Windlass can drive.
     PackageManager,
     /// No room for packages, images or the snapshot.

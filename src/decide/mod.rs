@@ -7,6 +7,7 @@ pub mod call;
 pub mod checker;
 pub mod drift;
 pub mod finding;
+pub mod long_way;
 pub mod look;
 pub mod plan;
 pub mod planner;

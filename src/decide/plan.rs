@@ -104,7 +104,7 @@ pub struct Sources {
 pub enum Law {
     /// 1: no minor of the API server or of etcd is skipped.
     NoSkip,
-    /// 2: a verified snapshot stands before each rung.
+    /// 2: a verified snapshot stands before each rung, and an archive of each node before the node is touched.
     SnapshotFirst,
     /// 3: no etcd member is stopped while it leads or another is not healthy.
     OneMemberAtATime,

@@ -2,10 +2,11 @@
 //! to the same when they are read; versions and etcd's addresses come from the cluster, and all of it from a file when a plan
 //! is carried out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
 use super::actions::etcd::EtcdAccess;
+use super::actions::former::former;
 use super::actions::packages::Pinned;
 use super::plan::{Placed, Plan};
 use crate::inventory::{check_endpoint, check_node_path, check_package, check_preflight, check_slug, check_unit};
@@ -53,11 +54,22 @@ fn step(plan: &Plan, placed: &Placed<'_>) -> Result<(), String> {
 
 fn action(action: &Action) -> Result<(), String> {
     match action {
-        Action::FetchPackages(fetch) => packages(&fetch.packages, &[]),
+        Action::ArchiveNode(archive) => {
+            archive.service.iter().try_for_each(|service| check("the service", check_unit, service))?;
+            archive.paths.iter().try_for_each(|path| check("a path on the node", check_node_path, path))
+        }
+        Action::FetchPackages(fetch) => {
+            packages(&fetch.packages, &[])?;
+            if fetch.former.is_empty() { Ok(()) } else { packages(&fetch.former, &[]) }
+        }
         Action::PullImages(pull) => packages(std::slice::from_ref(&pull.kubeadm), &[]),
-        Action::InstallPackages(install) => packages(&install.packages, &install.hold),
+        Action::InstallPackages(install) => {
+            packages(&install.packages, &install.hold)?;
+            replaced(&install.packages, &install.from)
+        }
         Action::SwapEtcd(swap) => {
             packages(&swap.packages, &swap.hold)?;
+            replaced(&swap.packages, &swap.from)?;
             check("the service", check_unit, &swap.service)?;
             access(&swap.access)
         }
@@ -97,6 +109,12 @@ fn packages(packages: &[Pinned], hold: &[String]) -> Result<(), String> {
         Some(held) => Err(format!("it would hold {}, which it does not install", crate::text::quoted(held))),
         None => Ok(()),
     }
+}
+
+/// The former versions of packages, which reach the node when they are put back.
+fn replaced(installed: &[Pinned], from: &BTreeMap<String, String>) -> Result<(), String> {
+    let former = former(installed, from);
+    if former.is_empty() { Ok(()) } else { packages(&former, &[]) }
 }
 
 fn access(access: &EtcdAccess) -> Result<(), String> {

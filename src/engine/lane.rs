@@ -34,9 +34,14 @@ impl Engine<'_> {
         if self.lane_finished(stage, lane) {
             return Ok(());
         }
+        self.walk(stage, lane, self.plan.steps(lane).len()).await
+    }
+
+    /// Walks through the first `count` steps of the lane.
+    pub(super) async fn walk(&self, stage: &Stage, lane: &Lane, count: usize) -> Result<(), Failure> {
         let steps = self.plan.steps(lane);
         let mut disturbed = false;
-        for (at, step) in steps.iter().enumerate() {
+        for (at, step) in steps[..count].iter().enumerate() {
             if self.interrupts.stop_soon() {
                 self.stopping.store(true, Ordering::SeqCst);
             }
@@ -51,7 +56,7 @@ impl Engine<'_> {
                 }
                 disturbed = true;
             }
-            if let Err(failure) = self.watched(placed).await {
+            if let Err(failure) = self.watched(placed, &steps[..at]).await {
                 self.stopping.store(true, Ordering::SeqCst);
                 return Err(failure);
             }
@@ -71,14 +76,20 @@ impl Engine<'_> {
     }
 
     /// The step, unless its node is lost or the operator asks twice: then the step is left as it is, in doubt.
-    async fn watched(&self, placed: Placed<'_>) -> Result<(), Failure> {
-        tokio::select! {
+    /// One that failed for sure is taken back where the plan promises that; its node may have been away a moment ago.
+    async fn watched(&self, placed: Placed<'_>, earlier: &[Step]) -> Result<(), Failure> {
+        let interrupted = || Err(self.abandoned(placed, Exit::Interrupted, "interrupted twice"));
+        let result = tokio::select! {
             biased;
             result = self.step(placed) => result,
             why = self.lost(placed.node) => Err(self.abandoned(placed, Exit::StepFailed, &why)),
-            () = self.interrupts.stop_now() => {
-                Err(self.abandoned(placed, Exit::Interrupted, "interrupted twice"))
-            }
+            () = self.interrupts.stop_now() => interrupted(),
+        };
+        let Err(failure) = result else { return Ok(()) };
+        tokio::select! {
+            biased;
+            failure = self.failed_or_back(placed, earlier, failure) => Err(failure),
+            () = self.interrupts.stop_now() => interrupted(),
         }
     }
 

@@ -3,14 +3,18 @@
 //! For each step: look → journal "started", on disk → act → look until done → journal "finished", on disk. It is the only
 //! room that changes a cluster, and only through [`crate::remote`].
 
+mod abort;
 pub mod event;
 mod eyes;
+mod finish;
 pub mod interrupt;
 mod lane;
 mod lock;
+mod long_way;
 pub mod meter;
 mod snapshot;
 mod step;
+mod undo;
 mod unit;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,7 +33,9 @@ use crate::journal::{self, How};
 use crate::observe::{Ask, observe};
 use crate::remote::{Clock, Remote};
 
+pub use abort::Abort;
 pub use event::{Event, Reporter};
+pub use finish::Finish;
 pub use interrupt::Interrupts;
 pub use lock::Operator;
 pub use meter::Meter;
@@ -81,6 +87,9 @@ const SNAPSHOT_AGE_SECONDS: i64 = 3600;
 impl Engine<'_> {
     /// Carries out the plan, or goes on with it.
     pub async fn run(&self) -> Result<Outcome, Failure> {
+        if let Some(how_far) = self.history().given_up {
+            return Err(self.given_up(how_far));
+        }
         if self.history().completed {
             self.clear_lock().await;
             return self.was_raised().await;

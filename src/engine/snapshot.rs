@@ -130,7 +130,7 @@ impl Engine<'_> {
 
     /// A copy on the first control plane that takes it.
     async fn copy_to_control_plane(&self, file: &Utf8PathBuf, contents: &SnapshotContents) -> Result<NodeName, Bad> {
-        let name = format!("snapshots/{}", file.file_name().unwrap_or("snapshot.db").to_lowercase());
+        let name = format!("snapshots/{}", super::long_way::copy_name(file.as_str()));
         let args = vec![self.token(), name, contents.file_sha256.clone(), contents.bytes.to_string()];
         let call = Call { script: Script::PutFile, args };
         let mut why = "there is no control plane".to_owned();

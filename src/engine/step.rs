@@ -6,7 +6,7 @@ use super::Engine;
 use super::event::Event;
 use super::snapshot::Members;
 use super::unit::Unit;
-use crate::decide::action::{Effect, Moment, Site};
+use crate::decide::action::{Action, Effect, Moment, Site};
 use crate::decide::look::Look;
 use crate::decide::plan::Placed;
 use crate::error::{Exit, Failure};
@@ -45,11 +45,17 @@ impl Engine<'_> {
                 // What has to hold for a while is not believed at first sight, which may be a lucky moment.
                 Look::Done if placed.step.action.steady().is_zero() => How::FoundDone,
                 Look::Done if self.only_waits(placed) => How::Waited,
-                _ => self.act(placed, attempt).await?,
+                _ => {
+                    self.check_long_way(placed).await?;
+                    self.act(placed, attempt).await?
+                }
             },
         };
         if how != How::FoundDone {
             self.look_until_done(placed).await?;
+        }
+        if let Action::ArchiveNode(_) = placed.step.action {
+            self.list_archive(placed).await?;
         }
         let took = self.clock.elapsed().saturating_sub(began);
         self.finished(&step, how, u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
@@ -57,6 +63,7 @@ impl Engine<'_> {
 
     /// What the journal has of this step, held against the node where it is in doubt.
     async fn settle(&self, placed: Placed<'_>) -> Result<Before, Failure> {
+        self.end_undo(placed).await?;
         let standing = self.history().steps.get(&placed.id()).cloned();
         let Some(standing) = standing else { return Ok(Before::Begin(1)) };
         let attempt = match standing {
@@ -108,7 +115,7 @@ impl Engine<'_> {
         Site { run: &self.plan.id, node: placed.node }
     }
 
-    async fn look(&self, placed: Placed<'_>, moment: Moment) -> Look {
+    pub(super) async fn look(&self, placed: Placed<'_>, moment: Moment) -> Look {
         let (action, site) = (&placed.step.action, self.site(placed));
         let sight = self.see(&action.question(site), placed.node).await;
         action.look(site, moment, &sight)

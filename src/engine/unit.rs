@@ -25,6 +25,18 @@ pub(super) struct Unit {
     pub name: String,
 }
 
+/// How a unit ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Its exit status; nothing when its machine was rebooted in the middle of it.
+    pub status: Option<i32>,
+    /// The last lines of its log.
+    pub log: Vec<String>,
+}
+
+/// What a unit without an exit status means.
+pub(super) const FORGOTTEN: &str = "the machine has forgotten its unit: it was rebooted in the middle of it";
+
 /// How long one question for a unit's end stays open, in seconds: long enough to cost nothing, short enough to show a log
 /// that lives.
 const WAIT_SECONDS: u64 = 2;
@@ -37,11 +49,11 @@ const START_TRIES: u32 = 3;
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Answers of `unit-start`, as its text documents them.
-mod started {
-    pub(super) const YES: i32 = 0;
-    pub(super) const LOWER_TOKEN: i32 = 3;
-    pub(super) const BEFORE: i32 = 4;
-    pub(super) const LOADED: i32 = 7;
+pub(super) mod started {
+    pub(crate) const YES: i32 = 0;
+    pub(crate) const LOWER_TOKEN: i32 = 3;
+    pub(crate) const BEFORE: i32 = 4;
+    pub(crate) const LOADED: i32 = 7;
 }
 
 impl Engine<'_> {
@@ -79,7 +91,7 @@ impl Engine<'_> {
 
     /// Asks the machine to start the unit. When the answer was lost it may have been started: the unit itself tells, and
     /// if it was not, it is asked for again by the same name.
-    async fn ask_to_start(
+    pub(super) async fn ask_to_start(
         &self,
         placed: Placed<'_>,
         unit: &Unit,
@@ -130,7 +142,7 @@ impl Engine<'_> {
         Call { script: Script::UnitStart, args }
     }
 
-    fn fenced(&self, placed: Placed<'_>, unit: &Unit, stored: &str) -> Failure {
+    pub(super) fn fenced(&self, placed: Placed<'_>, unit: &Unit, stored: &str) -> Failure {
         let event = journal::Event::Failed { step: placed.id(), why: "fenced".to_owned(), in_doubt: false };
         if let Err(failure) = self.write(event) {
             return failure;
@@ -176,8 +188,22 @@ impl Engine<'_> {
         ))
     }
 
-    /// Waits for a unit to end, and shows its log.
+    /// Waits for a step's unit to end, which has to be well, and shows its log.
     pub(super) async fn wait_for(&self, placed: Placed<'_>, unit: Unit) -> Result<(), Failure> {
+        let Ended { status, log } = self.wait_for_end(placed, &unit).await?;
+        let (what, why) = match status {
+            Some(0) => return Ok(()),
+            Some(status) => (
+                format!("step {} failed on {}", placed.id(), unit.on),
+                format!("{} ended with status {status}", placed.step.action.describe()),
+            ),
+            None => (format!("step {} was cut off on {}", placed.id(), unit.on), FORGOTTEN.to_owned()),
+        };
+        Err(self.failed(placed, &what, &why, log)?)
+    }
+
+    /// Waits for a unit to end, however that is, and shows its log.
+    pub(super) async fn wait_for_end(&self, placed: Placed<'_>, unit: &Unit) -> Result<Ended, Failure> {
         let _busy = self.meter.waiting(self.clock);
         let began = self.clock.elapsed();
         let limit = Duration::from_secs(placed.step.timeout_seconds);
@@ -185,7 +211,7 @@ impl Engine<'_> {
         loop {
             let args =
                 vec![self.plan.id.to_string(), unit.name.clone(), WAIT_SECONDS.to_string(), log.offset.to_string()];
-            let report = self.ask_unit(placed, &unit, &Call { script: Script::UnitWait, args }).await?;
+            let report = self.ask_unit(placed, unit, &Call { script: Script::UnitWait, args }).await?;
             for line in log.take(&report) {
                 self.tell(&Event::Line { step: placed.id(), line });
             }
@@ -193,20 +219,11 @@ impl Engine<'_> {
             match report.state {
                 UnitState::Running => {}
                 _ if more => continue,
-                UnitState::Exited(0) => return Ok(()),
-                UnitState::Exited(status) => {
-                    let what = format!("step {} failed on {}", placed.id(), unit.on);
-                    let why = format!("{} ended with status {status}", placed.step.action.describe());
-                    return Err(self.failed(placed, &what, &why, log.last())?);
-                }
-                UnitState::Never | UnitState::Gone => {
-                    let what = format!("step {} was cut off on {}", placed.id(), unit.on);
-                    let why = "the machine has forgotten its unit: it was rebooted in the middle of it";
-                    return Err(self.failed(placed, &what, why, log.last())?);
-                }
+                UnitState::Exited(status) => return Ok(Ended { status: Some(status), log: log.last() }),
+                UnitState::Never | UnitState::Gone => return Ok(Ended { status: None, log: log.last() }),
             }
             if self.clock.elapsed().saturating_sub(began) > limit + grace(placed) {
-                return Err(self.too_long(placed, &unit, limit, log.last()));
+                return Err(self.too_long(placed, unit, limit, log.last()));
             }
         }
     }
@@ -241,7 +258,7 @@ fn grace(placed: Placed<'_>) -> Duration {
 }
 
 /// A unit's name within its run: the step's id in letters that systemd and a path take as they are, and the attempt.
-fn unit_name(step: &str, attempt: u32) -> String {
+pub(super) fn unit_name(step: &str, attempt: u32) -> String {
     format!("{}.{attempt}", step.replace('/', "."))
 }
 

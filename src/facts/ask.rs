@@ -25,10 +25,12 @@ pub enum Section {
     Etcd,
     /// Windlass's own lock and token.
     Windlass,
+    /// What is kept for going back: archives, packages, copies of snapshots.
+    Kept,
 }
 
 impl Section {
-    /// Everything except [`Section::Candidates`], which goes over the network.
+    /// Everything that a plan needs except [`Section::Candidates`], which goes over the network.
     pub const ALL: [Self; 10] = [
         Self::Identity,
         Self::Packages,
@@ -56,6 +58,7 @@ impl Section {
             Self::Certificates => "certificates",
             Self::Etcd => "etcd",
             Self::Windlass => "windlass",
+            Self::Kept => "kept",
         }
     }
 }

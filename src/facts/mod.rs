@@ -8,6 +8,7 @@ pub mod ask;
 mod certificates;
 mod cluster;
 mod etcd;
+mod kept;
 mod kubeadm;
 mod packages;
 pub mod probe;
@@ -28,6 +29,7 @@ pub use cluster::{
     Alarm, ApiFacts, EtcdFacts, EtcdMember, KubeNode, KubeadmConfig, MemberStatus, NodeCondition, Replicas,
 };
 
+pub use kept::{Archive, Kept};
 pub use saved::{FactsError, from_json, to_json};
 
 /// The format number of saved facts that this Windlass writes.
@@ -144,6 +146,13 @@ pub struct MachineFacts {
     pub token: u64,
     /// The lock file on this machine, as its JSON text, when there is one.
     pub lock: Option<String>,
+    /// What is kept for going back. It is looked at when it is needed, and not saved.
+    #[serde(skip, default = "kept_unasked")]
+    pub kept: Seen<Kept>,
+}
+
+fn kept_unasked() -> Seen<Kept> {
+    Seen::Unknown("not asked".to_owned())
 }
 
 /// An operating system, from `/etc/os-release`.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::sections::{Answer, AnswerError, beginning, seen, value, values};
 use super::version::parse_version;
-use super::{Container, Disk, MachineFacts, Os, Seen, certificates, etcd, packages};
+use super::{Container, Disk, MachineFacts, Os, Seen, certificates, etcd, kept, packages};
 
 /// Why a probe's answer says nothing of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,7 @@ pub fn parse(stdout: &str) -> Result<MachineFacts, ProbeError> {
         etcd: seen(answer.section("etcd").and_then(etcd::read)),
         token: token(windlass)?,
         lock: value(windlass, "lock").map(|text| text.trim().to_owned()),
+        kept: seen(answer.section("kept").and_then(kept::read)),
     })
 }
 

@@ -5,7 +5,7 @@ mod reading;
 mod seal;
 pub mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -97,6 +97,48 @@ pub enum Event {
         /// The control plane that holds a copy.
         copy: Option<NodeName>,
     },
+    /// A node's configuration is archived on it.
+    Archived {
+        /// The node.
+        node: NodeName,
+        /// Its file there.
+        file: String,
+        /// Its size in bytes.
+        bytes: u64,
+        /// Its SHA-256, hex.
+        sha256: String,
+    },
+    /// A try of a step is about to be taken back.
+    Undoing {
+        /// The step's id.
+        step: String,
+        /// Which try.
+        attempt: u32,
+        /// The machine.
+        on: NodeName,
+        /// The unit's name within the run.
+        unit: String,
+    },
+    /// What came of taking a try back. The step counts as failed; the same command tries it again.
+    Undone {
+        /// The step's id.
+        step: String,
+        /// Which try.
+        attempt: u32,
+        /// What came of it.
+        how: Back,
+    },
+    /// The run is about to be given up: it is not gone on with any more.
+    Aborting,
+    /// The run was given up, and left in a supported state.
+    Aborted,
+    /// What was kept on a node for going back was taken away.
+    Freed {
+        /// The node.
+        node: NodeName,
+        /// Bytes that it took.
+        bytes: u64,
+    },
     /// The lock was given back.
     Released {
         /// Its token.
@@ -118,6 +160,18 @@ pub enum How {
     Waited,
     /// Its unit, started earlier, was found and waited for.
     Attached,
+}
+
+/// What came of taking a try back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Back {
+    /// Everything is as it was before the try.
+    Restored,
+    /// The try had changed nothing.
+    Unchanged,
+    /// It could not be taken back, because…
+    Not(String),
 }
 
 /// Where a step stands by its records.
@@ -142,6 +196,24 @@ pub struct Attempt {
     pub unit: Option<String>,
 }
 
+/// A try that is taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undo {
+    /// Which try.
+    pub attempt: u32,
+    /// The machine and the unit, while it is not known to have ended.
+    pub under_way: Option<(NodeName, String)>,
+}
+
+/// How far a run was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// It was begun.
+    Begun,
+    /// It is through.
+    Through,
+}
+
 /// What the records of a run add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
@@ -153,6 +225,16 @@ pub struct History {
     pub steps: BTreeMap<String, Standing>,
     /// The last attempt of each step that acted.
     pub attempts: BTreeMap<String, u32>,
+    /// Steps whose last record says that they ended badly and for sure.
+    pub ended_badly: BTreeSet<String>,
+    /// The tries that are, or were, taken back: the last one of each step.
+    pub undos: BTreeMap<String, Undo>,
+    /// Archives by node: size in bytes and SHA-256.
+    pub archives: BTreeMap<NodeName, (u64, String)>,
+    /// The last good snapshot: its file, its size in bytes, and the control plane that holds a copy.
+    pub snapshot: Option<(String, u64, Option<NodeName>)>,
+    /// Whether the run was, or is being, given up.
+    pub given_up: Option<GivenUp>,
     /// When the last record was written.
     pub last: Option<Timestamp>,
     /// Whether the run is through.
@@ -196,22 +278,48 @@ impl History {
             Event::Locked { token, .. } => self.token = Some(*token),
             Event::Released { .. } => self.token = None,
             Event::Started { step, attempt, on, unit } => {
+                self.ended_badly.remove(step);
                 self.attempts.insert(step.clone(), *attempt);
                 let attempt = Attempt { number: *attempt, on: on.clone(), unit: unit.clone() };
                 self.steps.insert(step.clone(), Standing::InDoubt(attempt));
             }
             Event::Finished { step, .. } => {
+                self.ended_badly.remove(step);
                 self.steps.insert(step.clone(), Standing::Finished);
             }
             Event::Failed { step, in_doubt: false, .. } => {
+                self.ended_badly.insert(step.clone());
                 if let Some(Standing::InDoubt(attempt)) = self.steps.get(step).cloned() {
                     self.steps.insert(step.clone(), Standing::Failed(attempt));
                 }
             }
-            Event::Failed { .. } => {}
-            Event::Snapshot { .. } => self.last_snapshot = Some(record.at),
+            Event::Failed { .. } | Event::Freed { .. } => {}
+            Event::Snapshot { file, bytes, copy, .. } => {
+                self.last_snapshot = Some(record.at);
+                self.snapshot = Some((file.clone(), *bytes, copy.clone()));
+            }
+            Event::Archived { node, bytes, sha256, .. } => {
+                self.archives.insert(node.clone(), (*bytes, sha256.clone()));
+            }
+            Event::Undoing { step, attempt, on, unit } => {
+                let under_way = Some((on.clone(), unit.clone()));
+                self.undos.insert(step.clone(), Undo { attempt: *attempt, under_way });
+                self.taken_back(step, *attempt);
+            }
+            Event::Undone { step, attempt, .. } => {
+                self.undos.insert(step.clone(), Undo { attempt: *attempt, under_way: None });
+                self.taken_back(step, *attempt);
+            }
+            Event::Aborting => self.given_up = self.given_up.or(Some(GivenUp::Begun)),
+            Event::Aborted => self.given_up = Some(GivenUp::Through),
             Event::Completed => self.completed = true,
         }
+    }
+
+    /// A step that is taken back is not finished any more, whatever comes of it.
+    fn taken_back(&mut self, step: &str, attempt: u32) {
+        let failed = Standing::Failed(Attempt { number: attempt, on: None, unit: None });
+        self.steps.insert(step.to_owned(), failed);
     }
 
     /// How far a step has come.
@@ -239,6 +347,7 @@ impl History {
             Standing::InDoubt(Attempt { on: Some(on), unit: Some(unit), .. }) => Some((on.clone(), unit.clone())),
             _ => None,
         };
-        self.steps.values().filter_map(unit).collect()
+        let undos = self.undos.values().filter_map(|undo| undo.under_way.clone());
+        self.steps.values().filter_map(unit).chain(undos).collect()
     }
 }

@@ -112,6 +112,12 @@ impl History {
             Event::Finished { step, how: How::Acted | How::Attached, .. } if !self.attempts.contains_key(step) => {
                 Some(format!("step {step} ends without having been started"))
             }
+            Event::Undoing { step, attempt, .. } | Event::Undone { step, attempt, .. }
+                if self.attempts.get(step).is_none_or(|last| last < attempt) =>
+            {
+                Some(format!("try {attempt} of step {step} is taken back without having been started"))
+            }
+            Event::Aborted if self.given_up.is_none() => Some("an abort ends that was not begun".to_owned()),
             _ => None,
         }
     }

@@ -137,7 +137,9 @@ pub enum Step {
 /// The macros that the planner knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Uses {
-    /// `prepare.packages`: download the packages of the target.
+    /// `prepare.archive`: archive the node's configuration, before anything on it is changed.
+    PrepareArchive,
+    /// `prepare.packages`: download the packages of the target, and those that they replace.
     PreparePackages,
     /// `prepare.images`: pull the images of the target.
     PrepareImages,

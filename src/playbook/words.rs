@@ -38,7 +38,8 @@ impl Place {
 
 impl Uses {
     /// Each with the word used in files.
-    pub const WORDS: [(&'static str, Self); 17] = [
+    pub const WORDS: [(&'static str, Self); 18] = [
+        ("prepare.archive", Self::PrepareArchive),
         ("prepare.packages", Self::PreparePackages),
         ("prepare.images", Self::PrepareImages),
         ("etcd.snapshot", Self::EtcdSnapshot),
@@ -88,23 +89,24 @@ mod tests {
     /// Adding a macro breaks this match first; the number here and in the table then go up together.
     fn number(uses: Uses) -> usize {
         match uses {
-            Uses::PreparePackages => 0,
-            Uses::PrepareImages => 1,
-            Uses::EtcdSnapshot => 2,
-            Uses::EtcdMoveLeader => 3,
-            Uses::EtcdPackage => 4,
-            Uses::EtcdAwaitHealthy => 5,
-            Uses::EtcdAwaitClusterVersion => 6,
-            Uses::KubeadmPackage => 7,
-            Uses::KubeadmPlan => 8,
-            Uses::KubeadmApply => 9,
-            Uses::KubeadmUpgradeNode => 10,
-            Uses::ApiAwaitVersion => 11,
-            Uses::Drain => 12,
-            Uses::KubeletPackage => 13,
-            Uses::KubeletRestart => 14,
-            Uses::AwaitReady => 15,
-            Uses::Uncordon => 16,
+            Uses::PrepareArchive => 0,
+            Uses::PreparePackages => 1,
+            Uses::PrepareImages => 2,
+            Uses::EtcdSnapshot => 3,
+            Uses::EtcdMoveLeader => 4,
+            Uses::EtcdPackage => 5,
+            Uses::EtcdAwaitHealthy => 6,
+            Uses::EtcdAwaitClusterVersion => 7,
+            Uses::KubeadmPackage => 8,
+            Uses::KubeadmPlan => 9,
+            Uses::KubeadmApply => 10,
+            Uses::KubeadmUpgradeNode => 11,
+            Uses::ApiAwaitVersion => 12,
+            Uses::Drain => 13,
+            Uses::KubeletPackage => 14,
+            Uses::KubeletRestart => 15,
+            Uses::AwaitReady => 16,
+            Uses::Uncordon => 17,
         }
     }
 

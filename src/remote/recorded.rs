@@ -17,7 +17,17 @@ use crate::error::chain;
 use crate::facts::MemberStatus;
 use crate::inventory::NodeName;
 
-/// One line of a recording.
+/// The first line that a process writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Began {
+    /// When, by the operator's clock.
+    pub at: Timestamp,
+    /// The Windlass that writes.
+    pub windlass: String,
+}
+
+/// Each other line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// When it was asked, by the operator's clock.
@@ -73,6 +83,8 @@ pub enum Answer {
 pub struct Refusal {
     /// Whether something may have been started all the same.
     pub in_doubt: bool,
+    /// Whether the operator's own machine was the reason, as a full disk.
+    pub local: bool,
     /// The error and its causes.
     pub causes: Vec<String>,
 }
@@ -88,7 +100,9 @@ impl<'a> Recorded<'a> {
     /// Appends to the file at `path`, 0600, which is made when it is not there. Fails when it cannot be opened.
     pub fn new(inner: &'a dyn Remote, clock: &'a dyn Clock, path: &Utf8Path) -> std::io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        Ok(Self { inner, clock, file: Mutex::new(file) })
+        let recorded = Self { inner, clock, file: Mutex::new(file) };
+        recorded.write(&Began { at: clock.now(), windlass: env!("CARGO_PKG_VERSION").to_owned() });
+        Ok(recorded)
     }
 
     fn begin(&self) -> (Timestamp, Duration) {
@@ -122,8 +136,8 @@ impl<'a> Recorded<'a> {
     }
 
     /// A recording that cannot be written is no reason to stop a run; it ends where it ends.
-    fn write(&self, entry: &Entry) {
-        let line = serde_json::to_string(entry).unwrap_or_default() + "\n";
+    fn write(&self, line: &impl Serialize) {
+        let line = serde_json::to_string(line).unwrap_or_default() + "\n";
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = file.write_all(line.as_bytes()) {
             tracing::debug!(%error, "the recording has a hole");
@@ -137,7 +151,11 @@ fn only_looks(script: Script) -> bool {
 
 impl Refusal {
     fn of(error: &RemoteError) -> Self {
-        Self { in_doubt: matches!(error, RemoteError::InDoubt { .. }), causes: chain(error) }
+        Self {
+            in_doubt: matches!(error, RemoteError::InDoubt { .. }),
+            local: matches!(error, RemoteError::Local { .. }),
+            causes: chain(error),
+        }
     }
 }
 

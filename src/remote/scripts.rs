@@ -33,9 +33,12 @@ pub fn name(script: Script) -> &'static str {
         Script::TokenRaise => "token-raise",
         Script::PutFile => "put-file",
         Script::EtcdIdentity => "etcd-identity",
+        Script::ForgetRun => "forget-run",
+        Script::Archive => "archive",
         Script::FetchPackages => "fetch-packages",
         Script::PullImages => "pull-images",
         Script::InstallPackages => "install-packages",
+        Script::RestorePackages => "restore-packages",
         Script::MoveLeader => "move-leader",
         Script::KubeadmPlan => "kubeadm-plan",
         Script::KubeadmApply => "kubeadm-apply",
@@ -52,10 +55,12 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 12] = [
+const JOBS: [Script; 14] = [
+    Script::Archive,
     Script::FetchPackages,
     Script::PullImages,
     Script::InstallPackages,
+    Script::RestorePackages,
     Script::MoveLeader,
     Script::KubeadmPlan,
     Script::KubeadmApply,
@@ -86,6 +91,17 @@ macro_rules! with_etcd {
     };
 }
 
+/// A job that changes packages, with the parts that guard them before it.
+macro_rules! with_packages {
+    ($file:literal) => {
+        concat!(
+            include_str!("scripts/jobs/etcd.part.sh"),
+            include_str!("scripts/jobs/packages.part.sh"),
+            include_str!($file)
+        )
+    };
+}
+
 /// A script with the shared prelude before it.
 macro_rules! with_prelude {
     ($($file:literal),+) => { concat!(include_str!("scripts/prelude.sh"), $(include_str!($file)),+) };
@@ -93,7 +109,7 @@ macro_rules! with_prelude {
 
 fn own_text(script: Script) -> &'static str {
     match script {
-        Script::Probe => include_str!("scripts/probe.sh"),
+        Script::Probe => concat!(include_str!("scripts/kept.part.sh"), include_str!("scripts/probe.sh")),
         Script::Api => include_str!("scripts/api.sh"),
         Script::UnitStatus => with_prelude!("scripts/unit-state.sh", "scripts/unit-status.sh"),
         Script::UnitWait => with_prelude!("scripts/unit-state.sh", "scripts/unit-wait.sh"),
@@ -103,9 +119,12 @@ fn own_text(script: Script) -> &'static str {
         Script::TokenRaise => with_prelude!("scripts/token-raise.sh"),
         Script::PutFile => with_prelude!("scripts/put-file.sh"),
         Script::EtcdIdentity => include_str!("scripts/etcd-identity.sh"),
+        Script::ForgetRun => with_prelude!("scripts/forget-run.sh"),
+        Script::Archive => include_str!("scripts/jobs/archive.sh"),
         Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
         Script::PullImages => include_str!("scripts/jobs/pull-images.sh"),
-        Script::InstallPackages => with_etcd!("scripts/jobs/install-packages.sh"),
+        Script::InstallPackages => with_packages!("scripts/jobs/install-packages.sh"),
+        Script::RestorePackages => with_packages!("scripts/jobs/restore-packages.sh"),
         Script::MoveLeader => with_etcd!("scripts/jobs/move-leader.sh"),
         Script::KubeadmPlan => include_str!("scripts/jobs/kubeadm-plan.sh"),
         Script::KubeadmApply => include_str!("scripts/jobs/kubeadm-apply.sh"),
@@ -118,6 +137,8 @@ fn own_text(script: Script) -> &'static str {
     }
 }
 
+#[cfg(test)]
+mod back_tests;
 #[cfg(test)]
 mod job_tests;
 #[cfg(test)]

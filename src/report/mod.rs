@@ -1,9 +1,12 @@
 //! Shows: values and events in, text out. It decides nothing and asks nothing.
 
+mod back;
+mod ending;
 mod findings;
 mod plan;
 pub mod progress;
 
+pub use ending::{abort, finish};
 pub use findings::findings;
 pub use plan::plan;
 

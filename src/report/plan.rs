@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use crate::decide::action::Action;
 use crate::decide::plan::{Lane, Plan, Raise, Stage, Wave};
-use crate::decide::target::minor;
 use crate::inventory::NodeName;
 use crate::text;
 
@@ -19,7 +18,7 @@ pub fn plan(plan: &Plan) -> String {
     } else {
         let _ = write!(out, "\n{}", stages(plan));
     }
-    let _ = write!(out, "{}{}{}{}", away(plan), skipped(plan), findings(plan), going_back(plan));
+    let _ = write!(out, "{}{}{}{}", away(plan), skipped(plan), findings(plan), super::back::going_back(plan));
     // Names and words of it came from the cluster, or from a file: none of them may hide another.
     text::printable(&out)
 }
@@ -138,27 +137,4 @@ fn findings(plan: &Plan) -> String {
         return String::new();
     }
     format!("\nWhat to know\n{}", super::findings(&plan.findings))
-}
-
-/// The ways back, said before anything starts.
-fn going_back(plan: &Plan) -> String {
-    let mut ways: Vec<String> = Vec::new();
-    for placed in plan.placed() {
-        let wanted = match &placed.step.action {
-            Action::SwapEtcd(_) | Action::KubeadmApply(_) => true,
-            // A patch leaves the cluster version as it is.
-            Action::AwaitClusterVersion(_) => {
-                plan.etcd.as_ref().is_some_and(|etcd| minor(&etcd.from) != minor(&etcd.to))
-            }
-            _ => false,
-        };
-        let way = format!("{:<24} {}", placed.stage.name, placed.step.action.undo());
-        if wanted && !ways.contains(&way) {
-            ways.push(way);
-        }
-    }
-    if ways.is_empty() {
-        return String::new();
-    }
-    format!("\nHow to go back\n  {}\n", ways.join("\n  "))
 }

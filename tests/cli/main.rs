@@ -155,3 +155,73 @@ fn a_playbook_of_the_operators_takes_the_place_of_the_one_that_comes_along() {
         refused.out
     );
 }
+
+/// A journal beside the plan, as a run would have left it.
+fn journaled(place: &Place, plan: &str, events: &[&str]) {
+    let plan: serde_json::Value = serde_json::from_str(&read(Path::new(plan))).expect("a plan");
+    let id = plan["id"].as_str().expect("its id");
+    let folder = place.path("state").join(plan["cluster"].as_str().expect("its cluster"));
+    std::fs::create_dir_all(&folder).expect("made");
+    let format = windlass::journal::FORMAT;
+    let opened = format!("{{\"what\":\"opened\",\"format\":{format},\"run\":\"{id}\",\"windlass\":\"0.1.0\"}}");
+    let (mut text, mut seal) = (String::new(), String::new());
+    for event in std::iter::once(opened.as_str()).chain(events.iter().copied()) {
+        let event = serde_json::from_str(event).expect("an event");
+        let at = "2026-11-22T20:00:00Z".parse().expect("a time");
+        let (record, line) = windlass::journal::Record::line(at, event, &seal).expect("a line");
+        seal = record.seal;
+        text += &(line + "\n");
+    }
+    std::fs::write(folder.join(format!("{id}.journal")), text).expect("written");
+}
+
+const STARTED: &str =
+    r#"{"what":"started","step":"workers/w1/drain","attempt":1,"on":"cp1","unit":"workers.w1.drain.1"}"#;
+
+#[test]
+fn a_run_that_was_aborted_is_not_gone_on_with() {
+    let place = Place::new();
+    let out = place.text("plan.json");
+    assert_eq!(place.plan(&["--to", "1.21.14", "--out", &out]).code, 0);
+    journaled(&place, &out, &[STARTED, r#"{"what":"aborting"}"#, r#"{"what":"aborted"}"#]);
+    let ran = place.windlass(&["upgrade", "apply", &out, "--yes"]);
+    assert_eq!(ran.code, 11, "{}", ran.err);
+    assert!(ran.err.contains(" was aborted\n\nhint: nothing was changed; make a new plan"), "{}", ran.err);
+
+    journaled(&place, &out, &[STARTED, r#"{"what":"aborting"}"#]);
+    let ran = place.windlass(&["upgrade", "apply", &out, "--yes"]);
+    assert_eq!(ran.code, 11, "{}", ran.err);
+    assert!(ran.err.contains(&format!("windlass upgrade abort {out}")), "{}", ran.err);
+}
+
+#[test]
+fn a_run_that_never_began_or_is_through_cannot_be_given_up() {
+    let place = Place::new();
+    let out = place.text("plan.json");
+    assert_eq!(place.plan(&["--to", "1.21.14", "--out", &out]).code, 0);
+    let ran = place.windlass(&["upgrade", "abort", &out]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "nobody is asked");
+    assert!(ran.out.ends_with("was never begun: there is nothing to give up\n"), "{}", ran.out);
+    journaled(&place, &out, &[STARTED, r#"{"what":"completed"}"#]);
+    let ran = place.windlass(&["upgrade", "abort", &out]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.ends_with("was carried out to its end: there is nothing to give up\n"), "{}", ran.out);
+}
+
+#[test]
+fn giving_up_and_finishing_are_asked_for_first() {
+    let place = Place::new();
+    let out = place.text("plan.json");
+    assert_eq!(place.plan(&["--to", "1.21.14", "--out", &out]).code, 0);
+    journaled(&place, &out, &[STARTED]);
+    let abort = place.windlass(&["upgrade", "abort", &out]);
+    assert!(abort.code == 2 && abort.err.contains("--yes"), "{} {}", abort.code, abort.err);
+    let finish = place.windlass(&["upgrade", "finish", &out]);
+    assert_eq!(finish.code, 11, "{}", finish.err);
+    for command in ["apply", "abort"] {
+        assert!(finish.err.contains(&format!("`windlass upgrade {command} {out} --state ")), "{}", finish.err);
+    }
+    journaled(&place, &out, &[STARTED, r#"{"what":"completed"}"#]);
+    let finish = place.windlass(&["upgrade", "finish", &out]);
+    assert!(finish.code == 2 && finish.err.contains("--yes"), "{} {}", finish.code, finish.err);
+}

@@ -102,6 +102,27 @@ const BROKEN: &[(&str, Broken, Law, &str)] = &[
         Law::SnapshotFirst,
         "preparation comes before the snapshot",
     ),
+    (
+        "no archive",
+        |p| drop(take(p, "archive")),
+        Law::SnapshotFirst,
+        "the node is changed before its configuration is archived",
+    ),
+    (
+        "one node not archived",
+        |p| {
+            let at = stage(p, "archive");
+            p.stages[at].waves[0].lanes.retain(|lane| lane.node.as_ref().is_none_or(|node| node.as_str() != "w2"));
+        },
+        Law::SnapshotFirst,
+        "the node is changed before its configuration is archived",
+    ),
+    (
+        "archived after the first touch",
+        |p| put_behind(p, "archive", "etcd"),
+        Law::SnapshotFirst,
+        "the node is changed before its configuration is archived",
+    ),
     ("two members at once", |p| together(p, "etcd"), Law::OneMemberAtATime, "two lanes of one wave"),
     ("leadership not moved", |p| drop_step(p, "etcd", "move-leader"), Law::OneMemberAtATime, "leadership is not moved"),
     (

@@ -2,6 +2,7 @@
 //! versions is.
 
 use windlass::decide::action::Action;
+use windlass::decide::actions::archive::ArchiveNode;
 use windlass::decide::actions::etcd::SwapEtcd;
 use windlass::decide::actions::kubeadm::KubeadmApply;
 use windlass::decide::actions::packages::InstallPackages;
@@ -71,7 +72,7 @@ fn a_lane_without_a_procedure_is_refused_before_anything_looks_at_it() {
     let mut plan = golden();
     plan.procedures.clear();
     let refused = Plan::from_json(&plan.sealed().to_json());
-    assert!(matches!(refused, Err(PlanError::Procedure(stage)) if stage == "prepare"));
+    assert!(matches!(refused, Err(PlanError::Procedure(stage)) if stage == "archive"));
 }
 
 #[test]
@@ -143,6 +144,11 @@ fn actions(plan: &mut Plan) -> impl Iterator<Item = &mut Action> {
     plan.procedures.iter_mut().flatten().map(|step| &mut step.action)
 }
 
+fn archive(plan: &mut Plan) -> &mut ArchiveNode {
+    let found = actions(plan).find_map(|action| if let Action::ArchiveNode(it) = action { Some(it) } else { None });
+    found.expect("the plan archives")
+}
+
 fn install(plan: &mut Plan) -> &mut InstallPackages {
     let found = actions(plan).find_map(|action| if let Action::InstallPackages(it) = action { Some(it) } else { None });
     found.expect("the plan installs packages")
@@ -170,8 +176,11 @@ const UNFIT: &[(Edit, &str)] = &[
     (|p| set(&mut p.stages[0].name, "a/b"), "as the stage's name"),
     (|p| set(&mut p.procedures[0][0].name, "a.b"), "as the step's name"),
     (|p| p.procedures[0][0].timeout_seconds = u64::MAX, "more than a year"),
-    (|p| p.stages[4].name = p.stages[1].name.clone(), "snapshot-etcd/cluster/snapshot: two steps have this name"),
+    (|p| p.stages[5].name = p.stages[2].name.clone(), "snapshot-etcd/cluster/snapshot: two steps have this name"),
     (|p| drop(p.baseline.machines.pop_first()), "the plan does not say what cp1 was like"),
+    (|p| archive(p).service = Some("-H evil".to_owned()), "as the service"),
+    (|p| archive(p).paths.push("/x,/etc/shadow y".to_owned()), "as a path on the node"),
+    (|p| set(install(p).from.values_mut().next().expect("it replaces one"), "1 x=2"), "no version of a package"),
     (|p| install(p).hold.push("x; reboot".to_owned()), "it would hold `x; reboot`"),
     (|p| install(p).hold.push("containerd".to_owned()), "it would hold `containerd`"),
     (|p| install(p).packages.clear(), "it names no package"),

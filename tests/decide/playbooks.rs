@@ -1,5 +1,6 @@
 //! Playbooks of the operator's own: they order and add, and they cannot break a law.
 
+use windlass::decide::action::Action;
 use windlass::decide::finding::{Finding, Rule, Severity};
 use windlass::decide::plan::Plan;
 use windlass::playbook::{self, Raises};
@@ -90,7 +91,19 @@ fn gates_and_commands_are_added_where_they_stand() {
 fn all_preparation_comes_first_whichever_playbook_asks() {
     let plan = Cluster::base().plan(&target("1.21.14", "3.5.16")).expect("a plan");
     let stages: Vec<&str> = plan.stages.iter().map(|stage| stage.name.as_str()).collect();
-    assert_eq!(stages[..2], ["prepare", "snapshot-etcd"]);
+    assert_eq!(stages[..3], ["archive", "prepare", "snapshot-etcd"]);
+}
+
+#[test]
+fn a_node_is_archived_once_whichever_playbooks_ask_and_only_when_something_happens_to_it() {
+    let archived = |plan: &windlass::decide::plan::Plan| -> Vec<String> {
+        let archives = plan.placed().filter(|placed| matches!(placed.step.action, Action::ArchiveNode(_)));
+        archives.filter_map(|placed| placed.node.map(ToString::to_string)).collect()
+    };
+    let both = Cluster::base().plan(&target("1.21.14", "3.5.16")).expect("a plan");
+    assert_eq!(archived(&both), ["etcd1", "etcd2", "etcd3", "cp1", "cp2", "cp3", "w1", "w2"]);
+    let kubernetes = Cluster::base().plan(&target("1.21.14", "")).expect("a plan");
+    assert_eq!(archived(&kubernetes), ["cp1", "cp2", "cp3", "w1", "w2"], "nothing happens to etcd's machines");
 }
 
 #[test]

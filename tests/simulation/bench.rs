@@ -14,7 +14,7 @@ use windlass::decide::plan::{Plan, Sources};
 use windlass::decide::planner::{self, Wanted};
 use windlass::decide::rules::Case;
 use windlass::decide::target::Target;
-use windlass::engine::{Engine, Event, Interrupts, Meter, Operator, Outcome, Reporter};
+use windlass::engine::{Abort, Engine, Event, Finish, Interrupts, Meter, Operator, Outcome, Reporter};
 use windlass::error::Failure;
 use windlass::facts::{self, Facts, MachineFacts, Seen};
 use windlass::inventory::{self, Inventory};
@@ -179,6 +179,33 @@ impl Bench {
         disk: &Arc<Mutex<Disk>>,
         store: Box<dyn Store>,
     ) -> Result<Outcome, Failure> {
+        self.drive(remote, operator, disk, store, "apply", async |engine| engine.run().await).await
+    }
+
+    /// Gives the run up, as this operator would.
+    pub(crate) async fn abort(&self) -> Result<Abort, Failure> {
+        self.drive_own("abort", async |engine| engine.abort().await).await
+    }
+
+    /// Takes away what is kept, as this operator would.
+    pub(crate) async fn finish(&self) -> Result<Vec<Finish>, Failure> {
+        self.drive_own("finish", async |engine| engine.finish().await).await
+    }
+
+    async fn drive_own<T>(&self, command: &str, work: impl AsyncFnOnce(&Engine<'_>) -> T) -> T {
+        let store = MemoryStore { disk: Arc::clone(&self.disk), fuse: Arc::clone(&self.sim.fuse) };
+        self.drive(&*self.sim, &self.operator, &self.disk, Box::new(store), command, work).await
+    }
+
+    async fn drive<T>(
+        &self,
+        remote: &dyn Remote,
+        operator: &Operator,
+        disk: &Arc<Mutex<Disk>>,
+        store: Box<dyn Store>,
+        command: &str,
+        work: impl AsyncFnOnce(&Engine<'_>) -> T,
+    ) -> T {
         let history = {
             let mut disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
             let (records, whole) = journal::read(&disk.text).expect("a journal");
@@ -202,7 +229,7 @@ impl Bench {
             inventory: &self.inventory,
             operator,
             snapshots: "snapshots".into(),
-            again: "windlass upgrade apply plan.json".to_owned(),
+            again: format!("windlass upgrade {command} plan.json"),
             journal: Mutex::new(journal),
             reporter: &self.told,
             meter: &Meter::start(&self.clock),
@@ -210,15 +237,25 @@ impl Bench {
             stopping: AtomicBool::new(false),
             token: AtomicU64::new(0),
         };
-        engine.run().await
+        work(&engine).await
     }
 
     /// Runs it and kills it at the `at`-th place where that could matter; `None` when it was killed.
     pub(crate) async fn run_until(&self, at: i64) -> Option<Result<Outcome, Failure>> {
+        self.until(at, self.run()).await
+    }
+
+    /// As [`Self::run_until`], for whatever a new process does.
+    pub(crate) async fn until<T>(&self, at: i64, process: impl Future<Output = T>) -> Option<T> {
         self.sim.fuse.set(at);
-        let ended = survive(self.run()).await;
+        let ended = survive(process).await;
         self.sim.fuse.set(i64::MAX);
         ended
+    }
+
+    /// The places so far where a kill could have mattered; of a bench that was never killed.
+    pub(crate) fn places(&self) -> i64 {
+        self.sim.fuse.burnt()
     }
 
     /// Runs it to its end, which has to be good.

@@ -10,5 +10,6 @@
 mod bench;
 mod focused;
 mod laws;
+mod replay;
 mod seams;
 mod world;

@@ -6,14 +6,15 @@ use std::time::Duration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::former::{Undo, former, former_look, in_words, restore};
 use super::packages::{Pinned, install_args, installed_look, packages_question, trusted};
 use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
-use crate::decide::call::Script;
+use crate::decide::call::{Call, Script};
 use crate::decide::look::{Every, Look, Question, Sight, Who, seen};
 use crate::decide::target::minor;
 use crate::facts::ask::Section;
 use crate::facts::version::parse_version;
-use crate::facts::{EtcdFacts, EtcdMember, MemberStatus, Seen};
+use crate::facts::{EtcdFacts, EtcdMember, MemberStatus, Seen, begun_version};
 
 /// A verified snapshot, before anything is touched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +137,28 @@ pub struct SwapEtcd {
     pub service: String,
     /// How to speak to etcd there.
     pub access: EtcdAccess,
+    /// Whether the former ones are put back when it fails, or when the member is not healthy in its time.
+    pub undo: Undo,
+}
+
+impl SwapEtcd {
+    /// The version that the server's package carries before.
+    fn former_version(&self) -> Option<Version> {
+        parse_version(begun_version(self.from.get(&self.packages.first()?.name)?))
+    }
+
+    /// A patch leaves the cluster version, and so the way back, as it is.
+    fn is_patch(&self) -> bool {
+        self.former_version().is_some_and(|former| minor(&former) == minor(&self.to))
+    }
+
+    fn is_alone_in_a_minor(&self) -> bool {
+        self.access.others.is_empty() && !self.is_patch()
+    }
+
+    fn guard(&self) -> String {
+        format!("etcd;{};{}", self.service, self.access.args().join(";"))
+    }
 }
 
 impl Act for SwapEtcd {
@@ -162,20 +185,41 @@ impl Act for SwapEtcd {
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
-        let guard = format!("etcd;{};{}", self.service, self.access.args().join(";"));
-        job(On::Lane, Script::InstallPackages, install_args(&guard, &self.hold, &self.packages))
+        job(On::Lane, Script::InstallPackages, install_args(&self.guard(), &self.hold, &self.packages))
     }
 
     fn undo(&self) -> String {
-        let former: Vec<String> = self.from.iter().map(|(name, version)| format!("{name}={version}")).collect();
-        let again = format!("install {} again", former.join(" "));
-        // A patch leaves the cluster version, and so the way back, as it is.
-        let patch =
-            self.from.values().all(|version| parse_version(version).is_some_and(|v| minor(&v) == minor(&self.to)));
-        if patch {
-            return again;
+        let words = in_words(&self.undo, &former(&self.packages, &self.from), &self.hold);
+        match self.former_version() {
+            Some(_) if self.is_alone_in_a_minor() => {
+                "not possible: no other member could tell that the cluster version has not risen".to_owned()
+            }
+            Some(version) if !self.is_patch() && self.undo == Undo::Automatic => {
+                format!("{words}, while every other member reports cluster version {}.{}", version.major, version.minor)
+            }
+            _ => words,
         }
-        format!("while another member still reports the old cluster version: {again}; after that only a restore")
+    }
+
+    fn way_back(&self, site: Site<'_>) -> Option<Call> {
+        let former_version = self.former_version().filter(|_| !self.is_alone_in_a_minor())?;
+        let minor = format!("{}.{}", former_version.major, former_version.minor);
+        let cluster = if self.is_patch() { "-" } else { &minor };
+        restore(&self.undo, site, &self.guard(), &self.hold, cluster, &former(&self.packages, &self.from))
+    }
+
+    fn look_back(&self, sight: &Sight) -> Look {
+        let machine = seen!(sight.machine, "packages");
+        match former_look(&former(&self.packages, &self.from), &self.hold, &machine.packages) {
+            Look::Done => {}
+            other => return other,
+        }
+        let running = machine.etcd.known().and_then(Option::as_ref).and_then(|etcd| etcd.server_version.known());
+        match (running, self.former_version()) {
+            (Some(running), Some(former)) if *running == former => Look::Done,
+            (Some(running), _) => Look::Ready(format!("etcd {running} answers")),
+            (None, _) => Look::Ready("etcd does not answer".to_owned()),
+        }
     }
 
     fn estimate(&self) -> u64 {
@@ -232,6 +276,14 @@ impl Act for AwaitEtcd {
             return Look::NotYet(format!("{name} is {behind} entries behind"));
         }
         Look::Done
+    }
+
+    fn undo(&self) -> String {
+        "when the member is not healthy in its time: its package's step is taken back".to_owned()
+    }
+
+    fn takes_back(&self, earlier: &Action) -> bool {
+        matches!(earlier, Action::SwapEtcd(_))
     }
 
     fn estimate(&self) -> u64 {

@@ -4,7 +4,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::packages::trusted;
-use crate::decide::action::{Act, Effect, Moment, On, Site, job};
+use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{ApiQuestion, Every, Look, MachineQuestion, Question, Sight, Via, Who, seen};
 use crate::facts::ask::{ApiSection, Section};
@@ -85,9 +85,7 @@ impl Act for KubeadmApply {
     }
 
     fn undo(&self) -> String {
-        "kubeadm puts the former manifests back when a component does not come up; once it is through, a minor of \
-         Kubernetes goes back only by restoring etcd and the former packages"
-            .to_owned()
+        "kubeadm puts the former manifests back when a component does not come up".to_owned()
     }
 
     fn estimate(&self) -> u64 {
@@ -201,6 +199,55 @@ pub(crate) fn behind(machine: &MachineFacts, to: &Version) -> Vec<String> {
         Seen::Unknown(why) => missing.push(format!("its API server does not answer: {why}")),
     }
     missing
+}
+
+/// What kubeadm says when it has put the manifests of before back.
+const ROLLED_BACK: [&str; 3] =
+    ["has tried to recover everything into the earlier state", "rolled the state back", "Etcd was rolled back"];
+
+/// What kubeadm left behind when it failed, in words: whether it says that it put the former manifests back, and what its
+/// static pods are at. Nothing for a worker, which has none.
+pub(crate) fn manifests_after(action: &Action, log: &[String], sight: &Sight) -> Option<String> {
+    let to = match action {
+        Action::KubeadmApply(apply) => &apply.to,
+        Action::KubeadmNode(node) if node.control_plane => &node.to,
+        _ => return None,
+    };
+    let says = log.iter().any(|line| ROLLED_BACK.iter().any(|words| line.contains(words)));
+    let pods = match sight.machine.known().map(|machine| &machine.static_pods) {
+        Some(Seen::Known(pods)) => pods,
+        Some(Seen::Unknown(why)) => return Some(format!("what its static pods are at could not be seen: {why}")),
+        None => return Some("what its static pods are at could not be seen".to_owned()),
+    };
+    let tags: Vec<&str> = COMPONENTS.iter().map(|name| pods.get(*name).map_or("none", |image| tag(image))).collect();
+    let raised = tags.iter().any(|tag| *tag == format!("v{to}"));
+    let at = if tags.windows(2).all(|pair| pair[0] == pair[1]) {
+        tags[0].to_owned()
+    } else {
+        let each: Vec<String> = COMPONENTS.iter().zip(&tags).map(|(name, tag)| format!("{name} {tag}")).collect();
+        each.join(", ")
+    };
+    Some(match (says, raised) {
+        (true, false) => format!("kubeadm put the former manifests back: static pods are at {at}"),
+        (true, true) => format!("kubeadm says that it put the former manifests back, yet static pods are at {at}"),
+        (false, _) => format!("static pods are at {at}"),
+    })
+}
+
+/// Whether any of its static pods is at the version that kubeadm was to raise them to, or why that cannot be seen. A worker
+/// has none.
+pub(crate) fn raised_any(action: &Action, sight: &Sight) -> Result<bool, String> {
+    let to = match action {
+        Action::KubeadmApply(apply) => &apply.to,
+        Action::KubeadmNode(node) if node.control_plane => &node.to,
+        _ => return Ok(false),
+    };
+    match &sight.machine {
+        Seen::Known(MachineFacts { static_pods: Seen::Known(pods), .. }) => {
+            Ok(COMPONENTS.iter().any(|name| pods.get(*name).is_some_and(|image| tag(image) == format!("v{to}"))))
+        }
+        Seen::Known(MachineFacts { static_pods: Seen::Unknown(why), .. }) | Seen::Unknown(why) => Err(why.clone()),
+    }
 }
 
 /// What of what kubeadm keeps in the cluster is not at `to`, in words: its configuration, the kubelets', the addons.

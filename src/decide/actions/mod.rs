@@ -1,8 +1,10 @@
 //! One file for each family of actions. Each says what it is, what it looks at, what it makes of it, and what has to be done.
 
+pub mod archive;
 pub mod command;
 pub mod cordon;
 pub mod etcd;
+pub mod former;
 pub mod kubeadm;
 pub mod kubelet;
 pub mod packages;

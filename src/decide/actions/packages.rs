@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::former::{Undo, former, former_look, in_words, restore};
 use crate::decide::action::{Act, Effect, Moment, On, Site, job};
-use crate::decide::call::Script;
+use crate::decide::call::{Call, Script};
 use crate::decide::look::{Look, MachineQuestion, Question, Sight, seen};
 use crate::facts::ask::Section;
 use crate::facts::{PackageFacts, begun_version};
@@ -28,29 +29,38 @@ impl Pinned {
     }
 }
 
-/// Downloads packages into the package manager's cache.
+/// Downloads packages, and keeps them and the versions that they replace, for the way back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FetchPackages {
     /// Which.
     pub packages: Vec<Pinned>,
+    /// The installed versions that a source still has.
+    pub former: Vec<Pinned>,
 }
 
 impl Act for FetchPackages {
     fn describe(&self) -> String {
-        format!("download {}", names_and_version(&self.packages))
+        let former = match self.former.as_slice() {
+            [] => String::new(),
+            former => format!(", and {} to go back to", names_and_version(former)),
+        };
+        format!("download {}{former}", names_and_version(&self.packages))
     }
 
     fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
         trusted(moment, "not downloaded yet")
     }
 
-    fn effect(&self, _: Site<'_>) -> Effect {
-        job(On::Lane, Script::FetchPackages, self.packages.iter().map(Pinned::spec))
+    fn effect(&self, site: Site<'_>) -> Effect {
+        let former: Vec<String> = self.former.iter().map(Pinned::spec).collect();
+        let former = if former.is_empty() { "-".to_owned() } else { former.join(",") };
+        let args = [site.run.to_string(), former].into_iter().chain(self.packages.iter().map(Pinned::spec));
+        job(On::Lane, Script::FetchPackages, args)
     }
 
     fn undo(&self) -> String {
-        "nothing to undo: downloads stay in the package cache".to_owned()
+        "nothing to undo: downloads are kept until `windlass upgrade finish`".to_owned()
     }
 
     fn estimate(&self) -> u64 {
@@ -109,6 +119,8 @@ pub struct InstallPackages {
     pub from: BTreeMap<String, String>,
     /// Which of them are held before, and so afterwards.
     pub hold: Vec<String>,
+    /// Whether they are put back when it fails.
+    pub undo: Undo,
 }
 
 impl Act for InstallPackages {
@@ -131,8 +143,16 @@ impl Act for InstallPackages {
     }
 
     fn undo(&self) -> String {
-        let former: Vec<String> = self.from.iter().map(|(name, version)| format!("{name}={version}")).collect();
-        format!("install {} again", former.join(" "))
+        in_words(&self.undo, &former(&self.packages, &self.from), &self.hold)
+    }
+
+    fn way_back(&self, site: Site<'_>) -> Option<Call> {
+        restore(&self.undo, site, "-", &self.hold, "-", &former(&self.packages, &self.from))
+    }
+
+    fn look_back(&self, sight: &Sight) -> Look {
+        let machine = seen!(sight.machine, "packages");
+        former_look(&former(&self.packages, &self.from), &self.hold, &machine.packages)
     }
 
     fn estimate(&self) -> u64 {
@@ -142,8 +162,12 @@ impl Act for InstallPackages {
 
 /// The arguments of `install-packages`: guard, names to hold, packages.
 pub(super) fn install_args(guard: &str, hold: &[String], packages: &[Pinned]) -> Vec<String> {
-    let hold = if hold.is_empty() { "-".to_owned() } else { hold.join(",") };
-    [guard.to_owned(), hold].into_iter().chain(packages.iter().map(Pinned::spec)).collect()
+    [guard.to_owned(), hold_list(hold)].into_iter().chain(packages.iter().map(Pinned::spec)).collect()
+}
+
+/// Names to hold, as jobs take them.
+pub(super) fn hold_list(hold: &[String]) -> String {
+    if hold.is_empty() { "-".to_owned() } else { hold.join(",") }
 }
 
 /// A probe of these packages and `sections`.

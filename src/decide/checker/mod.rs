@@ -1,6 +1,7 @@
 //! The checker: holds any plan, also one read from a file, against the laws. It is written apart from the planners, shares
 //! nothing with them but the plan's types, and knows nothing of facts: what a plan claims has to be enough.
 
+mod archives;
 mod order;
 mod pairs;
 
@@ -44,6 +45,7 @@ pub fn check(plan: &Plan) -> Vec<Breach> {
         breaches.push(Breach::new(Law::NoSkip, "plan", "it does not name all the laws"));
     }
     breaches.extend(no_skip(plan));
+    breaches.extend(archives::check(plan));
     breaches.extend(order::check(plan));
     breaches.extend(pairs::check(plan));
     breaches.extend(outage(plan));

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use semver::Version;
 
-use super::packages::{KUBERNETES, etcd_packages, held, installed, kubernetes_packages};
+use super::packages::{KUBERNETES, etcd_packages, held, installed, kubernetes_packages, replaced, undo};
 use crate::decide::action::Action;
+use crate::decide::actions::archive::ArchiveNode;
 use crate::decide::actions::command::{Condition, Gate, RunCommand};
 use crate::decide::actions::cordon::{Cordon, Drain, Uncordon};
 use crate::decide::actions::etcd::{AwaitClusterVersion, AwaitEtcd, EtcdAccess, MoveLeader, Snapshot, SwapEtcd};
@@ -164,7 +165,12 @@ impl<'a> Bound<'a> {
     fn kubernetes_step(self, timeout: Option<Duration>) -> Result<Step, Finding> {
         let ignore = self.case.inventory.kubeadm.ignore_preflight_errors.clone();
         Ok(match self.uses {
-            Uses::PreparePackages => named("packages", timeout, 900, FetchPackages { packages: self.every_package()? }),
+            Uses::PrepareArchive => named("archive", timeout, 300, self.archive()?),
+            Uses::PreparePackages => {
+                let packages = self.every_package()?;
+                let (former, _) = replaced(self.machine()?, &packages);
+                named("packages", timeout, 900, FetchPackages { packages, former })
+            }
             Uses::PrepareImages => named("images", timeout, 1800, self.pull_images()?),
             Uses::KubeadmPackage => named("kubeadm", timeout, 600, self.install(&["kubeadm"])?),
             Uses::KubeadmPlan => named("kubeadm-plan", timeout, 600, KubeadmPlan { to: self.to()?, ignore }),
@@ -236,7 +242,21 @@ impl<'a> Bound<'a> {
         let (to, machine) = (self.to()?, self.machine()?);
         let packages = kubernetes_packages(machine, &to).map_err(|why| self.missing(&why))?;
         let packages: Vec<Pinned> = packages.into_iter().filter(|p| names.contains(&p.name.as_str())).collect();
-        Ok(InstallPackages { from: installed(machine, &packages), hold: held(machine, &packages), packages })
+        Ok(InstallPackages {
+            from: installed(machine, &packages),
+            hold: held(machine, &packages),
+            undo: undo(machine, &packages),
+            packages,
+        })
+    }
+
+    fn archive(self) -> Result<ArchiveNode, Finding> {
+        let etcd = &self.case.inventory.etcd;
+        let member = self.node()?.roles.contains(&Role::Etcd) && etcd.topology == Topology::External;
+        Ok(ArchiveNode {
+            service: member.then(|| etcd.service.clone()),
+            paths: if member { vec![etcd.env_file.to_string()] } else { Vec::new() },
+        })
     }
 
     fn pull_images(self) -> Result<PullImages, Finding> {
@@ -285,6 +305,7 @@ impl<'a> Bound<'a> {
             to: to.clone(),
             from: installed(machine, &packages),
             hold: held(machine, &packages),
+            undo: undo(machine, &packages),
             packages,
             service: etcd.service.clone(),
             access: self.access()?,

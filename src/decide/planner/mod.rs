@@ -2,6 +2,7 @@
 
 mod baseline;
 pub(crate) use baseline::machine_baseline;
+mod archives;
 mod expand;
 pub mod packages;
 mod waves;
@@ -61,7 +62,9 @@ pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
 }
 
 fn finish(wanted: Wanted<'_>, case: Case<'_>, mut draft: Draft, findings: Vec<Finding>) -> Plan {
+    let archives = draft.take_archives();
     draft.prepare_first();
+    draft.stages.splice(0..0, archives);
     draft.drop_idle();
     let facts = wanted.facts;
     let mut findings: Vec<Finding> = findings.into_iter().filter(|f| f.severity == Severity::Warning).collect();
@@ -218,9 +221,7 @@ impl Draft {
     /// missing is noticed before anything has changed.
     fn prepare_first(&mut self) {
         let stages = std::mem::take(&mut self.stages);
-        let prepares = |stage: &Stage| {
-            self.steps(stage).all(|step| matches!(step.action, Action::FetchPackages(_) | Action::PullImages(_)))
-        };
+        let prepares = |stage: &Stage| self.steps(stage).all(|step| step.action.prepares());
         let (first, rest): (Vec<Stage>, Vec<Stage>) = stages.into_iter().partition(prepares);
         self.stages = rest;
         let first = match together(first) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use semver::Version;
 
+use crate::decide::actions::former::{Undo, former};
 use crate::decide::actions::packages::Pinned;
 use crate::facts::version::parse_version;
 use crate::facts::{MachineFacts, Seen};
@@ -71,6 +72,24 @@ pub fn installed(machine: &MachineFacts, packages: &[Pinned]) -> BTreeMap<String
         Some((package.name.clone(), installed))
     };
     packages.iter().filter_map(version).collect()
+}
+
+/// The installed versions that some packages replace, told apart: those that a source still has, and those that none is
+/// known to have.
+pub fn replaced(machine: &MachineFacts, packages: &[Pinned]) -> (Vec<Pinned>, Vec<Pinned>) {
+    let to_be_had = |package: &Pinned| {
+        let candidates = machine.packages.get(&package.name).and_then(|facts| facts.candidates.known());
+        candidates.is_some_and(|candidates| candidates.contains(&package.version))
+    };
+    former(packages, &installed(machine, packages)).into_iter().partition(to_be_had)
+}
+
+/// Whether the steps that install some packages can be taken back.
+pub fn undo(machine: &MachineFacts, packages: &[Pinned]) -> Undo {
+    match replaced(machine, packages).1 {
+        gone if gone.is_empty() => Undo::Automatic,
+        gone => Undo::NotKept(gone.iter().map(Pinned::spec).collect()),
+    }
 }
 
 /// Those of some packages that are held.

@@ -2,13 +2,17 @@
 //! together, certificates alive.
 
 use super::{Case, needed};
+
+use crate::decide::actions::packages::Pinned;
 use crate::decide::finding::{Finding, Rule};
-use crate::decide::planner::packages::{etcd_packages, kubernetes_packages};
+use crate::decide::planner::packages::{etcd_packages, kubernetes_packages, replaced};
 use crate::facts::{EtcdFacts, MachineFacts, PackageManager, Seen};
 use crate::inventory::{Node, Role, Topology};
 
 /// Room for packages and their unpacking, in bytes: the Kubernetes packages of one version unpack to about 300 MB.
 const ROOM_FOR_PACKAGES: u64 = 600 << 20;
+/// Room for what is kept for going back, in bytes: packages of two versions are about 120 MB, an archive far less than one.
+const ROOM_FOR_KEPT: u64 = 200 << 20;
 /// Room for the images of one version on a control plane, in bytes: about 800 MB unpacked.
 const ROOM_FOR_IMAGES: u64 = 1 << 30;
 /// Clocks further apart than this confuse leases and certificates, in milliseconds.
@@ -81,24 +85,40 @@ fn targets(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> 
             return vec![Finding::refusal(Rule::PackageManager, &node.name, detail)];
         }
     }
+    let mut target = |packages: Result<Vec<Pinned>, Vec<String>>| match packages {
+        Ok(packages) => found.extend(former_gone(node, machine, &packages)),
+        Err(missing) => {
+            found.extend(missing.into_iter().map(|detail| Finding::refusal(Rule::TargetMissing, &node.name, detail)));
+        }
+    };
     if let Some(to) = &case.target.kubernetes
         && !(node.roles.len() == 1 && node.roles.contains(&Role::Etcd))
-        && let Err(missing) = kubernetes_packages(machine, to)
     {
-        found.extend(missing.into_iter().map(|detail| Finding::refusal(Rule::TargetMissing, &node.name, detail)));
+        target(kubernetes_packages(machine, to));
     }
     if let Some(to) = &case.target.etcd
         && case.inventory.etcd.topology == Topology::External
         && node.roles.contains(&Role::Etcd)
-        && let Err(missing) = etcd_packages(machine, &case.inventory.etcd, to)
     {
-        found.extend(missing.into_iter().map(|detail| Finding::refusal(Rule::TargetMissing, &node.name, detail)));
+        target(etcd_packages(machine, &case.inventory.etcd, to));
     }
     for (name, _) in machine.packages.iter().filter(|(_, package)| package.installed.is_some() && !package.held) {
         let detail = format!("{name} is not held: an unattended upgrade may raise it behind your back");
         found.push(Finding::warning(Rule::NotHeld, &node.name, detail));
     }
     found
+}
+
+/// What is not to be had any more cannot be put back when its step fails.
+fn former_gone(node: &Node, machine: &MachineFacts, packages: &[Pinned]) -> Option<Finding> {
+    let gone: Vec<String> = replaced(machine, packages).1.iter().map(Pinned::spec).collect();
+    (!gone.is_empty()).then(|| {
+        let detail = format!(
+            "no package source has {} any more, which is installed: going back to it is not possible",
+            gone.join(", ")
+        );
+        Finding::warning(Rule::FormerGone, &node.name, detail)
+    })
 }
 
 fn room(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
@@ -115,6 +135,7 @@ fn room(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
         }
     };
     want("the packages", &["/var/cache/apt/archives", "/var", "/"], ROOM_FOR_PACKAGES);
+    want("what is kept for going back", &["/var/lib", "/"], ROOM_FOR_KEPT);
     if node.roles.contains(&Role::ControlPlane) {
         if case.target.kubernetes.is_some() {
             want("the images", &["/var/lib/containerd", "/var/lib", "/"], ROOM_FOR_IMAGES);

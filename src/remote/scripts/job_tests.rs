@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use super::{Script, own_text};
 
 /// A folder of programs; each notes its words in `calls` and then does what its text says.
-struct Fakes(tempfile::TempDir);
+pub(super) struct Fakes(tempfile::TempDir);
 
 impl Fakes {
-    fn new(programs: &[(&str, &str)]) -> Self {
+    pub(super) fn new(programs: &[(&str, &str)]) -> Self {
         let fakes = Self(tempfile::tempdir().expect("a folder"));
         for (name, text) in programs {
             let path = fakes.0.path().join(name);
@@ -21,26 +21,28 @@ impl Fakes {
         fakes
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn job(&self, script: Script, args: &[&str]) -> Command {
+    pub(super) fn job(&self, script: Script, args: &[&str]) -> Command {
         let mut shell = Command::new("sh");
         shell.args(["-c", own_text(script), "windlass"]).args(args);
         shell.env("PATH", format!("{}:/usr/bin:/bin", self.path().display())).env("FAKES", self.path());
+        shell.env("WINDLASS_DIR", self.path().join("windlass")).env("WINDLASS_FROM", self.path().join("from"));
+        shell.env("WINDLASS_APT_ARCHIVES", self.path().join("archives"));
         shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         shell
     }
 
     /// Exit status and complaints.
-    fn run(&self, script: Script, args: &[&str]) -> (i32, String) {
+    pub(super) fn run(&self, script: Script, args: &[&str]) -> (i32, String) {
         let output = self.job(script, args).output().expect("sh runs");
         (output.status.code().expect("no signal"), String::from_utf8(output.stderr).expect("text"))
     }
 
     /// The calls of a program, in order.
-    fn calls(&self, of: &str) -> Vec<String> {
+    pub(super) fn calls(&self, of: &str) -> Vec<String> {
         let calls = std::fs::read_to_string(self.path().join("calls")).unwrap_or_default();
         calls.lines().filter(|line| line.starts_with(of)).map(str::to_owned).collect()
     }
@@ -50,7 +52,7 @@ const NOTHING: &str = "";
 
 /// etcdctl as 3.6 has it: `is leader` is not the fifth column any more. `own` and `others` are what the statuses of these
 /// addresses say; `others` may change with the calls.
-fn etcdctl(own: &str, others: &str) -> String {
+pub(super) fn etcdctl(own: &str, others: &str) -> String {
     format!(
         r#"case "$*" in
             *health*) exit 0 ;;
@@ -61,11 +63,11 @@ fn etcdctl(own: &str, others: &str) -> String {
     )
 }
 
-fn says(member: u64, leader: u64) -> String {
+pub(super) fn says(member: u64, leader: u64) -> String {
     format!(r#"echo '[{{"Status":{{"header":{{"member_id":{member},"raft_term":2}},"leader":{leader}}}}}]'"#)
 }
 
-const GUARD: &str = "etcd;etcd;/ca;/cert;/key;https://own:2379;https://other:2379";
+pub(super) const GUARD: &str = "etcd;etcd;/ca;/cert;/key;https://own:2379;https://other:2379";
 
 fn install(etcdctl: &str, apt_get: &str) -> Fakes {
     Fakes::new(&[

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 22] = [
+const ALL: [Script; 25] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -17,9 +17,12 @@ const ALL: [Script; 22] = [
     Script::TokenRaise,
     Script::PutFile,
     Script::EtcdIdentity,
+    Script::ForgetRun,
+    Script::Archive,
     Script::FetchPackages,
     Script::PullImages,
     Script::InstallPackages,
+    Script::RestorePackages,
     Script::MoveLeader,
     Script::KubeadmPlan,
     Script::KubeadmApply,
@@ -313,4 +316,35 @@ fn an_identity_that_cannot_be_read_is_told() {
     let root = folder();
     let (code, _) = status(root.path(), Script::EtcdIdentity, &["/nowhere/ca", "/nowhere/cert", "/nowhere/key"]);
     assert_eq!(code, 6);
+}
+
+#[test]
+fn a_run_that_is_over_is_forgotten_and_snapshots_stay() {
+    let root = folder();
+    let root = root.path();
+    for file in ["archives/0a1b/node.tar.gz", "packages/0a1b/a.deb", "runs/0a1b/u.1/log", "snapshots/lab.db"] {
+        std::fs::create_dir_all(root.join(file).parent().expect("a folder")).expect("made");
+        std::fs::write(root.join(file), "some").expect("written");
+    }
+    for (kind, run) in [("archives", "other"), ("packages", "other"), ("runs", "other")] {
+        std::fs::create_dir_all(root.join(kind).join(run)).expect("made");
+    }
+    assert_eq!(take(root, "5", "anna").0, 0);
+    assert_eq!(status(root, Script::ForgetRun, &["4", "0a1b"]), (3, "5\n".to_owned()));
+    assert!(root.join("archives/0a1b/node.tar.gz").exists(), "an old token takes nothing away");
+    let (code, told) = status(root, Script::ForgetRun, &["5", "0a1b"]);
+    let words: Vec<&str> = told.split_whitespace().step_by(2).collect();
+    assert_eq!((code, words), (0, vec!["archive", "packages", "units"]), "{told}");
+    assert!(told.split_whitespace().skip(1).step_by(2).all(|bytes| bytes.parse::<u64>().expect("bytes") > 0), "{told}");
+    for kind in ["archives", "packages", "runs"] {
+        let left: Vec<_> =
+            std::fs::read_dir(root.join(kind)).expect("it stays").map(|e| e.expect("one").file_name()).collect();
+        assert_eq!(left, ["other"], "{kind}");
+    }
+    assert!(root.join("snapshots/lab.db").exists());
+    let again = "archive 0\npackages 0\nunits 0\n".to_owned();
+    assert_eq!(status(root, Script::ForgetRun, &["5", "0a1b"]), (0, again));
+    for name in ["", "..", "a/b"] {
+        assert_eq!(status(root, Script::ForgetRun, &["5", name]).0, 2, "{name}");
+    }
 }

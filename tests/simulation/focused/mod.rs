@@ -1,6 +1,7 @@
 //! One test a behaviour: whole plans, resumption from every position, failures, other operators, drift, interruptions,
-//! snapshots.
+//! snapshots, going back, giving up.
 
+mod aborting;
 mod drifting;
 mod failing;
 mod interrupting;
@@ -8,4 +9,5 @@ mod journaling;
 mod operators;
 mod resuming;
 mod snapshots;
+mod undoing;
 mod whole;

@@ -23,7 +23,8 @@ async fn a_bad_snapshot_stops_the_run_before_anything_is_changed() {
         let failure = bench.fail().await;
         assert_eq!(failure.exit, Exit::StepFailed, "{failure}");
         assert!(failure.causes.concat().contains(why), "{failure}");
-        let prepares = |job: &String| job.starts_with("fetch-packages") || job.starts_with("pull-images");
+        let prepares =
+            |job: &String| ["archive", "fetch-packages", "pull-images"].iter().any(|name| job.starts_with(name));
         assert!(bench.jobs().iter().all(prepares), "only downloads came before it: {:?}", bench.jobs());
         assert!(!bench.events().iter().any(|event| matches!(event, Event::Snapshot { .. })));
         assert_eq!(bench.locked(), [""; 0]);

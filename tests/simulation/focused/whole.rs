@@ -125,7 +125,7 @@ fn planned(plan: &Plan) -> Vec<String> {
 
 /// Lanes of one wave run side by side: their jobs are compared as sets where they only prepare.
 fn prepared_apart(jobs: Vec<String>) -> (Vec<String>, Vec<String>) {
-    let prepares = |job: &String| job.starts_with("fetch-packages") || job.starts_with("pull-images");
+    let prepares = |job: &String| ["archive", "fetch-packages", "pull-images"].iter().any(|name| job.starts_with(name));
     let (mut first, rest): (Vec<String>, Vec<String>) = jobs.into_iter().partition(prepares);
     first.sort();
     (first, rest)

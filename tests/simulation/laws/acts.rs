@@ -19,8 +19,9 @@ enum Field {
 
 fn field(job: &Begun) -> Field {
     match job.job.as_str() {
-        "fetch-packages" | "pull-images" => Field::Nothing,
+        "archive" | "fetch-packages" | "pull-images" => Field::Nothing,
         "move-leader" => Field::Etcd,
+        "restore-packages" if job.args[4..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         "install-packages" if job.args[2..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         _ => Field::Kubernetes,
     }
@@ -40,7 +41,8 @@ fn step(job: &Begun) -> String {
 fn changes_plane(world: &World, job: &Begun) -> bool {
     let plane = world.machines[job.on].plane.is_some();
     let kubelet = job.job == "install-packages" && job.args[2..].iter().any(|spec| spec.starts_with("kubelet="));
-    plane && (kubelet || matches!(job.job.as_str(), "kubeadm-apply" | "kubeadm-node" | "kubelet-restart"))
+    let back = job.job == "restore-packages" && job.args[4..].iter().any(|spec| spec.starts_with("kubelet="));
+    plane && (kubelet || back || matches!(job.job.as_str(), "kubeadm-apply" | "kubeadm-node" | "kubelet-restart"))
 }
 
 impl Watch {
@@ -94,8 +96,14 @@ impl Watch {
             if world.begun[..at].iter().any(|other| same(&other)) {
                 self.broke(world, Invariant::OnlyOnce, format!("{name}: unit {} was started twice", job.unit));
             }
+            // What was taken back has to be done again.
+            let taken_back = |since: Duration| {
+                let mut later = world.begun[..at].iter().filter(|other| other.at >= since && other.on == job.on);
+                later.any(|other| other.job == "restore-packages")
+            };
             if let Some(other) = world.begun[..at].iter().find(earlier)
                 && !self.fault_since(other.at)
+                && !taken_back(other.at)
             {
                 self.broke(world, Invariant::OnlyOnce, format!("{name} had been done, and is done again"));
             }

@@ -30,6 +30,11 @@ impl Fuse {
         self.0.store(burns, Ordering::SeqCst);
     }
 
+    /// Burns since it was made, when it was never set.
+    pub(crate) fn burnt(&self) -> i64 {
+        i64::MAX - self.0.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn burn(&self) {
         if self.0.fetch_sub(1, Ordering::SeqCst) == 1 {
             kill();

@@ -11,6 +11,12 @@ use crate::world::units::subject;
 pub(crate) enum Then {
     /// The job ends with this status and without effect.
     Fail(i32),
+    /// The job ends with this status after all its work.
+    FailAfter(i32),
+    /// The same, and somebody has put a package at a version of theirs meanwhile.
+    FailUnder(&'static str, &'static str),
+    /// The job ends with status 1, without effect, and with these last words.
+    FailSaying(&'static str),
     /// It begins only after this time.
     Idle(Duration),
     /// It makes no progress until that is put right.

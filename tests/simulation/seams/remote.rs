@@ -235,6 +235,11 @@ impl Simulation {
         let mut odd = Odd::default();
         match &then {
             Some(Then::Fail(status)) => odd.fails = Some(*status),
+            Some(Then::FailAfter(status)) => odd.fails_after = Some(*status),
+            Some(Then::FailUnder(name, version)) => {
+                (odd.fails_after, odd.stranger) = (Some(100), Some((*name, *version)));
+            }
+            Some(Then::FailSaying(words)) => (odd.fails, odd.says) = (Some(1), Some(*words)),
             Some(Then::Idle(idles) | Then::IdleAndKill(idles)) => odd.idles = *idles,
             Some(Then::Stick) => odd.stuck = true,
             // Until the operator has noticed.

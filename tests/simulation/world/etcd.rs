@@ -20,7 +20,17 @@ pub(crate) enum Spoil {
     UnequalHashes,
 }
 
+/// How a member is not well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sick {
+    /// Its process does not start.
+    Silent,
+    /// It answers, and is not healthy.
+    Unhealthy,
+}
+
 /// A member.
+#[derive(Clone)]
 pub(crate) struct Member {
     /// Its machine.
     pub(crate) at: At,
@@ -38,6 +48,7 @@ pub(crate) struct Member {
 }
 
 /// The members, and who leads them.
+#[derive(Clone)]
 pub(crate) struct Etcd {
     pub(crate) cluster_id: u64,
     pub(crate) members: Vec<Member>,
@@ -52,6 +63,8 @@ pub(crate) struct Etcd {
     /// Members that were added behind our back.
     pub(crate) strangers: Vec<EtcdMember>,
     pub(crate) alarms: Vec<Alarm>,
+    /// A member that is not well at a version, and how.
+    pub(crate) sick: Option<(usize, Version, Sick)>,
     electing: bool,
     base: MemberStatus,
 }
@@ -74,6 +87,7 @@ impl Etcd {
             snapshots: 0,
             strangers: Vec::new(),
             alarms,
+            sick: None,
             electing: false,
             base,
         }
@@ -107,7 +121,9 @@ impl World {
 
     /// A linearizable read of the member works.
     pub(crate) fn member_healthy(&self, member: usize) -> bool {
-        self.member_answers(member) && self.etcd_serves()
+        let runs = self.etcd.members[member].runs.as_ref();
+        let sick = runs.is_some_and(|runs| self.is_sick(member, Sick::Unhealthy, runs));
+        self.member_answers(member) && self.etcd_serves() && !sick
     }
 
     /// There is a leader with a quorum.
@@ -196,6 +212,10 @@ impl World {
         }
     }
 
+    fn is_sick(&self, member: usize, how: Sick, at: &Version) -> bool {
+        self.etcd.sick.as_ref().is_some_and(|sick| *sick == (member, at.clone(), how))
+    }
+
     fn member_stops(&mut self, member: usize) {
         if self.etcd.members[member].runs.take().is_some() {
             let led = self.etcd.leader == Some(member);
@@ -228,6 +248,9 @@ impl World {
             return;
         }
         let version = machine.upstream("etcd-server");
+        if self.is_sick(member, Sick::Silent, &version) {
+            return;
+        }
         let known = &mut self.etcd.members[member];
         if (version.major, version.minor) < (known.cluster.major, known.cluster.minor) {
             known.refused = true;

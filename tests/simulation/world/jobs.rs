@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use semver::Version;
 
+use super::kept;
 use super::kube::Who;
 use super::planes::COMPONENTS;
 use super::{At, Dpkg, SECOND, World};
@@ -66,11 +67,23 @@ pub(crate) enum Op {
     Evict(String, Duration),
     /// Restarts the kubelet.
     RestartKubelet,
+    /// Archives the machine for a run.
+    Archive(String),
+    /// Keeps a package for a run, downloaded now where it was not.
+    Keep(String, String),
+    /// Refuses unless these packages are kept for the run.
+    AreKept(String, Vec<String>),
+    /// Refuses unless every other member reports this cluster version; `-` asks for none.
+    OthersAt(Vec<String>, String),
+    /// The guard, where the member runs.
+    GuardIfRuns(Vec<String>),
+    /// Not the job's doing: a person installs a package.
+    SomebodyInstalls(&'static str, &'static str),
     /// Not the job's doing: a person uncordons the node.
     SomebodyUncordons(String),
 }
 
-fn seconds(count: u64, op: Op) -> (Duration, Op) {
+pub(super) fn seconds(count: u64, op: Op) -> (Duration, Op) {
     (Duration::from_secs(count), op)
 }
 
@@ -78,8 +91,10 @@ impl World {
     /// The effects of a job with their delays. How long they take is what LAB.md measured, rounded.
     pub(super) fn program(&self, job: &str, args: &[String]) -> VecDeque<(Duration, Op)> {
         let ops = match (job, args) {
-            ("fetch-packages", specs) if !specs.is_empty() => {
-                specs.iter().map(|spec| seconds(3, Op::Download(spec.clone()))).collect()
+            ("archive", [run, service, paths]) => kept::archive(run, service, paths),
+            ("fetch-packages", [run, former, specs @ ..]) if !specs.is_empty() => kept::fetch(run, former, specs),
+            ("restore-packages", [run, guard, holds, cluster, specs @ ..]) if !specs.is_empty() => {
+                kept::restore(run, guard, holds, cluster, specs)
             }
             ("pull-images", [version, package, what]) => pull(version, package, what),
             ("install-packages", [guard, holds, specs @ ..]) if !specs.is_empty() => install(guard, holds, specs),
@@ -139,6 +154,12 @@ impl World {
             Op::Drain(name, limit) => self.drain(at, key, name, limit),
             Op::Evict(name, until) => self.evict_all(at, key, name, until),
             Op::RestartKubelet => self.restart_kubelet(at),
+            Op::Archive(_)
+            | Op::Keep(..)
+            | Op::AreKept(..)
+            | Op::OthersAt(..)
+            | Op::GuardIfRuns(_)
+            | Op::SomebodyInstalls(..) => self.keep(at, op),
             Op::SomebodyUncordons(name) => {
                 self.acting = None;
                 let node = self.node_at(&name);
@@ -158,7 +179,7 @@ impl World {
 
     // ---- packages ----
 
-    fn download(&mut self, at: At, spec: String) -> Result<(), i32> {
+    pub(super) fn download(&mut self, at: At, spec: String) -> Result<(), i32> {
         let machine = &mut self.machines[at];
         let (name, version) = spec.split_once('=').expect("NAME=VERSION");
         let had = machine.told.packages[name].candidates.known().expect("a repository");
@@ -183,7 +204,7 @@ impl World {
         Ok(())
     }
 
-    fn guard(&mut self, at: At, others: &[String]) -> Result<(), i32> {
+    pub(super) fn guard(&mut self, at: At, others: &[String]) -> Result<(), i32> {
         let own = self.member_of(at).expect("a member");
         let urls = |member: usize| self.etcd.members[member].told.client_urls.clone();
         let asked: Vec<usize> = (0..self.etcd.members.len())
@@ -420,26 +441,14 @@ fn pull(version: &str, package: &str, what: &str) -> Vec<(Duration, Op)> {
     vec![seconds(1, Op::HasKubeadm(package.to_owned())), image("kube-proxy"), image("pause")]
 }
 
+pub(super) fn unhold(holds: &str) -> Option<(Duration, Op)> {
+    let names = holds.split(',').map(str::to_owned).collect();
+    (holds != "-").then_some((Duration::from_millis(200), Op::Unhold(names)))
+}
+
 /// apt unpacks all, then configures all.
-fn install(guard: &str, holds: &str, specs: &[String]) -> Vec<(Duration, Op)> {
+pub(super) fn unpack_and_configure(specs: &[String]) -> Vec<(Duration, Op)> {
     let mut ops = Vec::new();
-    let others: Option<Vec<String>> = match guard.split(';').collect::<Vec<_>>()[..] {
-        ["-"] => None,
-        ["etcd", "etcd", _, _, _, own, others] if own.starts_with("https://") => {
-            Some(others.split(',').filter(|url| *url != "-").map(str::to_owned).collect())
-        }
-        _ => panic!("the simulation does not know the guard {guard}"),
-    };
-    if let Some(others) = &others {
-        ops.push((Duration::from_millis(200), Op::Guard(others.clone())));
-    }
-    ops.push((Duration::from_millis(200), Op::FinishDpkg));
-    if holds != "-" {
-        ops.push((Duration::from_millis(200), Op::Unhold(holds.split(',').map(str::to_owned).collect())));
-    }
-    if let Some(others) = &others {
-        ops.push((Duration::from_millis(500), Op::Guard(others.clone())));
-    }
     for spec in specs {
         ops.push((Duration::from_millis(400), Op::Unpack(spec.clone())));
         ops.push((Duration::from_millis(400), Op::Unpacked(spec.clone())));
@@ -448,9 +457,37 @@ fn install(guard: &str, holds: &str, specs: &[String]) -> Vec<(Duration, Op)> {
         ops.push((Duration::from_millis(300), Op::Configure(spec.clone())));
         ops.push((Duration::from_millis(400), Op::Configured(spec.clone())));
     }
-    if others.is_some() {
-        ops.push((Duration::from_millis(100), Op::RestartIfOld));
+    ops
+}
+
+/// The other members' addresses in a guard; nothing for no guard.
+pub(super) fn guarded(guard: &str) -> Option<Vec<String>> {
+    match guard.split(';').collect::<Vec<_>>()[..] {
+        ["-"] => None,
+        ["etcd", "etcd", _, _, _, own, others] if own.starts_with("https://") => {
+            Some(others.split(',').filter(|url| *url != "-").map(str::to_owned).collect())
+        }
+        _ => panic!("the simulation does not know the guard {guard}"),
     }
+}
+
+fn install(guard: &str, holds: &str, specs: &[String]) -> Vec<(Duration, Op)> {
+    let mut ops = Vec::new();
+    let others = guarded(guard);
+    if let Some(others) = &others {
+        ops.push((Duration::from_millis(200), Op::Guard(others.clone())));
+    }
+    ops.push((Duration::from_millis(200), Op::FinishDpkg));
+    ops.extend(unhold(holds));
+    if let Some(others) = &others {
+        ops.push((Duration::from_millis(500), Op::Guard(others.clone())));
+    }
+    ops.extend(unpack_and_configure(specs));
+    if others.is_some() {
+        ops.push((Duration::from_millis(500), Op::RestartIfOld));
+    }
+    // apt and `apt-mark` need a while until the holds are back, as the lab's power losses showed.
+    ops.push((Duration::from_millis(600), Op::Begin));
     ops
 }
 

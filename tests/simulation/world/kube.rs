@@ -8,6 +8,8 @@ use super::{At, Happened, Later, SECOND, World};
 
 /// A kubelet tells the API of itself this long after it started.
 const REPORTS: u32 = 2;
+/// How long a new kubelet takes from its first word to being Ready.
+const SETTLES: u32 = 4;
 
 /// Who cordoned a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,7 @@ pub(crate) struct NodeObject {
 }
 
 /// What the API keeps.
+#[derive(Clone)]
 pub(crate) struct Kube {
     pub(crate) nodes: Vec<NodeObject>,
     /// `kubernetesVersion` of kubeadm-config.
@@ -107,7 +110,12 @@ impl World {
         }
         let node = self.node_of(at);
         let known = &mut self.kube.nodes[node];
-        (known.kubelet, known.ready) = (runs, true);
+        if known.kubelet != runs {
+            // The first word of a new kubelet comes before its first look at the containers: it is not Ready yet.
+            (known.kubelet, known.ready) = (runs, false);
+            return self.after(SECOND * SETTLES, Later::KubeletReports(at, boot));
+        }
+        known.ready = true;
         self.pods_of_ready(node);
         self.controllers_soon();
     }

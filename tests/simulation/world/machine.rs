@@ -51,6 +51,7 @@ pub(crate) struct Package {
 }
 
 /// A machine.
+#[derive(Clone)]
 pub(crate) struct Machine {
     pub(crate) name: String,
     /// What does not change: names, operating system, disks, certificates, what the repository has.

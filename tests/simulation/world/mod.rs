@@ -6,6 +6,7 @@
 pub(crate) mod etcd;
 mod fresh;
 mod jobs;
+mod kept;
 mod kube;
 mod machine;
 mod own;
@@ -22,9 +23,10 @@ use windlass::decide::call::{Call, Script};
 use windlass::facts::Facts;
 use windlass::remote::Output;
 
-pub(crate) use etcd::{Etcd, Spoil};
+pub(crate) use etcd::{Etcd, Sick, Spoil};
 pub(crate) use kube::{Kube, NodeObject, Who};
 pub(crate) use machine::{Dpkg, Machine, Package};
+pub(crate) use own::Own;
 pub(crate) use planes::Plane;
 pub(crate) use text::real_certificate;
 pub(crate) use units::Begun;
@@ -35,6 +37,7 @@ pub(crate) type At = usize;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Everything there is.
+#[derive(Clone)]
 pub(crate) struct World {
     /// Time since the facts were taken.
     pub(crate) now: Duration,
@@ -225,6 +228,7 @@ impl World {
             Script::LockRelease => self.lock_release(at, call),
             Script::TokenRaise => self.token_raise(at, call),
             Script::PutFile => self.put_file(at, call),
+            Script::ForgetRun => self.forget_run(at, call),
             _ => panic!("the simulation does not know the call {call:?}"),
         }
     }

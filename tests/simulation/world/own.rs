@@ -18,6 +18,10 @@ pub(crate) struct Own {
     pub(crate) units: BTreeMap<String, Unit>,
     /// Names of the files that were put.
     pub(crate) files: BTreeSet<String>,
+    /// Runs that the machine has an archive of.
+    pub(crate) archives: BTreeSet<String>,
+    /// Packages that are kept, as `RUN NAME=VERSION`.
+    pub(crate) packages: BTreeSet<String>,
 }
 
 /// A number as the scripts' `check_number` takes it.

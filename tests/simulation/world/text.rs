@@ -33,6 +33,7 @@ impl World {
                 "certificates" => Ok(certificates(&machine.told)),
                 "etcd" => Ok(self.etcd_process(at)),
                 "windlass" => Ok(own(machine)),
+                "kept" => Ok(machine.own.kept()),
                 other => panic!("the simulation does not know the probe's section {other}"),
             };
             section(&mut text, name, &lines);

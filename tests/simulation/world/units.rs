@@ -32,6 +32,8 @@ pub(crate) struct Unit {
     pub(crate) ended: Option<Ended>,
     /// It makes no progress.
     pub(crate) stuck: bool,
+    /// The last line of its log.
+    pub(crate) says: &'static str,
     /// Its position among the jobs that began.
     pub(crate) begun: usize,
 }
@@ -58,6 +60,12 @@ pub(crate) struct Begun {
 pub(crate) struct Odd {
     /// It ends with this status and without effect.
     pub(crate) fails: Option<i32>,
+    /// It ends with this status after all its work.
+    pub(crate) fails_after: Option<i32>,
+    /// Somebody puts this package of the machine at a version of theirs when it ends.
+    pub(crate) stranger: Option<(&'static str, &'static str)>,
+    /// Its last words.
+    pub(crate) says: Option<&'static str>,
     /// It begins its work only after this time.
     pub(crate) idles: Duration,
     /// It makes no progress until somebody puts that right.
@@ -98,6 +106,12 @@ impl World {
         if odd.uncordons {
             ops.push_back((Duration::ZERO, Op::SomebodyUncordons(args[0].clone())));
         }
+        if let Some((name, version)) = odd.stranger {
+            ops.push_back((Duration::ZERO, Op::SomebodyInstalls(name, version)));
+        }
+        if let Some(status) = odd.fails_after {
+            ops.push_back((Duration::ZERO, Op::End(status)));
+        }
         ops.push_front((odd.idles, Op::Begin));
         self.begun.push(Begun {
             at: self.now,
@@ -111,7 +125,15 @@ impl World {
             ended: None,
         });
         let boot = self.machines[at].boot;
-        let unit = Unit { job, ops, holds: Vec::new(), ended: None, stuck: odd.stuck, begun };
+        let unit = Unit {
+            job,
+            ops,
+            holds: Vec::new(),
+            ended: None,
+            stuck: odd.stuck,
+            says: odd.says.unwrap_or("and said more"),
+            begun,
+        };
         self.machines[at].own.units.insert(key.clone(), unit);
         self.happened(Happened::Began { job: begun });
         self.next_op(at, &key, boot);
@@ -204,7 +226,7 @@ impl World {
     pub(super) fn unit_report(&self, at: At, call: &Call) -> Output {
         let offset = call.args.get(3).map_or(0, |offset| usize::try_from(number(offset)).expect("an offset"));
         let unit = self.machines[at].own.units.get(&key(call, 0));
-        let log = unit.map_or_else(String::new, |unit| format!("{} began\nand said more\n", unit.job));
+        let log = unit.map_or_else(String::new, |unit| format!("{} began\n{}\n", unit.job, unit.says));
         let state = match unit.map(|unit| unit.ended) {
             None => "state never".to_owned(),
             Some(None) => "state running".to_owned(),

@@ -1,0 +1,95 @@
+//! The end of a run that is over: what nodes kept of it for going back is taken away. Snapshots are never touched.
+
+use futures_util::future::join_all;
+
+use super::Engine;
+use crate::decide::call::{Call, Script};
+use crate::error::{Exit, Failure, chain};
+use crate::inventory::NodeName;
+use crate::journal::{self, GivenUp};
+use crate::remote::{Output, RemoteError};
+
+/// What was taken away from a node, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// The node.
+    pub node: NodeName,
+    /// Its archive.
+    pub archive: u64,
+    /// Packages, new and former.
+    pub packages: u64,
+    /// Folders of units: scripts, logs, exit statuses.
+    pub units: u64,
+}
+
+/// `forget-run` refuses a token that is lower than the stored one.
+const LOWER_TOKEN: i32 = 3;
+
+impl Engine<'_> {
+    /// Takes away what was kept on the nodes of a run that is completed or aborted.
+    pub async fn finish(&self) -> Result<Vec<Finish>, Failure> {
+        let history = self.history();
+        if !history.completed && history.given_up != Some(GivenUp::Through) {
+            let on = |command: &str| self.again.replacen("upgrade finish", &format!("upgrade {command}"), 1);
+            return Err(Failure::new(Exit::Refused, format!("the run of plan {} is not over", self.plan.id)).hint(
+                format!(
+                    "nothing was taken away; first carry it out with `{}`, or give it up with `{}`",
+                    on("apply"),
+                    on("abort")
+                ),
+            ));
+        }
+        self.take_lock().await?;
+        let result = self.free().await;
+        self.release_lock().await;
+        result
+    }
+
+    async fn free(&self) -> Result<Vec<Finish>, Failure> {
+        let _busy = self.meter.remote(self.clock);
+        let nodes: Vec<&NodeName> = self.plan.baseline.machines.keys().collect();
+        let call = Call { script: Script::ForgetRun, args: vec![self.token(), self.plan.id.to_string()] };
+        let answers = join_all(nodes.iter().map(|node| self.remote.call(node, &call))).await;
+        let (mut freed, mut left, mut exit) = (Vec::new(), Vec::new(), Exit::StepFailed);
+        for (node, answer) in nodes.into_iter().zip(answers) {
+            match told(node, answer) {
+                Ok(finish) => {
+                    let bytes = finish.archive + finish.packages + finish.units;
+                    if bytes > 0 {
+                        self.write(journal::Event::Freed { node: node.clone(), bytes })?;
+                    }
+                    freed.push(finish);
+                }
+                Err((why, status)) => {
+                    left.push(format!("{node}: {why}"));
+                    if status == Some(LOWER_TOKEN) {
+                        exit = Exit::Refused;
+                    }
+                }
+            }
+        }
+        if left.is_empty() {
+            return Ok(freed);
+        }
+        let mut failure = Failure::new(exit, "not everything that was kept could be taken away");
+        failure.causes = left;
+        Err(failure.hint(format!("the rest is gone; for what is left, run `{}`", self.again)))
+    }
+}
+
+/// What a node answered, or why it is not known to have done it.
+fn told(node: &NodeName, answer: Result<Output, RemoteError>) -> Result<Finish, (String, Option<i32>)> {
+    let output = answer.map_err(|error| (chain(&error).join(": "), None))?;
+    if output.status != 0 {
+        let said = format!("status {}: {}{}", output.status, output.stdout.trim(), output.stderr.trim());
+        return Err((said, Some(output.status)));
+    }
+    let bytes = |word: &str| {
+        let mut lines = output.stdout.lines().filter_map(|line| line.split_once(' '));
+        lines.find(|(key, _)| *key == word).and_then(|(_, bytes)| bytes.trim().parse().ok())
+    };
+    match (bytes("archive"), bytes("packages"), bytes("units")) {
+        (Some(archive), Some(packages), Some(units)) => Ok(Finish { node: node.clone(), archive, packages, units }),
+        _ => Err((format!("it answered `{}`", output.stdout.trim()), None)),
+    }
+}

@@ -1,0 +1,78 @@
+# Job: puts the former versions of packages back, from the files that were kept of them, and their holds. The way back of a
+# step that failed.
+# Arguments: RUN  GUARD  HOLDS(comma list, - for none)  CLUSTER-VERSION(- for none)  NAME=VERSION…
+#   GUARD as of install-packages; a member that does not run is not stopped by this, and so is not guarded. CLUSTER-VERSION:
+#   refuses unless every other member of etcd still reports this one: at another the former binary would not start.
+# Exit: 0 they are installed and held as before; 75 the guard refused; 76 it would touch a package that is not named; 77 one
+# was not kept; else apt-get's.
+
+# The kept file of NAME=VERSION; apt writes the colon of an epoch as %3a.
+kept_file() {
+    version=$(printf '%s' "${1#*=}" | sed 's/:/%3a/g')
+    found=$(find "$kept" -maxdepth 1 -name "${1%%=*}_${version}_*.deb" | head -n 1)
+    [ -n "$found" ] || {
+        echo "$1 was not kept in $kept" >&2
+        return 77
+    }
+    echo "$found"
+}
+
+as_before() {
+    for spec in "$@"; do
+        # shellcheck disable=SC2016 # the ${…} are dpkg's
+        is=$(dpkg-query -W -f='${db:Status-Status}=${Version}' "${spec%%=*}" 2>/dev/null)
+        [ "$is" = "installed=${spec#*=}" ] || return 1
+    done
+}
+
+# What the other members say of the cluster version, each by itself: none of them has gone where the former binary cannot.
+others_are_at() {
+    [ "$others" != - ] || refuse "there is no other member of etcd to ask for the cluster version" || return
+    for url in $(printf '%s' "$others" | tr ',' ' '); do
+        at=$(curl -sS --max-time 5 --noproxy '*' --cacert "$ETCDCTL_CACERT" --cert "$ETCDCTL_CERT" --key "$ETCDCTL_KEY" \
+            "$url/version" | sed -n 's/.*"etcdcluster":"\([0-9]*\.[0-9]*\).*/\1/p')
+        [ "$at" = "$1" ] || refuse "the member at $url reports cluster version ${at:-none}, not $1" || return
+    done
+}
+
+# Sets service, own, others and etcdctl's environment on the way.
+guard_restore() {
+    [ "$guard" != - ] || return 0
+    read_guard "$guard" || return
+    [ "$cluster" = - ] || others_are_at "$cluster" || return
+    pid=$(systemctl show -p MainPID --value "$service")
+    [ "${pid:-0}" = 0 ] || guard_etcd "$guard"
+}
+
+main() {
+    # No file names are meant anywhere.
+    set -uf
+    run=$1 guard=$2 holds=$3 cluster=$4 service=
+    shift 4
+    kept=$WINDLASS_DIR/packages/$run
+    packages=$(names_of "$@") down=--allow-downgrades
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+    files=
+    for spec in "$@"; do
+        file=$(kept_file "$spec") || return
+        files="$files $file"
+    done
+    guard_restore || return
+    lift_holds "$holds" || return
+    if as_before "$@"; then
+        echo "the packages are as they were"
+    else
+        if [ -n "$(dpkg --audit 2>/dev/null)" ]; then
+            echo "dpkg was interrupted: finishing what it began"
+            dpkg --force-confold --configure -a || echo "it could not; the former version may do without"
+        fi
+        # shellcheck disable=SC2086 # paths without spaces
+        guard_others $files || return
+        guard_restore || return
+        # shellcheck disable=SC2086
+        apt-get install -q -y --allow-downgrades --no-install-recommends -o DPkg::Lock::Timeout=60 \
+            -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -- $files || return
+    fi
+    [ -z "$service" ] || restart_if_old
+}
+main "$@" </dev/null
