@@ -13,8 +13,8 @@ use crate::decide::plan::{Plan, PlanError};
 use crate::engine::{Engine, Interrupts, Meter, Operator, Outcome, Reporter};
 use crate::error::{Exit, Failure};
 use crate::inventory::Inventory;
-use crate::journal::History;
 use crate::journal::store::{FileStore, Journal, OpenError};
+use crate::journal::{History, JournalError};
 use crate::remote::ssh::Fleet;
 use crate::remote::{Clock, Remote, SystemClock};
 use crate::report;
@@ -224,7 +224,17 @@ fn open_journal(folder: &Utf8Path, plan: &Plan) -> Result<(FileStore, History), 
     let path = folder.join(format!("{}.journal", plan.id));
     FileStore::open(&path, &plan.id).map_err(|error| {
         let exit = if matches!(error, OpenError::Busy(_)) { Exit::Refused } else { Exit::InvalidFile };
-        Failure::of(exit, &error)
+        let failure = Failure::of(exit, &error);
+        match error {
+            OpenError::Broken { cause: JournalError::Format { .. } | JournalError::Line { .. }, .. } => {
+                failure.hint("nothing was changed; go on with the windlass that wrote it")
+            }
+            OpenError::Broken { .. } => failure.hint(
+                "nothing was changed; put the journal back as it was, or move it away and make a new plan with \
+                 `windlass upgrade plan`",
+            ),
+            OpenError::Io { .. } | OpenError::Busy(_) => failure,
+        }
     })
 }
 
