@@ -5,8 +5,11 @@ use std::process::{Command, Stdio};
 
 use windlass::facts::{Seen, probe};
 
-const PROBE: &str =
-    concat!(include_str!("../src/remote/scripts/kept.part.sh"), include_str!("../src/remote/scripts/probe.sh"));
+const PROBE: &str = concat!(
+    include_str!("../src/remote/scripts/probe-own.part.sh"),
+    include_str!("../src/remote/scripts/kept.part.sh"),
+    include_str!("../src/remote/scripts/probe.sh")
+);
 const API: &str = include_str!("../src/remote/scripts/api.sh");
 
 fn run(script: &str, args: &[&str]) -> String {

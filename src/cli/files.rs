@@ -99,6 +99,20 @@ fn state_root(given: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Failure> {
         .ok_or_else(|| Failure::new(Exit::Usage, "there is no place for the journal: give --state FOLDER"))
 }
 
+/// The journal of a run of `cluster` on this machine, and the plan file that `--resume` keeps beside it. Makes neither.
+pub(super) fn run_files(given: Option<Utf8PathBuf>, cluster: &str, run: &str) -> Result<[Utf8PathBuf; 2], Failure> {
+    let folder = state_root(given)?.join(cluster);
+    Ok([folder.join(format!("{run}.journal")), folder.join(format!("{run}.plan.json"))])
+}
+
+/// A text that may not be there: then it is empty.
+pub(super) fn read_if_any(path: &Utf8Path) -> Result<String, Failure> {
+    match std::fs::exists(path) {
+        Ok(false) => Ok(String::new()),
+        _ => read(path),
+    }
+}
+
 /// The nearest folder that exists above, or at, the place where journals and snapshots are kept.
 pub(super) fn state_ancestor(given: Option<Utf8PathBuf>) -> Option<Utf8PathBuf> {
     let root = camino::absolute_utf8(state_root(given).ok()?).ok()?;

@@ -6,7 +6,11 @@ mod apply;
 mod check;
 mod files;
 mod finish;
+mod lock;
 mod plan;
+mod resume;
+mod run;
+mod status;
 
 use std::process::ExitCode;
 
@@ -31,6 +35,9 @@ enum Command {
     /// Look after playbooks
     #[command(subcommand)]
     Playbook(Check),
+    /// Look at the lock that keeps a second operator away
+    #[command(subcommand)]
+    Lock(Lock),
     /// Plan and carry out an upgrade
     #[command(subcommand)]
     Upgrade(Box<Upgrade>),
@@ -46,15 +53,32 @@ enum Check {
 }
 
 #[derive(Debug, Subcommand)]
+enum Lock {
+    /// Say who holds it, from where, since when, and what runs on which node; needs neither etcd nor the API
+    Show(lock::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
 enum Upgrade {
     /// Look at the cluster and write down what an upgrade will do; changes nothing
     Plan(plan::Arguments),
     /// Carry out a plan, or go on with it
-    Apply(apply::Arguments),
+    Apply(run::Arguments),
     /// Give up a run that has begun, and leave everything in a supported state
-    Abort(apply::Arguments),
+    Abort(run::Arguments),
     /// Take away what nodes keep for going back, once the run is over; snapshots stay
-    Finish(apply::Arguments),
+    Finish(run::Arguments),
+    /// Say how far a run has come, from this machine's journal or the control planes' copies; changes nothing
+    Status(status::Arguments),
+}
+
+/// How a command shows what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 /// Parses the arguments, runs, prints the failure once, and returns the exit code.
@@ -78,11 +102,13 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Inventory(Check::Check { file }) => check::inventory(&file),
         Command::Playbook(Check::Check { file }) => check::playbook(&file),
+        Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
             Upgrade::Apply(arguments) => apply::run(arguments).await,
             Upgrade::Abort(arguments) => abort::run(arguments).await,
             Upgrade::Finish(arguments) => finish::run(arguments).await,
+            Upgrade::Status(arguments) => status::run(arguments).await,
         },
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use semver::Version;
 
+use super::Format;
 use super::files::{self, ReadInventory};
 use crate::decide::finding::{Finding, Verdict, verdict};
 use crate::decide::plan::{Plan, Sources, digest};
@@ -57,17 +58,9 @@ pub(super) struct Arguments {
     /// Append every question to a machine and its answer to this file, as for a bug report
     #[arg(long, value_name = "FILE", conflicts_with = "facts")]
     record: Option<Utf8PathBuf>,
-    /// How to show the plan
+    /// How to show the plan; as JSON it is the plan file itself, or the findings against one
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Text,
-    /// The plan file itself, or the findings against one
-    Json,
 }
 
 /// A version, with or without `v`; all three numbers.

@@ -19,12 +19,18 @@ pub enum Script {
     UnitStart,
     /// Manages: takes the lock file on this node.
     LockTake,
+    /// Manages: takes the lock file on this node from whoever holds it, when that is still who was seen to.
+    LockReplace,
     /// Manages: gives the lock file back.
     LockRelease,
     /// Manages: stores the token on a node that holds no lock file, so that lower ones are refused there too.
     TokenRaise,
     /// Manages: writes stdin to a file below Windlass's folder, 0600, after checking the token and a SHA-256.
     PutFile,
+    /// Manages: puts a piece of a run's journal or plan to the copy that this node keeps, after checking the token.
+    CopyAppend,
+    /// Quick: prints which runs this node keeps copies of, or one of a run's copies.
+    CopyRead,
     /// Quick: prints etcd's client certificate, key and CA as PEM.
     EtcdIdentity,
     /// Manages: takes away what was kept for going back in a run that is over.

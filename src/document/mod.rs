@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn of_very_many_complaints_the_first_are_shown_in_a_moment() {
-        let slips = (0..20_000).fold(String::new(), |slips, number| slips + &format!("slip{number} = 1\n"));
+        let slips: Vec<String> = (0..20_000).map(|number| format!("slip{number} = 1\n")).collect();
+        let slips = slips.concat();
         let many = format!("format = 1\nname = \"a\"\n{slips}");
         let shown = said(&many).render("a.toml", &many, false);
         assert_eq!(shown.matches("unknown key").count(), 200);

@@ -48,18 +48,13 @@ impl Engine<'_> {
             self.clear_lock().await;
             return Ok(over);
         }
-        self.take_lock().await?;
+        self.hold().await?;
         let result = tokio::select! {
             biased;
             result = self.give_up() => result,
             () = self.interrupts.stop_now() => Err(self.interrupted()),
         };
-        match &result {
-            Err(_) if self.under_way().await => {
-                self.tell(&Event::Note("the lock is kept: an act may still be under way".to_owned()));
-            }
-            _ => self.release_lock().await,
-        }
+        self.give_back(result.is_ok()).await;
         result
     }
 
@@ -116,7 +111,7 @@ impl Engine<'_> {
         }
         self.start_new_kubelet(stage, lane, stays).await?;
         match steps.iter().find(|step| matches!(step.action, Action::Uncordon(_))) {
-            Some(uncordon) => self.give_back(placed(uncordon), stays).await,
+            Some(uncordon) => self.uncordon_if_ready(placed(uncordon), stays).await,
             None => Ok(()),
         }
     }
@@ -292,7 +287,7 @@ impl Engine<'_> {
     }
 
     /// Uncordons the step's node, when the cordon is ours and the node is Ready.
-    async fn give_back(&self, placed: Placed<'_>, stays: &mut Vec<String>) -> Result<(), Failure> {
+    async fn uncordon_if_ready(&self, placed: Placed<'_>, stays: &mut Vec<String>) -> Result<(), Failure> {
         let (action, site) = (&placed.step.action, self.site(placed));
         let sight = self.see(&action.question(site), placed.node).await;
         match action.look(site, Moment::Before, &sight) {

@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 
 use super::Engine;
+use super::unit::LOWER_TOKEN;
 use crate::decide::call::{Call, Script};
 use crate::error::{Exit, Failure, chain};
 use crate::inventory::NodeName;
@@ -22,9 +23,6 @@ pub struct Finish {
     pub units: u64,
 }
 
-/// `forget-run` refuses a token that is lower than the stored one.
-const LOWER_TOKEN: i32 = 3;
-
 impl Engine<'_> {
     /// Takes away what was kept on the nodes of a run that is completed or aborted.
     pub async fn finish(&self) -> Result<Vec<Finish>, Failure> {
@@ -39,7 +37,7 @@ impl Engine<'_> {
                 ),
             ));
         }
-        self.take_lock().await?;
+        self.hold().await?;
         let result = self.free().await;
         self.release_lock().await;
         result

@@ -4,14 +4,12 @@
 use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::event::Event;
 use crate::decide::call::{Call, Script};
 use crate::error::{Exit, Failure, chain};
-use crate::facts::Seen;
-use crate::facts::ask::Section;
+use crate::facts::lock::{Holder, LockFacts};
 use crate::inventory::{NodeName, Role};
 use crate::remote::Output;
 use crate::{journal, observe};
@@ -25,50 +23,44 @@ pub struct Operator {
     pub machine: String,
 }
 
-/// What a lock file says. Text for people and for `lock show`; the nodes compare only the owner and the token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Holder {
-    run: String,
-    operator: String,
-    since: String,
-    token: u64,
-}
-
-/// Answers of `lock-take`, as its text documents them.
+/// Answers of `lock-take` and `lock-replace`, as their texts document them.
 mod taken {
     pub(super) const YES: i32 = 0;
     pub(super) const HELD: i32 = 3;
     pub(super) const LOW: i32 = 4;
 }
 
+/// `lock-release` leaves a lock that was taken with another token.
+const ANOTHERS: i32 = 3;
+
 /// How one control plane answered.
-enum Answer {
+pub(super) enum Answer {
     Taken,
     Held(String),
-    Low,
+    /// With the token that it has stored.
+    Low(u64),
     Silent(String),
 }
 
 impl Engine<'_> {
     /// Takes the lock, or says who holds it.
-    pub(super) async fn take_lock(&self) -> Result<(), Failure> {
+    pub(super) async fn take_lock(&self, seen: &LockFacts) -> Result<(), Failure> {
         let _busy = self.meter.remote(self.clock);
-        let token = self.highest_token().await.saturating_add(1);
+        let token = seen.highest_token().saturating_add(1);
         let planes: Vec<NodeName> =
             self.inventory.with_role(Role::ControlPlane).map(|node| node.name.clone()).collect();
         let (mut ours, mut silent) = (Vec::new(), Vec::new());
         for node in &planes {
-            match self.take_on(node, token).await {
+            match self.take_on(node, token, None).await {
                 Answer::Taken => ours.push(node),
                 Answer::Silent(why) => silent.push(format!("{node}: {why}")),
                 Answer::Held(holder) => {
                     self.release_on(&ours, token).await;
-                    return Err(held(node, &holder));
+                    return Err(self.held(node, &holder));
                 }
-                Answer::Low => {
+                Answer::Low(_) => {
                     self.release_on(&ours, token).await;
-                    return Err(Failure::new(Exit::Refused, "another operator is taking the lock at this moment")
-                        .hint(format!("nothing was changed; ask them, or try again with `{}`", self.again)));
+                    return Err(self.outrun());
                 }
             }
         }
@@ -86,39 +78,38 @@ impl Engine<'_> {
             self.release_on(&ours, token).await;
             return Err(failure);
         }
-        self.raise_elsewhere(token).await;
+        for node in self.raise_elsewhere(token).await {
+            self.tell(&Event::Note(format!("{node} does not know the lock's token yet")));
+        }
         self.tell(&Event::Locked { token, on: (ours.len(), planes.len()) });
         Ok(())
     }
 
-    /// Stores the token on the other machines too, so that whoever acted under a lower one is refused there as well. A
-    /// machine that does not answer learns it with its first unit; nothing of this run happens there before.
-    async fn raise_elsewhere(&self, token: u64) {
+    /// Stores the token on the other machines too, so that whoever acted under a lower one is refused there as well; returns
+    /// those that did not answer. Such a machine learns it with its first unit; nothing of this run happens there before.
+    pub(super) async fn raise_elsewhere(&self, token: u64) -> Vec<NodeName> {
         let call = Call { script: Script::TokenRaise, args: vec![token.to_string()] };
         let others = self.inventory.nodes.iter().filter(|node| !node.roles.contains(&Role::ControlPlane));
         let others: Vec<&NodeName> =
             others.map(|node| &node.name).filter(|name| self.plan.baseline.machines.contains_key(*name)).collect();
         let answers = join_all(others.iter().map(|node| self.remote.call(node, &call))).await;
-        for (node, answer) in others.iter().zip(answers) {
-            if !matches!(answer, Ok(Output { status: 0, .. })) {
-                self.tell(&Event::Note(format!("{node} does not know the lock's token yet")));
-            }
-        }
+        let silent =
+            others.into_iter().zip(answers).filter(|(_, answer)| !matches!(answer, Ok(Output { status: 0, .. })));
+        silent.map(|(node, _)| node.clone()).collect()
     }
 
-    /// The highest token that any machine has stored.
-    async fn highest_token(&self) -> u64 {
-        let look = observe::Look { sections: vec![Section::Windlass], packages: Vec::new() };
-        let nodes = &self.inventory.nodes;
-        let machines = nodes.iter().map(|node| observe::machine(self.remote, self.clock, self.inventory, node, &look));
-        let seen = join_all(machines).await;
-        seen.iter().filter_map(Seen::known).map(|machine| machine.token).max().unwrap_or(0)
+    /// What Windlass's own files on all machines say.
+    pub(super) async fn own_state(&self) -> LockFacts {
+        let _busy = self.meter.remote(self.clock);
+        observe::own(self.remote, self.clock, self.inventory).await
     }
 
-    async fn take_on(&self, node: &NodeName, token: u64) -> Answer {
+    /// Takes the lock file on one node; with `seen`, from whoever holds it, as long as the node's token is that one.
+    pub(super) async fn take_on(&self, node: &NodeName, token: u64, seen: Option<u64>) -> Answer {
         let holder = Holder {
             run: self.plan.id.to_string(),
             operator: self.operator.name.clone(),
+            machine: Some(self.operator.machine.clone()),
             since: self.clock.now().to_string(),
             token,
         };
@@ -126,12 +117,15 @@ impl Engine<'_> {
         // The journal's first moment tells this run apart from one of the same plan with a journal of its own.
         let journal = self.history().opened.map_or_else(String::new, |opened| opened.as_nanosecond().to_string());
         let owner = format!("{} {} {} {journal}", self.plan.id, self.operator.name, self.operator.machine);
-        let call = Call { script: Script::LockTake, args: vec![token.to_string(), json, owner] };
+        let script = if seen.is_some() { Script::LockReplace } else { Script::LockTake };
+        let mut args = vec![token.to_string(), json, owner];
+        args.extend(seen.map(|seen| seen.to_string()));
+        let call = Call { script, args };
         match self.remote.call(node, &call).await {
             Ok(output) => match output.status {
                 taken::YES => Answer::Taken,
                 taken::HELD => Answer::Held(output.stdout),
-                taken::LOW => Answer::Low,
+                taken::LOW => Answer::Low(output.stdout.trim().parse().unwrap_or(u64::MAX)),
                 status => Answer::Silent(format!("status {status}: {}", output.stderr.trim())),
             },
             Err(error) => Answer::Silent(chain(&error).join(": ")),
@@ -141,7 +135,7 @@ impl Engine<'_> {
     /// Gives back what a finished run could not: it was killed just before, or a control plane did not answer. A lock that
     /// somebody else holds by now is theirs.
     pub(super) async fn clear_lock(&self) {
-        if self.history().token.is_some() && self.take_lock().await.is_ok() {
+        if self.history().token.is_some() && self.hold().await.is_ok() {
             self.release_lock().await;
         }
     }
@@ -163,13 +157,17 @@ impl Engine<'_> {
     }
 
     /// Whether none of the nodes has a lock file of ours any more.
-    async fn release_on(&self, nodes: &[&NodeName], token: u64) -> bool {
+    pub(super) async fn release_on(&self, nodes: &[&NodeName], token: u64) -> bool {
         let mut all = true;
         let call = Call { script: Script::LockRelease, args: vec![token.to_string()] };
         let answers = join_all(nodes.iter().map(|node| self.remote.call(node, &call))).await;
         for (node, answer) in nodes.iter().zip(answers) {
             let why = match answer {
                 Ok(output) if output.status == 0 => continue,
+                Ok(output) if output.status == ANOTHERS => {
+                    self.tell(&Event::Note(format!("the lock on {node} is another operator's by now")));
+                    continue;
+                }
                 Ok(output) => format!("status {} {}", output.status, output.stderr.trim()),
                 Err(error) => chain(&error).join(": "),
             };
@@ -178,22 +176,31 @@ impl Engine<'_> {
         }
         all
     }
+
+    /// Somebody took the lock between our look and our try.
+    pub(super) fn outrun(&self) -> Failure {
+        Failure::new(Exit::Refused, "another operator is taking the lock at this moment")
+            .hint(format!("nothing was changed; `{}` says who", self.others.show))
+    }
+
+    fn held(&self, node: &NodeName, json: &str) -> Failure {
+        let failure = Failure::new(Exit::Refused, "another run holds this cluster");
+        let away = format!(
+            "`{}` says what runs; if that run will never go on, take the lock over with `{} --take-over`",
+            self.others.show, self.again
+        );
+        match serde_json::from_str::<Holder>(json) {
+            Ok(holder) => failure
+                .because(format!("{} (seen on {node})", holds(&holder)))
+                .hint(format!("nothing was changed; let {} finish that run first; {away}", holder.operator)),
+            Err(_) => failure
+                .because(format!("{node} has a lock file that cannot be read: {}", json.trim()))
+                .hint(format!("nothing was changed; find out which run it is of; {away}")),
+        }
+    }
 }
 
-fn held(node: &NodeName, json: &str) -> Failure {
-    let failure = Failure::new(Exit::Refused, "another run holds this cluster");
-    // The token stays, so that whoever held the lock cannot act on a control plane any more.
-    let away = "if it will never go on, see that no unit `windlass-*` runs on any node, then on each control plane run \
-                `sudo rm -f /var/lib/windlass/lock /var/lib/windlass/lock.owner`";
-    match serde_json::from_str::<Holder>(json) {
-        Ok(holder) => failure
-            .because(format!(
-                "{} holds the lock for run {} since {} (seen on {node})",
-                holder.operator, holder.run, holder.since
-            ))
-            .hint(format!("nothing was changed; let {} finish that run first; {away}", holder.operator)),
-        Err(_) => failure
-            .because(format!("{node} has a lock file that cannot be read: {}", json.trim()))
-            .hint(format!("nothing was changed; find out which run it is of; {away}")),
-    }
+/// Who holds it, in words.
+pub(super) fn holds(holder: &Holder) -> String {
+    format!("{} holds the lock for run {} since {}", holder.operator, holder.run, holder.since)
 }

@@ -4,6 +4,7 @@
 //! room that changes a cluster, and only through [`crate::remote`].
 
 mod abort;
+mod copies;
 pub mod event;
 mod eyes;
 mod finish;
@@ -12,6 +13,7 @@ mod lane;
 mod lock;
 mod long_way;
 pub mod meter;
+mod others;
 mod snapshot;
 mod step;
 mod undo;
@@ -39,6 +41,7 @@ pub use finish::Finish;
 pub use interrupt::Interrupts;
 pub use lock::Operator;
 pub use meter::Meter;
+pub use others::Others;
 
 use snapshot::Members;
 
@@ -70,6 +73,8 @@ pub struct Engine<'a> {
     pub stopping: AtomicBool,
     /// The token of the lock.
     pub token: AtomicU64,
+    /// What it has to do with other operators.
+    pub others: Others,
 }
 
 /// How a run ended well.
@@ -94,15 +99,23 @@ impl Engine<'_> {
             self.clear_lock().await;
             return self.was_raised().await;
         }
-        self.take_lock().await?;
+        self.hold().await?;
         let result = self.locked().await;
-        match &result {
-            Err(_) if self.under_way().await => {
-                self.tell(&Event::Note("the lock is kept: an act may still be under way".to_owned()));
-            }
-            _ => self.release_lock().await,
-        }
+        self.give_back(result.is_ok()).await;
         result
+    }
+
+    /// Gives the lock back, unless it is another operator's by now, or an act may go on.
+    pub(crate) async fn give_back(&self, well: bool) {
+        self.copied_at_last().await;
+        if self.others.replaced() {
+            return;
+        }
+        if !well && self.under_way().await {
+            return self.tell(&Event::Note("the lock is kept: an act may still be under way".to_owned()));
+        }
+        self.release_lock().await;
+        self.copied_at_last().await;
     }
 
     async fn was_raised(&self) -> Result<Outcome, Failure> {
@@ -118,6 +131,7 @@ impl Engine<'_> {
         if !found.is_empty() {
             return Err(self.drifted(found));
         }
+        self.fence_rest().await?;
         if let Some(last) = history.last_snapshot
             && self.clock.now().as_second() - last.as_second() > SNAPSHOT_AGE_SECONDS
         {
@@ -138,12 +152,14 @@ impl Engine<'_> {
             return Ok(());
         }
         self.tell(&Event::StageBegan { stage: stage.name.clone() });
+        self.fence_rest().await?;
+        self.copy_everywhere_again().await;
         for wave in &stage.waves {
             let lanes = wave.lanes.iter().map(|lane| self.lane(stage, lane));
             let failures: Vec<Failure> = join_all(lanes).await.into_iter().filter_map(Result::err).collect();
             self.all_well(failures)?;
         }
-        Ok(())
+        self.copied().await
     }
 
     /// The first failure, with the others as its causes' company.
@@ -153,6 +169,10 @@ impl Engine<'_> {
             return if self.stopping.load(Ordering::SeqCst) { Err(self.interrupted()) } else { Ok(()) };
         };
         for other in failures {
+            // What befell all lanes alike, as losing the lock, is said once.
+            if other.what == first.what {
+                continue;
+            }
             let cause = other.causes.first().map_or_else(String::new, |cause| format!(": {cause}"));
             first.causes.push(format!("also: {}{cause}", other.what));
         }

@@ -19,9 +19,6 @@ use crate::{journal, observe, text};
 /// apart.
 const HASH_TRIES: u32 = 3;
 
-/// `put-file` refuses a token that is lower than the stored one.
-const LOWER_TOKEN: i32 = 3;
-
 /// Which members have to be healthy for a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Members {
@@ -137,9 +134,9 @@ impl Engine<'_> {
         for node in self.inventory.with_role(Role::ControlPlane) {
             match self.remote.send(&node.name, &call, file).await {
                 Ok(output) if output.status == 0 => return Ok(node.name.clone()),
-                Ok(output) if output.status == LOWER_TOKEN => {
-                    let why = super::unit::outdated(&node.name, &output.stdout, &self.token());
-                    return Err(Bad { exit: Exit::Refused, why, causes: Vec::new() });
+                Ok(output) if output.status == super::unit::LOWER_TOKEN => {
+                    let Failure { exit, mut causes, .. } = self.replaced("", &node.name, &output.stdout).await;
+                    return Err(Bad { exit, why: causes.remove(0), causes });
                 }
                 Ok(output) => why = format!("{}: status {}: {}", node.name, output.status, output.stderr.trim()),
                 Err(error) => why = format!("{}: {}", node.name, chain(&error).join(": ")),

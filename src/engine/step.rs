@@ -136,11 +136,11 @@ impl Engine<'_> {
                 self.wait_for(placed, unit).await?;
             }
             Effect::Snapshot => {
-                self.started(&step, attempt)?;
+                self.started(placed, attempt).await?;
                 self.snapshot(&step, Members::All).await?;
             }
             Effect::Operator { argv } => {
-                self.started(&step, attempt)?;
+                self.started(placed, attempt).await?;
                 self.operators_command(placed, &argv).await?;
             }
             Effect::Wait => return Ok(How::Waited),
@@ -148,8 +148,9 @@ impl Engine<'_> {
         Ok(How::Acted)
     }
 
-    fn started(&self, step: &str, attempt: u32) -> Result<(), Failure> {
-        self.write(journal::Event::Started { step: step.to_owned(), attempt, on: None, unit: None })
+    async fn started(&self, placed: Placed<'_>, attempt: u32) -> Result<(), Failure> {
+        self.write(journal::Event::Started { step: placed.id(), attempt, on: None, unit: None })?;
+        self.announced(placed).await
     }
 
     async fn operators_command(&self, placed: Placed<'_>, argv: &[String]) -> Result<(), Failure> {

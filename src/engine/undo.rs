@@ -79,6 +79,7 @@ impl Engine<'_> {
                 let unit = Unit { on: on.clone(), name: format!("{}.undo", unit_name(&placed.id(), attempt)) };
                 let (step, on, name) = (placed.id(), unit.on.clone(), unit.name.clone());
                 self.write(journal::Event::Undoing { step, attempt, on, unit: name })?;
+                self.announced(placed).await?;
                 self.tell(&Event::Note(format!("step {} failed: taking it back", placed.id())));
                 self.restore(placed, &unit, &call).await?
             }
@@ -104,7 +105,9 @@ impl Engine<'_> {
     async fn restore(&self, placed: Placed<'_>, unit: &Unit, call: &Call) -> Result<Back, Failure> {
         match self.ask_to_start(placed, unit, call).await? {
             Ok(Output { status: started::YES | started::BEFORE | started::LOADED, .. }) => {}
-            Ok(Output { status: started::LOWER_TOKEN, stdout, .. }) => return Err(self.fenced(placed, unit, &stdout)),
+            Ok(Output { status: started::LOWER_TOKEN, stdout, .. }) => {
+                return Err(self.fenced(placed, unit, &stdout).await);
+            }
             Ok(output) => return Ok(Back::Not(format!("it could not be started: {}", output.stderr.trim()))),
             Err(error) => return Ok(Back::Not(format!("it could not be started: {}", chain(&error).join(": ")))),
         }

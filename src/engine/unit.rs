@@ -48,10 +48,14 @@ const START_TRIES: u32 = 3;
 /// Between two questions to a machine that does not answer.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// Whatever checks the token answers so when it has a higher one, which it prints.
+pub(super) const LOWER_TOKEN: i32 = 3;
+
 /// Answers of `unit-start`, as its text documents them.
 pub(super) mod started {
+    pub(in crate::engine) use super::LOWER_TOKEN;
+
     pub(crate) const YES: i32 = 0;
-    pub(crate) const LOWER_TOKEN: i32 = 3;
     pub(crate) const BEFORE: i32 = 4;
     pub(crate) const LOADED: i32 = 7;
 }
@@ -71,10 +75,13 @@ impl Engine<'_> {
         let unit = Unit { on, name: unit_name(&step, attempt) };
         let (node, name) = (Some(unit.on.clone()), Some(unit.name.clone()));
         self.write(journal::Event::Started { step: step.clone(), attempt, on: node, unit: name })?;
+        self.announced(placed).await?;
         match self.ask_to_start(placed, &unit, job).await? {
             // A unit that is loaded although systemd-run failed is looked at like any other.
             Ok(Output { status: started::YES | started::BEFORE | started::LOADED, .. }) => {}
-            Ok(Output { status: started::LOWER_TOKEN, stdout, .. }) => return Err(self.fenced(placed, &unit, &stdout)),
+            Ok(Output { status: started::LOWER_TOKEN, stdout, .. }) => {
+                return Err(self.fenced(placed, &unit, &stdout).await);
+            }
             Ok(output) => {
                 let log = output.stderr.lines().map(str::to_owned).collect();
                 let what = format!("step {step} could not be started on {}", unit.on);
@@ -142,14 +149,20 @@ impl Engine<'_> {
         Call { script: Script::UnitStart, args }
     }
 
-    pub(super) fn fenced(&self, placed: Placed<'_>, unit: &Unit, stored: &str) -> Failure {
+    /// A machine refused a unit under our token.
+    pub(super) async fn fenced(&self, placed: Placed<'_>, unit: &Unit, stored: &str) -> Failure {
         let event = journal::Event::Failed { step: placed.id(), why: "fenced".to_owned(), in_doubt: false };
         if let Err(failure) = self.write(event) {
             return failure;
         }
-        Failure::new(Exit::Refused, format!("{} refused step {}", unit.on, placed.id()))
-            .because(outdated(&unit.on, stored, &self.token()))
-            .hint("this run does not act any more; ask the other operator")
+        self.replaced(format!("{} refused step {}", unit.on, placed.id()), &unit.on, stored).await
+    }
+
+    /// The control planes have the record of what is about to be started. Where they have not, it is not started.
+    pub(super) async fn announced(&self, placed: Placed<'_>) -> Result<(), Failure> {
+        let Err(failure) = self.copied().await else { return Ok(()) };
+        self.write(journal::Event::Failed { step: placed.id(), why: failure.what.clone(), in_doubt: false })?;
+        Err(failure)
     }
 
     /// What a unit is doing, asked until the machine answers or is lost.

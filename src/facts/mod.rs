@@ -7,9 +7,11 @@ pub mod api;
 pub mod ask;
 mod certificates;
 mod cluster;
+pub mod copies;
 mod etcd;
 mod kept;
 mod kubeadm;
+pub mod lock;
 mod packages;
 pub mod probe;
 mod saved;
@@ -24,6 +26,8 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
+
+pub use lock::RunningUnit;
 
 pub use cluster::{
     Alarm, ApiFacts, EtcdFacts, EtcdMember, KubeNode, KubeadmConfig, MemberStatus, NodeCondition, Replicas,
@@ -149,6 +153,9 @@ pub struct MachineFacts {
     /// What is kept for going back. It is looked at when it is needed, and not saved.
     #[serde(skip, default = "kept_unasked")]
     pub kept: Seen<Kept>,
+    /// Units of Windlass that run on it, of any run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<RunningUnit>,
 }
 
 fn kept_unasked() -> Seen<Kept> {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::sections::{Answer, AnswerError, beginning, seen, value, values};
 use super::version::parse_version;
-use super::{Container, Disk, MachineFacts, Os, Seen, certificates, etcd, kept, packages};
+use super::{Container, Disk, MachineFacts, Os, RunningUnit, Seen, certificates, etcd, kept, packages};
 
 /// Why a probe's answer says nothing of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +47,7 @@ pub fn parse(stdout: &str) -> Result<MachineFacts, ProbeError> {
         token: token(windlass)?,
         lock: value(windlass, "lock").map(|text| text.trim().to_owned()),
         kept: seen(answer.section("kept").and_then(kept::read)),
+        units: values(windlass, "unit").filter_map(RunningUnit::read).collect(),
     })
 }
 

@@ -1,8 +1,10 @@
 //! The journal of a run: one JSON record a line, sealed to the one before it, on disk before the act that it announces.
 //! Records and their replay are pure; [`store`] is the disk.
 
+pub mod copies;
 mod reading;
 mod seal;
+pub mod status;
 pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +52,20 @@ pub enum Event {
         token: u64,
         /// By whom.
         holder: String,
+    },
+    /// It was taken over: somebody else held it.
+    TookOver {
+        /// The new token.
+        token: u64,
+        /// Who held it, with the run and since when, in words.
+        from: String,
+        /// Machines that could not be reached and do not refuse the former token yet.
+        unfenced: Vec<NodeName>,
+    },
+    /// A machine that could not be reached when the lock was taken over refuses the former token from now on.
+    Fenced {
+        /// The machine.
+        on: NodeName,
     },
     /// A step is about to act.
     Started {
@@ -243,6 +259,8 @@ pub struct History {
     pub last_snapshot: Option<Timestamp>,
     /// The last token that was taken and not given back.
     pub token: Option<u64>,
+    /// Machines that could not be reached when the lock was taken over, nor since.
+    pub unfenced: Vec<NodeName>,
     /// The last record's seal, which the next one's comes behind.
     pub seal: String,
 }
@@ -276,6 +294,8 @@ impl History {
                 self.opened = Some(record.at);
             }
             Event::Locked { token, .. } => self.token = Some(*token),
+            Event::TookOver { unfenced, .. } => self.unfenced.clone_from(unfenced),
+            Event::Fenced { on } => self.unfenced.retain(|node| node != on),
             Event::Released { .. } => self.token = None,
             Event::Started { step, attempt, on, unit } => {
                 self.ended_badly.remove(step);

@@ -12,6 +12,8 @@ use crate::decide::plan::RunId;
 
 /// Where records go. The real one is a file; tests have one that loses what was not synced.
 pub trait Store: Send {
+    /// The records that it held when it was opened, as text. Asked once, before the first append.
+    fn held(&mut self) -> String;
     /// Appends a line and returns when it would survive a power loss.
     fn append(&mut self, line: &str) -> io::Result<()>;
 }
@@ -20,6 +22,7 @@ pub trait Store: Send {
 #[derive(Debug)]
 pub struct FileStore {
     file: File,
+    held: String,
 }
 
 /// Why a journal cannot be opened.
@@ -70,11 +73,12 @@ impl FileStore {
         // A crash may tear a line within a letter: only whole lines have to be text.
         bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
         let broken = |cause| OpenError::Broken { path: path.to_owned(), cause };
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        let held = String::from_utf8(bytes).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
             broken(JournalError::Changed { line })
         })?;
-        let (records, whole) = read(text).map_err(broken)?;
+        let (records, whole) = read(&held).map_err(broken)?;
         let history = History::of(&records);
         if let Some(found) = history.run.clone().filter(|found| found != run) {
             return Err(broken(JournalError::Run { found, wanted: run.clone() }));
@@ -82,11 +86,15 @@ impl FileStore {
         file.set_len(whole as u64).map_err(io)?;
         file.seek(SeekFrom::End(0)).map_err(io)?;
         sync_folder(path).map_err(io)?;
-        Ok((Self { file }, history))
+        Ok((Self { file, held }, history))
     }
 }
 
 impl Store for FileStore {
+    fn held(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+
     fn append(&mut self, line: &str) -> io::Result<()> {
         self.file.write_all(line.as_bytes())?;
         self.file.write_all(b"\n")?;
@@ -105,14 +113,17 @@ pub struct Journal {
     store: Box<dyn Store>,
     /// An append has failed. What it left may be half a line, and nothing may be put behind that.
     torn: bool,
+    /// The records so far, as text: what is copied to the control planes.
+    text: String,
     /// What the records so far add up to.
     pub history: History,
 }
 
 impl Journal {
     /// A journal on `store` with the history that was read from it. A new one gets its first line.
-    pub fn new(store: Box<dyn Store>, history: History, run: &RunId, now: Timestamp) -> io::Result<Self> {
-        let mut journal = Self { store, torn: false, history };
+    pub fn new(mut store: Box<dyn Store>, history: History, run: &RunId, now: Timestamp) -> io::Result<Self> {
+        let text = store.held();
+        let mut journal = Self { store, torn: false, text, history };
         if journal.history.run.is_none() {
             let windlass = env!("CARGO_PKG_VERSION").to_owned();
             journal.write(now, Event::Opened { format: FORMAT, run: run.clone(), windlass })?;
@@ -129,7 +140,14 @@ impl Journal {
         self.torn = true;
         self.store.append(&line)?;
         self.torn = false;
+        self.text.push_str(&line);
+        self.text.push('\n');
         self.history.add(&record);
         Ok(())
+    }
+
+    /// The records so far, as the file has them.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }

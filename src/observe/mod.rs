@@ -3,6 +3,7 @@
 //! It changes nothing, decides nothing and tries nothing twice: what did not answer is unknown, with the reason, and whoever
 //! asked decides whether to ask again.
 
+mod copies;
 mod etcd;
 mod probe;
 
@@ -15,10 +16,12 @@ use futures_util::{StreamExt, stream};
 
 use crate::decide::call::{Call, Script};
 use crate::facts::ask::{ApiSection, Section};
+use crate::facts::lock::LockFacts;
 use crate::facts::{self, ApiFacts, Disk, FORMAT, Facts, MachineFacts, NodeFacts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
 use crate::remote::{Clock, Remote};
 
+pub use copies::copies;
 pub use etcd::etcd;
 pub use probe::{Look, machine, probe_call};
 
@@ -104,6 +107,19 @@ async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, 
     }
     let look = Look { sections, packages: ask.packages(node) };
     NodeFacts { name: node.name.clone(), machine: machine(remote, clock, inventory, node, &look).await }
+}
+
+/// Windlass's own on every machine: the lock, the token, what runs. It needs neither etcd nor the API.
+pub async fn own(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory) -> LockFacts {
+    let look = &Look { sections: vec![Section::Windlass], packages: Vec::new() };
+    let nodes = stream::iter(&inventory.nodes)
+        .map(|node| async move {
+            let machine = machine(remote, clock, inventory, node, look).await;
+            NodeFacts { name: node.name.clone(), machine }
+        })
+        .buffered(AT_ONCE)
+        .collect::<Vec<_>>();
+    LockFacts::of(inventory, &nodes.await)
 }
 
 /// The call that asks the API through `api.sh`; with `only`, the nodes are that one node.

@@ -29,9 +29,12 @@ pub fn name(script: Script) -> &'static str {
         Script::UnitWait => "unit-wait",
         Script::UnitStart => "unit-start",
         Script::LockTake => "lock-take",
+        Script::LockReplace => "lock-replace",
         Script::LockRelease => "lock-release",
         Script::TokenRaise => "token-raise",
         Script::PutFile => "put-file",
+        Script::CopyAppend => "copy-append",
+        Script::CopyRead => "copy-read",
         Script::EtcdIdentity => "etcd-identity",
         Script::ForgetRun => "forget-run",
         Script::Archive => "archive",
@@ -109,15 +112,22 @@ macro_rules! with_prelude {
 
 fn own_text(script: Script) -> &'static str {
     match script {
-        Script::Probe => concat!(include_str!("scripts/kept.part.sh"), include_str!("scripts/probe.sh")),
+        Script::Probe => concat!(
+            include_str!("scripts/probe-own.part.sh"),
+            include_str!("scripts/kept.part.sh"),
+            include_str!("scripts/probe.sh")
+        ),
         Script::Api => include_str!("scripts/api.sh"),
         Script::UnitStatus => with_prelude!("scripts/unit-state.sh", "scripts/unit-status.sh"),
         Script::UnitWait => with_prelude!("scripts/unit-state.sh", "scripts/unit-wait.sh"),
         Script::UnitStart => with_prelude!("scripts/unit-start.sh"),
-        Script::LockTake => with_prelude!("scripts/lock-take.sh"),
+        Script::LockTake => with_prelude!("scripts/lock.part.sh", "scripts/lock-take.sh"),
+        Script::LockReplace => with_prelude!("scripts/lock.part.sh", "scripts/lock-replace.sh"),
         Script::LockRelease => with_prelude!("scripts/lock-release.sh"),
         Script::TokenRaise => with_prelude!("scripts/token-raise.sh"),
         Script::PutFile => with_prelude!("scripts/put-file.sh"),
+        Script::CopyAppend => with_prelude!("scripts/copy-append.sh"),
+        Script::CopyRead => with_prelude!("scripts/copy-read.sh"),
         Script::EtcdIdentity => include_str!("scripts/etcd-identity.sh"),
         Script::ForgetRun => with_prelude!("scripts/forget-run.sh"),
         Script::Archive => include_str!("scripts/jobs/archive.sh"),
@@ -141,5 +151,7 @@ fn own_text(script: Script) -> &'static str {
 mod back_tests;
 #[cfg(test)]
 mod job_tests;
+#[cfg(test)]
+mod operator_tests;
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,16 @@
 mod back;
 mod ending;
 mod findings;
+mod lock;
 mod plan;
 pub mod progress;
+mod status;
 
 pub use ending::{abort, finish};
 pub use findings::findings;
+pub use lock::{lock, lock_json};
 pub use plan::plan;
+pub use status::{InHand, RunView, status, status_json};
 
 use std::time::Duration;
 

@@ -30,6 +30,12 @@ impl Drop for Server {
 impl Server {
     /// A server that is ready.
     pub(crate) fn start() -> Self {
+        Self::start_for(1)
+    }
+
+    /// The same for this many machines at once: 127.0.0.1, 127.0.0.2 and so on, each with a folder of its own for
+    /// Windlass (`node`, `node2` and so on).
+    pub(crate) fn start_for(machines: usize) -> Self {
         let folder = tempfile::Builder::new().prefix("sshd-").tempdir().expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
         for key in ["host", "other_host", "user", "other_user"] {
@@ -41,6 +47,13 @@ impl Server {
             "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/user.pub\nPidFile none\nUsePAM no\n\
              StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSetEnv WINDLASS_ROOT={at}/node PATH={at}/bin:/usr/bin:/bin\n"
         );
+        let (mut first, mut last) = (String::new(), String::new());
+        for number in 2..=machines {
+            let set = format!("SetEnv WINDLASS_ROOT={at}/node{number} PATH={at}/bin:/usr/bin:/bin");
+            first.push_str(&["ListenAddress 127.0.0.", &number.to_string(), ":", &port.to_string(), "\n"].concat());
+            last.push_str(&["Match LocalAddress 127.0.0.", &number.to_string(), "\n", &set, "\n"].concat());
+        }
+        let config = format!("{first}{config}{last}");
         std::fs::write(folder.path().join("sshd_config"), config).expect("written");
         // What Debian's unit makes before it starts sshd; only root's sshd wants it.
         let _ = std::fs::create_dir_all("/run/sshd");
@@ -62,7 +75,7 @@ impl Server {
     /// Writes a known_hosts file with the public key `key`.
     pub(crate) fn knows(&self, file: &str, key: &str) {
         let public = std::fs::read_to_string(self.folder.path().join(format!("{key}.pub"))).expect("a key");
-        let line = format!("[127.0.0.1]:{port},[localhost]:{port} {public}", port = self.port);
+        let line = format!("[127.0.0.*]:{port},[localhost]:{port} {public}", port = self.port);
         std::fs::write(self.folder.path().join(file), line).expect("written");
     }
 

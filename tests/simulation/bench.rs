@@ -14,13 +14,13 @@ use windlass::decide::plan::{Plan, Sources};
 use windlass::decide::planner::{self, Wanted};
 use windlass::decide::rules::Case;
 use windlass::decide::target::Target;
-use windlass::engine::{Abort, Engine, Event, Finish, Interrupts, Meter, Operator, Outcome, Reporter};
+use windlass::engine::{Abort, Engine, Event, Finish, Interrupts, Meter, Operator, Others, Outcome, Reporter};
 use windlass::error::Failure;
 use windlass::facts::{self, Facts, MachineFacts, Seen};
 use windlass::inventory::{self, Inventory};
 use windlass::journal::store::{Journal, Store};
 use windlass::journal::{self, History};
-use windlass::observe::{Ask, observe};
+use windlass::observe::{self, Ask, observe};
 use windlass::playbook;
 use windlass::remote::{Clock, Remote};
 
@@ -56,6 +56,13 @@ impl Reporter for Told {
         }
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
     }
+}
+
+/// How a process of Windlass's is started.
+struct How<'a> {
+    command: &'static str,
+    take_over: bool,
+    told: &'a Told,
 }
 
 /// A cluster, a plan, a journal.
@@ -171,6 +178,33 @@ impl Bench {
         self.run_through(&*self.sim, operator, disk, Box::new(store)).await
     }
 
+    /// Runs it as another operator, who may take the lock over; told apart from the first.
+    pub(crate) async fn run_with(
+        &self,
+        operator: &Operator,
+        disk: &Arc<Mutex<Disk>>,
+        take_over: bool,
+        told: &Told,
+    ) -> Result<Outcome, Failure> {
+        let store = MemoryStore { disk: Arc::clone(disk), fuse: Arc::clone(&self.sim.fuse) };
+        let how = How { command: "apply", take_over, told };
+        self.drive(&*self.sim, operator, disk, Box::new(store), how, async |engine| engine.run().await).await
+    }
+
+    /// Somebody else who is told.
+    pub(crate) fn listener(&self) -> Told {
+        Told { events: Mutex::default(), sim: Arc::clone(&self.sim) }
+    }
+
+    /// The journal that another operator finds on the control planes; nothing when nothing was begun.
+    pub(crate) async fn copy(&self) -> Option<String> {
+        let copies = observe::copies(&*self.sim, &self.inventory).await;
+        let found = journal::copies::choose(&copies.found).remove(&self.plan.id.0)?;
+        let found = found.unwrap_or_else(|error| panic!("{error}: {:?}", error.why));
+        assert_eq!(found.plan, self.plan);
+        Some(found.journal)
+    }
+
     /// Runs it through other seams.
     pub(crate) async fn run_through(
         &self,
@@ -179,7 +213,8 @@ impl Bench {
         disk: &Arc<Mutex<Disk>>,
         store: Box<dyn Store>,
     ) -> Result<Outcome, Failure> {
-        self.drive(remote, operator, disk, store, "apply", async |engine| engine.run().await).await
+        let how = How { command: "apply", take_over: false, told: &self.told };
+        self.drive(remote, operator, disk, store, how, async |engine| engine.run().await).await
     }
 
     /// Gives the run up, as this operator would.
@@ -192,9 +227,10 @@ impl Bench {
         self.drive_own("finish", async |engine| engine.finish().await).await
     }
 
-    async fn drive_own<T>(&self, command: &str, work: impl AsyncFnOnce(&Engine<'_>) -> T) -> T {
+    async fn drive_own<T>(&self, command: &'static str, work: impl AsyncFnOnce(&Engine<'_>) -> T) -> T {
         let store = MemoryStore { disk: Arc::clone(&self.disk), fuse: Arc::clone(&self.sim.fuse) };
-        self.drive(&*self.sim, &self.operator, &self.disk, Box::new(store), command, work).await
+        let how = How { command, take_over: false, told: &self.told };
+        self.drive(&*self.sim, &self.operator, &self.disk, Box::new(store), how, work).await
     }
 
     async fn drive<T>(
@@ -203,9 +239,10 @@ impl Bench {
         operator: &Operator,
         disk: &Arc<Mutex<Disk>>,
         store: Box<dyn Store>,
-        command: &str,
+        how: How<'_>,
         work: impl AsyncFnOnce(&Engine<'_>) -> T,
     ) -> T {
+        let How { command, take_over, told } = how;
         let history = {
             let mut disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
             let (records, whole) = journal::read(&disk.text).expect("a journal");
@@ -231,11 +268,12 @@ impl Bench {
             snapshots: "snapshots".into(),
             again: format!("windlass upgrade {command} plan.json"),
             journal: Mutex::new(journal),
-            reporter: &self.told,
+            reporter: told,
             meter: &Meter::start(&self.clock),
             interrupts: &interrupts,
             stopping: AtomicBool::new(false),
             token: AtomicU64::new(0),
+            others: Others::new(take_over, "windlass lock show -i lab.toml".to_owned()),
         };
         work(&engine).await
     }
@@ -325,7 +363,7 @@ impl Bench {
 
     /// Calls that are more than looking.
     pub(crate) fn acts(&self) -> usize {
-        let looks = [Script::Probe, Script::Api, Script::UnitStatus, Script::UnitWait];
+        let looks = [Script::Probe, Script::Api, Script::UnitStatus, Script::UnitWait, Script::CopyRead];
         self.now().inner().calls.iter().filter(|(_, call)| !looks.contains(&call.script)).count()
     }
 

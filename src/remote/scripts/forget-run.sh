@@ -1,5 +1,5 @@
 # forget-run TOKEN RUN: takes away what was kept on this node for going back in a run that is over: its archive, its kept
-# packages, and its units' folders. Snapshots stay. Prints `archive N`, `packages N` and `units N`: the bytes that each took.
+# packages, its units' folders, and the copies of its plan and journal. Snapshots stay. Prints `archive N`, `packages N` and `units N`: the bytes that each took.
 #
 # Exit 0: gone, or nothing was there. 3: TOKEN is lower than the stored one, which is printed. 9: a unit of the run is still
 # at work; nothing was taken away. 2, 6: see prelude.sh.
@@ -50,6 +50,7 @@ main() {
         fi
         [ ! -e "$dir" ] || { rm -rf "$dir" && sync "$root/$kind"; } || complain 6 "cannot remove $dir"
     done
+    rm -rf "$root/copies/$2" || complain 6 "cannot remove $root/copies/$2"
 }
 
 main "$@" </dev/null

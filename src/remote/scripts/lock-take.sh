@@ -7,9 +7,7 @@
 main() {
     [ "$#" -eq 3 ] || complain 2 "usage: lock-take TOKEN HOLDER_JSON OWNER"
     check_number "$1"
-    case $3 in
-    '' | *[![:print:]]*) complain 2 "not an owner" ;;
-    esac
+    check_owner "$3"
     lock_folder
     if [ -e "$root/lock" ] && [ "$(cat "$root/lock.owner" 2>/dev/null)" != "$3" ]; then
         cat "$root/lock" || complain 6 "cannot read $root/lock"
@@ -20,10 +18,7 @@ main() {
         echo "$stored"
         exit 4
     fi
-    echo "$1" | keep "$root/token" || exit
-    # The owner first: a lock without one would be nobody's to take again.
-    printf '%s\n' "$3" | keep "$root/lock.owner" || exit
-    printf '%s\n' "$2" | keep "$root/lock"
+    write_lock "$1" "$2" "$3"
 }
 
 main "$@" </dev/null

@@ -4,6 +4,7 @@
 #   runs/RUN/UNIT/started        boot id and Unix time, written before systemd was asked
 #   runs/RUN/UNIT/{job,args,wrap}  what the unit runs
 #   runs/RUN/UNIT/{log,rc}       what it printed; its exit status, once it ended
+#   copies/RUN/{plan.json,journal}  what the operator's machine has of the run, so that another operator can go on
 # Every change is made under a flock on .flock, in a new file that is synced and then renamed.
 #
 # Exit 2: bad arguments. 6: the folder could not be locked, read or written, and nothing was changed.

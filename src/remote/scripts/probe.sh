@@ -17,7 +17,6 @@ set -u
 
 MANIFESTS=/etc/kubernetes/manifests
 PKI=/etc/kubernetes/pki
-STATE=/var/lib/windlass
 HTTP_SECONDS=3 # a healthy server on this machine answers in milliseconds
 SCRATCH=
 
@@ -387,13 +386,6 @@ etcd_get() {
   set -- -sS -g --fail-early --max-time "$HTTP_SECONDS" --noproxy '*' "$@"
   [ "$ETCD_CA" = - ] || set -- --cacert "$ETCD_CA" --cert "$ETCD_CERT" --key "$ETCD_KEY" "$@"
   one_line curl "$@"
-}
-
-# ---- Windlass itself ----
-
-see_windlass() {
-  [ ! -e "$STATE/token" ] || { printf 'token %s\n' "$(one_line cat "$STATE/token")"; }
-  [ ! -e "$STATE/lock" ] || { printf 'lock %s\n' "$(one_line cat "$STATE/lock")"; }
 }
 
 main "$@" </dev/null

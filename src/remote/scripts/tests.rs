@@ -6,16 +6,19 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 25] = [
+const ALL: [Script; 28] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
     Script::UnitWait,
     Script::UnitStart,
     Script::LockTake,
+    Script::LockReplace,
     Script::LockRelease,
     Script::TokenRaise,
     Script::PutFile,
+    Script::CopyAppend,
+    Script::CopyRead,
     Script::EtcdIdentity,
     Script::ForgetRun,
     Script::Archive,
@@ -34,12 +37,12 @@ const ALL: [Script; 25] = [
     Script::Run,
 ];
 
-fn call(script: Script, args: &[&str]) -> Call {
+pub(super) fn call(script: Script, args: &[&str]) -> Call {
     Call { script, args: args.iter().map(|arg| (*arg).to_owned()).collect() }
 }
 
 /// Runs a script as the seam does, by stdin; or, with `input`, in the command line.
-fn run(root: &Path, call: &Call, input: Option<&[u8]>) -> Output {
+pub(super) fn run(root: &Path, call: &Call, input: Option<&[u8]>) -> Output {
     let text = text(call);
     let mut shell = Command::new("sh");
     match input {
@@ -56,18 +59,21 @@ fn run(root: &Path, call: &Call, input: Option<&[u8]>) -> Output {
     child.wait_with_output().expect("sh ends")
 }
 
-fn status(root: &Path, script: Script, args: &[&str]) -> (i32, String) {
+pub(super) fn status(root: &Path, script: Script, args: &[&str]) -> (i32, String) {
     let output = run(root, &call(script, args), None);
     let status = output.status.code().expect("no signal");
-    assert!(matches!(status, 0 | 3 | 4) || !output.stderr.is_empty(), "{script:?} {args:?}: a refusal without words");
+    assert!(
+        matches!(status, 0 | 3 | 4 | 9) || !output.stderr.is_empty(),
+        "{script:?} {args:?}: a refusal without words"
+    );
     (status, String::from_utf8(output.stdout).expect("text"))
 }
 
-fn took(token: &str, owner: &str) -> [String; 3] {
+pub(super) fn took(token: &str, owner: &str) -> [String; 3] {
     [token.to_owned(), format!("{{\"holder\":\"{owner}\"}}"), owner.to_owned()]
 }
 
-fn take(root: &Path, token: &str, owner: &str) -> (i32, String) {
+pub(super) fn take(root: &Path, token: &str, owner: &str) -> (i32, String) {
     let [token, holder, owner] = took(token, owner);
     status(root, Script::LockTake, &[&token, &holder, &owner])
 }
@@ -76,7 +82,7 @@ fn stored(root: &Path) -> String {
     std::fs::read_to_string(root.join("token")).unwrap_or_default().trim().to_owned()
 }
 
-fn folder() -> tempfile::TempDir {
+pub(super) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 

@@ -2,6 +2,7 @@
 //! snapshots, going back, giving up.
 
 mod aborting;
+mod copying;
 mod drifting;
 mod failing;
 mod interrupting;
@@ -9,5 +10,7 @@ mod journaling;
 mod operators;
 mod resuming;
 mod snapshots;
+mod taking_over;
+mod together;
 mod undoing;
 mod whole;

@@ -64,6 +64,10 @@ pub(crate) struct MemoryStore {
 }
 
 impl Store for MemoryStore {
+    fn held(&mut self) -> String {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner).whole().to_owned()
+    }
+
     fn append(&mut self, line: &str) -> io::Result<()> {
         let lock = || self.disk.lock().unwrap_or_else(PoisonError::into_inner);
         let mut disk = lock();

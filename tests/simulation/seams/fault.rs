@@ -84,6 +84,7 @@ impl When {
         match self {
             Self::Job(job, about) => match call {
                 Some(call) if call.script == Script::PutFile => *job == "put-file" && about == node,
+                Some(call) if call.script == Script::CopyAppend => *job == "copy-append" && about == node,
                 _ => started.is_some_and(|call| call.args[3] == *job && subject(node, job, &call.args[4..]) == *about),
             },
             Self::Unit(step) => started.is_some_and(|call| {

@@ -47,12 +47,22 @@ pub(crate) struct Inner {
     pub(crate) step: Option<String>,
     /// Windlass is stopped: it is not to be polled until somebody wakes it.
     pub(crate) stopped: bool,
+    /// Makes round trips take different times, by a seed.
+    pub(crate) jitter: Option<u64>,
 }
 
 impl Inner {
     fn advance(&mut self, now: Duration) {
         let watch = &mut self.watch;
         self.world.advance(now, &mut |world| watch.look(world));
+    }
+
+    /// What a round trip takes beyond the usual: nothing without a seed, else up to ten times as much (a linear congruential
+    /// generator, Knuth's numbers).
+    fn jitter(&mut self) -> Duration {
+        let Some(state) = &mut self.jitter else { return Duration::ZERO };
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_millis((*state >> 33) % 200)
     }
 
     /// Takes the first trap that is set for this call.
@@ -122,6 +132,7 @@ impl Simulation {
             silent_at_release: None,
             step: None,
             stopped: false,
+            jitter: None,
         };
         Self { inner: Mutex::new(inner), clock, fuse: Arc::default() }
     }
@@ -190,7 +201,8 @@ impl Simulation {
                 tokio::task::yield_now().await;
             }
         }
-        self.clock.sleep(LATENCY).await;
+        let latency = LATENCY + self.now().inner().jitter();
+        self.clock.sleep(latency).await;
         let cut = {
             let now = self.now();
             now.machines[at].cut_off || !now.machines[at].up
@@ -263,6 +275,18 @@ impl Simulation {
         }
     }
 
+    /// Killed here, the piece is on the first control plane's disk and the operator does not know.
+    fn copy_append(&self, node: &NodeName, at: At, call: &Call, then: Option<&Then>) -> Output {
+        if let Some(Then::Fail(status)) = then {
+            return refused(*status, "");
+        }
+        let answer = self.now().answer(at, call);
+        if node.as_str() == "cp1" {
+            self.fuse.burn();
+        }
+        answer
+    }
+
     /// A question to the member on a node.
     async fn ask_etcd<T>(
         &self,
@@ -297,6 +321,7 @@ impl Remote for Simulation {
             _ => {
                 let answer = match call.script {
                     Script::UnitWait => self.unit_wait(node, at, call).await?,
+                    Script::CopyAppend => self.copy_append(node, at, call, then.as_ref()),
                     _ => self.now().answer(at, call),
                 };
                 match then {

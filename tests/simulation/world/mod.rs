@@ -9,6 +9,7 @@ mod jobs;
 mod kept;
 mod kube;
 mod machine;
+mod others;
 mod own;
 mod planes;
 mod pods;
@@ -225,6 +226,9 @@ impl World {
             }
             Script::UnitStatus | Script::UnitWait => self.unit_report(at, call),
             Script::LockTake => self.lock_take(at, call),
+            Script::LockReplace => self.lock_replace(at, call),
+            Script::CopyAppend => self.copy_append(at, call),
+            Script::CopyRead => self.copy_read(at, call),
             Script::LockRelease => self.lock_release(at, call),
             Script::TokenRaise => self.token_raise(at, call),
             Script::PutFile => self.put_file(at, call),

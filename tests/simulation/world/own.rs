@@ -16,6 +16,8 @@ pub(crate) struct Own {
     pub(crate) lock: Option<(String, String)>,
     /// Units by `RUN/UNIT`.
     pub(crate) units: BTreeMap<String, Unit>,
+    /// Copies of runs, by `RUN/NAME`.
+    pub(crate) copies: BTreeMap<String, String>,
     /// Names of the files that were put.
     pub(crate) files: BTreeSet<String>,
     /// Runs that the machine has an archive of.

@@ -219,7 +219,10 @@ pub(crate) fn real_certificate() -> &'static str {
 
 fn own(machine: &Machine) -> Vec<String> {
     let token = (machine.own.token > 0).then(|| format!("token {}", machine.own.token));
-    token.into_iter().chain(machine.own.lock.as_ref().map(|(json, _)| format!("lock {json}"))).collect()
+    let lock = machine.own.lock.as_ref().map(|(json, _)| format!("lock {json}"));
+    let runs = machine.own.units.iter().filter(|(_, unit)| unit.ended.is_none());
+    let units = runs.map(|(name, unit)| format!("unit {} {}", name.replacen('/', " ", 1), unit.since));
+    token.into_iter().chain(lock).chain(units).collect()
 }
 
 fn node(node: &NodeObject, heartbeat: Option<jiff::Timestamp>) -> Vec<String> {

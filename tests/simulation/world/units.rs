@@ -36,6 +36,8 @@ pub(crate) struct Unit {
     pub(crate) says: &'static str,
     /// Its position among the jobs that began.
     pub(crate) begun: usize,
+    /// When it was started, by the machine's clock, in seconds since 1970.
+    pub(crate) since: i64,
 }
 
 /// A job that began.
@@ -125,6 +127,7 @@ impl World {
             ended: None,
         });
         let boot = self.machines[at].boot;
+        let since = (self.real_time().as_millisecond() + self.machines[at].skew_ms) / 1000;
         let unit = Unit {
             job,
             ops,
@@ -133,6 +136,7 @@ impl World {
             stuck: odd.stuck,
             says: odd.says.unwrap_or("and said more"),
             begun,
+            since,
         };
         self.machines[at].own.units.insert(key.clone(), unit);
         self.happened(Happened::Began { job: begun });
