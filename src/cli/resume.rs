@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::files::{self, ReadInventory};
+use super::run::not_opened;
 use crate::decide::checker;
 use crate::decide::plan::Plan;
 use crate::error::{Exit, Failure};
@@ -13,7 +14,7 @@ use crate::inventory::{Inventory, NodeName};
 use crate::journal::History;
 use crate::journal::copies::{Found, Own, Unusable, choose, compare};
 use crate::journal::status::Status;
-use crate::journal::store::{FileStore, OpenError};
+use crate::journal::store::FileStore;
 use crate::observe;
 use crate::remote::Remote;
 use crate::remote::ssh::Fleet;
@@ -128,8 +129,7 @@ fn keep(found: &Found, state: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Failur
     // Held while it is replaced: another windlass here may be at it.
     let held = match FileStore::open(&journal, run) {
         Ok((held, _)) => held,
-        Err(error @ OpenError::Busy(_)) => return Err(Failure::of(Exit::Refused, &error)),
-        Err(error) => return Err(Failure::of(Exit::InvalidFile, &error)),
+        Err(error) => return Err(not_opened(&error)),
     };
     files::write(&plan, &found.plan.to_json())?;
     match compare(&files::read(&journal)?, &found.journal) {

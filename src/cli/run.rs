@@ -10,12 +10,12 @@ use clap::Args;
 
 use super::{files, resume};
 use crate::decide::checker;
-use crate::decide::plan::Plan;
+use crate::decide::plan::{Plan, PlanError};
 use crate::engine::{Engine, Interrupts, Meter, Operator, Others, Reporter};
 use crate::error::{Exit, Failure};
 use crate::inventory::Inventory;
-use crate::journal::History;
 use crate::journal::store::{FileStore, Journal, OpenError};
+use crate::journal::{History, JournalError};
 use crate::remote::ssh::Fleet;
 use crate::remote::{Clock, Remote, SystemClock};
 use crate::report::progress::{Live, Plain};
@@ -187,12 +187,17 @@ pub(super) fn shell_word(word: &str) -> String {
 }
 
 pub(super) fn read_plan(path: &Utf8Path) -> Result<Plan, Failure> {
-    let refused = |error: &dyn std::error::Error| {
-        let mut failure = Failure::of(Exit::InvalidFile, error);
+    let refused = |error: PlanError| {
+        let mut failure = Failure::of(Exit::InvalidFile, &error);
         failure.causes.insert(0, std::mem::replace(&mut failure.what, format!("{path} cannot be carried out")));
-        failure.hint("make a new plan with `windlass upgrade plan`")
+        failure.hint(match error {
+            PlanError::Format { .. } | PlanError::Newer { .. } | PlanError::Older { .. } => {
+                "carry it out with the windlass that made it, or make a new plan with `windlass upgrade plan`"
+            }
+            _ => "make a new plan with `windlass upgrade plan`",
+        })
     };
-    let plan = Plan::from_json(&files::read(path)?).map_err(|error| refused(&error))?;
+    let plan = Plan::from_json(&files::read(path)?).map_err(refused)?;
     let breaches = checker::check(&plan);
     if breaches.is_empty() {
         return Ok(plan);
@@ -217,10 +222,23 @@ fn journal_path(folder: &Utf8Path, plan: &Plan) -> Utf8PathBuf {
 
 fn open_journal(folder: &Utf8Path, plan: &Plan) -> Result<(FileStore, History), Failure> {
     let path = journal_path(folder, plan);
-    FileStore::open(&path, &plan.id).map_err(|error| {
-        let exit = if matches!(error, OpenError::Busy(_)) { Exit::Refused } else { Exit::InvalidFile };
-        Failure::of(exit, &error)
-    })
+    FileStore::open(&path, &plan.id).map_err(|error| not_opened(&error))
+}
+
+/// Why a journal cannot be gone on with, and what to do about it.
+pub(super) fn not_opened(error: &OpenError) -> Failure {
+    let exit = if matches!(error, OpenError::Busy(_)) { Exit::Refused } else { Exit::InvalidFile };
+    let failure = Failure::of(exit, error);
+    match error {
+        OpenError::Broken { cause: JournalError::Format { .. } | JournalError::Line { .. }, .. } => {
+            failure.hint("nothing was changed; go on with the windlass that wrote it")
+        }
+        OpenError::Broken { .. } => failure.hint(
+            "nothing was changed; put the journal back as it was, or move it away and make a new plan with `windlass \
+             upgrade plan`",
+        ),
+        OpenError::Io { .. } | OpenError::Busy(_) => failure,
+    }
 }
 
 /// Shows a text and asks once. Without a terminal there is nobody to ask: `--yes` says it then.

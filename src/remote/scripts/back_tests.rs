@@ -83,6 +83,15 @@ fn an_archive_holds_what_going_back_needs_and_is_roots_alone() {
 }
 
 #[test]
+fn a_path_that_reads_like_an_option_is_a_path() {
+    let fakes = node();
+    write(&fakes.path().join("from/--checkpoint=1"), "a file");
+    assert_eq!(fakes.run(Script::Archive, &["0a1b", "-", "/--checkpoint=1"]), (0, String::new()));
+    let files = files_in(&archived(&fakes).join("node.tar.gz"));
+    assert!(files.contains(&"--checkpoint=1".to_owned()), "{files:?}");
+}
+
+#[test]
 fn an_archive_that_stands_is_never_overwritten() {
     let fakes = node();
     let tar = archived(&fakes).join("node.tar.gz");

@@ -9,7 +9,7 @@ use windlass::inventory::NodeName;
 use super::{text, way};
 
 /// Sections of the probe, as `probe.sh` prints them.
-const PROBED: [&str; 11] = [
+const PROBED: [&str; 12] = [
     "identity",
     "packages",
     "candidates",
@@ -21,6 +21,7 @@ const PROBED: [&str; 11] = [
     "certificates",
     "etcd",
     "windlass",
+    "kept",
 ];
 
 /// Sections of the API, as `api.sh` prints them.
@@ -60,7 +61,9 @@ fn name() -> NodeName {
 
 fn machine(text: &str) {
     let _ = probe::clock_ms(text);
-    if let Ok(facts) = probe::parse(text) {
+    if let Ok(mut facts) = probe::parse(text) {
+        // It is not saved.
+        facts.kept = Seen::Unknown("not asked".to_owned());
         saved(Seen::Known(facts), Seen::Unknown("not asked".to_owned()));
     }
 }
