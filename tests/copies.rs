@@ -122,7 +122,7 @@ fn what_is_no_copy_of_this_run_is_left_out_with_its_reason() {
     let cases = [
         (bad(edited, &good), "it was changed after it was made"),
         (bad(String::new(), &good), "the plan is not there"),
-        (bad(own.to_json()[..40].to_owned(), &good), "it is not a plan"),
+        (bad(own.to_json()[..40].to_owned(), &good), "it was cut off"),
         (bad(other.to_json(), &good), "where run"),
         (bad(own.to_json(), &text(&[opened(&other)])), "it has the journal of run"),
         (bad(own.to_json(), &text(&[locked(2, "ann")])), "its first line does not say whose journal it is"),

@@ -9,6 +9,7 @@ use crate::decide::call::Script;
 use crate::decide::look::{ApiQuestion, Every, Look, MachineQuestion, Question, Sight, Via, Who, seen};
 use crate::facts::ask::{ApiSection, Section};
 use crate::facts::{ApiFacts, MachineFacts, Seen};
+use crate::inventory::NodeName;
 
 /// The static pods that kubeadm raises, besides a stacked etcd.
 const COMPONENTS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
@@ -29,8 +30,12 @@ impl Act for KubeadmPlan {
         format!("let kubeadm check the cluster for v{} (kubeadm upgrade plan)", self.to)
     }
 
-    fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
-        trusted(moment, "kubeadm has not checked the cluster yet")
+    fn question(&self, _: Site<'_>) -> Question {
+        Question { every: Some(SERVERS), ..Question::default() }
+    }
+
+    fn look(&self, _: Site<'_>, moment: Moment, sight: &Sight) -> Look {
+        once_all_serve(moment, sight, trusted(moment, "kubeadm has not checked the cluster yet"))
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
@@ -65,19 +70,23 @@ impl Act for KubeadmApply {
                 sections: &[ApiSection::Kubeadm, ApiSection::Addons, ApiSection::KubeletConfigs],
                 node: None,
             }),
+            every: Some(SERVERS),
             ..Question::default()
         }
     }
 
     /// Judged by everything it does, the last thing included: static pods, kubeadm-config, kubelet-config, addons.
-    fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
+    fn look(&self, _: Site<'_>, moment: Moment, sight: &Sight) -> Look {
         let machine = seen!(sight.machine, "the control plane");
         let mut missing = behind(machine, &self.to);
         match &sight.api {
             Seen::Known(api) => missing.extend(config_behind(api, &self.to)),
             Seen::Unknown(why) => missing.push(format!("its API server does not answer: {why}")),
         }
-        if missing.is_empty() { Look::Done } else { Look::Ready(missing.join("; ")) }
+        if missing.is_empty() {
+            return Look::Done;
+        }
+        once_all_serve(moment, sight, Look::Ready(missing.join("; ")))
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
@@ -112,14 +121,14 @@ impl Act for KubeadmNode {
     }
 
     fn question(&self, _: Site<'_>) -> Question {
-        Question { machine: self.control_plane.then(control_plane_probe), ..Question::default() }
+        Question { machine: self.control_plane.then(control_plane_probe), every: Some(SERVERS), ..Question::default() }
     }
 
     /// The last thing the command does, writing the kubelet's configuration, carries no version: before it ran it is
     /// never taken for done. Running it again is harmless (kubeadm skips equal manifests).
     fn look(&self, _: Site<'_>, moment: Moment, sight: &Sight) -> Look {
         if moment == Moment::Before || !self.control_plane {
-            return trusted(moment, "kubeadm has not been through this node");
+            return once_all_serve(moment, sight, trusted(moment, "kubeadm has not been through this node"));
         }
         let machine = seen!(sight.machine, "the control plane");
         let missing = behind(machine, &self.to);
@@ -153,20 +162,15 @@ impl Act for AwaitApiServers {
     }
 
     fn question(&self, _: Site<'_>) -> Question {
-        Question {
-            every: Some(Every { who: Who::ControlPlanes, sections: &[Section::ApiServer] }),
-            ..Question::default()
-        }
+        Question { every: Some(SERVERS), ..Question::default() }
     }
 
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
         for (node, machine) in &sight.every {
-            let machine = seen!(*machine, node);
-            match &machine.api_server {
-                Seen::Known(Some(version)) if version == &self.to => {}
-                Seen::Known(Some(version)) => return Look::NotYet(format!("{node} answers as v{version}")),
-                Seen::Known(None) => return Look::NotYet(format!("{node} runs no API server")),
-                Seen::Unknown(why) => return Look::NotYet(format!("{node}: {why}")),
+            match served(node, seen!(*machine, node)) {
+                Ok(version) if version == &self.to => {}
+                Ok(version) => return Look::NotYet(format!("{node} answers as v{version}")),
+                Err(why) => return Look::NotYet(why),
             }
         }
         Look::Done
@@ -174,6 +178,33 @@ impl Act for AwaitApiServers {
 
     fn estimate(&self) -> u64 {
         1
+    }
+}
+
+/// Whether every API server is ready.
+const SERVERS: Every = Every { who: Who::ControlPlanes, sections: &[Section::ApiServer] };
+
+/// `look`, unless kubeadm is still to run and some API server is not ready. kubeadm asks whichever the load balancer gives it,
+/// and one that has just started does not know yet what it keeps: seen after a power loss, kubeadm 1.21 took its own
+/// ConfigMap for missing.
+fn once_all_serve(moment: Moment, sight: &Sight, look: Look) -> Look {
+    if moment == Moment::After {
+        return look;
+    }
+    for (node, machine) in &sight.every {
+        if let Err(why) = served(node, seen!(*machine, node)) {
+            return Look::NotYet(why);
+        }
+    }
+    look
+}
+
+/// The version that the node's API server serves, or why there is none.
+fn served<'a>(node: &NodeName, machine: &'a MachineFacts) -> Result<&'a Version, String> {
+    match &machine.api_server {
+        Seen::Known(Some(version)) => Ok(version),
+        Seen::Known(None) => Err(format!("{node} runs no API server")),
+        Seen::Unknown(why) => Err(format!("{node}: {why}")),
     }
 }
 

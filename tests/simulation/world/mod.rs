@@ -120,6 +120,8 @@ pub(crate) enum Later {
     ComponentStops(At, usize, u32),
     /// It runs again.
     ComponentStarts(At, usize, u32),
+    /// The machine's API server knows everything; of this boot only.
+    ServerWarm(At, u32),
     /// The load balancer has noticed.
     Balance(At),
     /// A member's process starts.
@@ -174,6 +176,7 @@ impl World {
             Later::LeaseEnds(at) => self.lease_ends(at),
             Later::ComponentStops(at, component, boot) => self.component_stops(at, component, boot),
             Later::ComponentStarts(at, component, boot) => self.component_starts(at, component, boot),
+            Later::ServerWarm(at, boot) => self.api_warm(at, boot),
             Later::Balance(at) => self.balance(at),
             Later::MemberStarts(member, boot) => self.member_starts(member, boot),
             Later::Election(term) => self.election(term),

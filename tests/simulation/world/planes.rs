@@ -9,6 +9,8 @@ pub(crate) const COMPONENTS: [&str; 3] = ["kube-apiserver", "kube-controller-man
 /// Between a manifest's change and the old pod's end, and from there to the new one's start: LAB.md's 12 to 15 s for three.
 const NOTICED_MS: u64 = 900;
 const STARTS: u32 = 3;
+/// How long a new API server does not know what etcd keeps, as the lab showed once after a power loss.
+const WARMS: u32 = 2;
 /// The load balancer asks every second and believes the third answer.
 const BALANCES: u32 = 3;
 
@@ -21,6 +23,8 @@ pub(crate) struct Component {
     pub(crate) runs: Option<Version>,
     /// The job that stopped it, while it is stopped by one.
     pub(crate) stopped_by: Option<usize>,
+    /// It runs, and does not know everything yet: an API server in its first seconds.
+    pub(crate) warming: bool,
 }
 
 /// A control plane.
@@ -37,13 +41,14 @@ pub(crate) struct Plane {
 
 impl Plane {
     pub(super) fn new(version: &Version) -> Self {
-        let component = Component { manifest: version.clone(), runs: Some(version.clone()), stopped_by: None };
+        let component =
+            Component { manifest: version.clone(), runs: Some(version.clone()), stopped_by: None, warming: false };
         Self { components: vec![component; COMPONENTS.len()], api_away: false, balanced: true, noticing: false }
     }
 
     pub(super) fn all_stop(&mut self) {
         for component in &mut self.components {
-            (component.runs, component.stopped_by) = (None, None);
+            (component.runs, component.stopped_by, component.warming) = (None, None, false);
         }
     }
 
@@ -66,13 +71,25 @@ impl World {
     /// The machine's own API server answers and is ready.
     pub(crate) fn api_ready(&self, at: At) -> bool {
         let machine = &self.machines[at];
-        let runs = |plane: &Plane| plane.components[0].runs.is_some() && !plane.api_away;
+        let runs =
+            |plane: &Plane| plane.components[0].runs.is_some() && !plane.components[0].warming && !plane.api_away;
         machine.up && machine.plane.as_ref().is_some_and(runs) && self.etcd_serves()
     }
 
     /// The API answers through the load balancer.
     pub(crate) fn api_balanced(&self) -> bool {
         self.planes().any(|(at, plane)| plane.balanced && self.api_ready(at))
+    }
+
+    /// Some API server has just started: who is led to it is told that things are not there which are.
+    pub(crate) fn api_warms(&self) -> bool {
+        self.planes().any(|(_, plane)| plane.components[0].warming)
+    }
+
+    pub(super) fn api_warm(&mut self, at: At, boot: u32) {
+        if self.machines[at].boot == boot {
+            self.plane(at).components[0].warming = false;
+        }
     }
 
     /// The machine's API server stops answering, or answers again, without our doing.
@@ -117,16 +134,21 @@ impl World {
 
     pub(super) fn component_stops(&mut self, at: At, component: usize, boot: u32) {
         if self.machines[at].boot == boot && self.machines[at].up {
-            self.plane(at).components[component].runs = None;
+            let known = &mut self.plane(at).components[component];
+            (known.runs, known.warming) = (None, false);
             self.after(SECOND * STARTS, Later::ComponentStarts(at, component, boot));
         }
     }
 
     pub(super) fn component_starts(&mut self, at: At, component: usize, boot: u32) {
         if self.machines[at].boot == boot && self.machines[at].up && self.machines[at].kubelet.is_some() {
-            let component = &mut self.plane(at).components[component];
-            component.runs = Some(component.manifest.clone());
-            component.stopped_by = None;
+            let known = &mut self.plane(at).components[component];
+            known.runs = Some(known.manifest.clone());
+            known.stopped_by = None;
+            if component == 0 {
+                known.warming = true;
+                self.after(SECOND * WARMS, Later::ServerWarm(at, boot));
+            }
             self.after(SECOND, Later::Controllers);
         }
     }

@@ -13,7 +13,7 @@ impl World {
         let planes = self.kube.nodes.iter().all(ready);
         let minor = self.kube.version.minor;
         let skips = version.minor > minor + 1 || version.minor < minor;
-        if own && planes && self.api_balanced() && !skips { Ok(()) } else { Err(1) }
+        if own && planes && self.api_balanced() && !self.api_warms() && !skips { Ok(()) } else { Err(1) }
     }
 
     pub(super) fn node_preflight(&mut self, at: At, key: &str) -> Result<(), i32> {
@@ -21,7 +21,7 @@ impl World {
         let plane = self.machines[at].plane.is_some();
         let own = self.machines[at].upstream("kubeadm").minor == to.minor;
         let installed = self.machines[at].packages["kubeadm"].state == Dpkg::Installed;
-        if !self.api_balanced() || !own || !installed {
+        if !self.api_balanced() || self.api_warms() || !own || !installed {
             return Err(1);
         }
         let mut ops = if plane { components(&to) } else { Vec::new() };
