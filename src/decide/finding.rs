@@ -160,12 +160,13 @@ pub enum Verdict {
     Refused(usize),
 }
 
-/// What findings that forbid a plan add up to. A refusal about a machine that was not reached only follows from that: it
-/// is one trouble, not two.
+/// What findings that forbid a plan add up to. A refusal about a machine that was not reached only follows from that, and so
+/// does whatever else could not be seen meanwhile: it is one trouble, not two.
 pub fn verdict(findings: &[Finding]) -> Verdict {
     let of = |severity| findings.iter().filter(move |finding| finding.severity == severity);
     let gone: Vec<&str> = of(Severity::Unreachable).map(|finding| finding.subject.as_str()).collect();
-    let follows = |finding: &Finding| gone.contains(&finding.subject.as_str());
+    let unseen = |finding: &Finding| finding.rule == Rule::Unseen && !gone.is_empty();
+    let follows = |finding: &Finding| gone.contains(&finding.subject.as_str()) || unseen(finding);
     if of(Severity::Refusal).all(follows) {
         Verdict::Unreachable(gone.len())
     } else {
@@ -184,6 +185,9 @@ mod tests {
         let other = Finding::refusal(Rule::KubernetesSkip, "cp1", "would skip 1.21");
         let warning = Finding::warning(Rule::NotHeld, "cp2", "is not held");
         assert_eq!(verdict(&[away.clone(), follows.clone(), warning.clone()]), Verdict::Unreachable(1));
+        let unseen = Finding::refusal(Rule::Unseen, "cluster", "the API did not answer");
+        assert_eq!(verdict(&[away.clone(), follows.clone(), unseen.clone()]), Verdict::Unreachable(1));
+        assert_eq!(verdict(&[unseen]), Verdict::Refused(1));
         assert_eq!(verdict(&[away, follows, other.clone()]), Verdict::Refused(2));
         assert_eq!(verdict(&[other, warning]), Verdict::Refused(1));
     }
