@@ -61,6 +61,6 @@ main() {
     for name in node.list node.tar.gz; do
         { sync "$dir/$name.new" && mv "$dir/$name.new" "$dir/$name" && sync "$dir"; } || return 1
     done
-    cat "$dir/node.list"
+    echo "$(grep -c '^-' "$dir/node.list") files, $(stat -c %s "$dir/node.tar.gz") bytes: $dir"
 }
 main "$@" </dev/null
