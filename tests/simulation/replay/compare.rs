@@ -165,8 +165,17 @@ impl Sight {
     }
 }
 
-/// Who leads etcd after an election is chance: the simulation follows the lab.
-pub(super) fn steer(world: &mut World, answer: &Answer) {
+/// Who leads etcd after an election is chance, and so is how long a kubelet takes to tell its new version: the simulation
+/// follows the lab.
+pub(super) fn steer(world: &mut World, lab: &Sight, answer: &Answer) {
+    if let Sight::Api(Some(api)) = lab {
+        for (name, (version, ..)) in &api.nodes {
+            let at = world.at(name);
+            if world.machines[at].kubelet.as_ref().is_some_and(|runs| runs.to_string() == *version) {
+                world.silenced.remove(&at);
+            }
+        }
+    }
     if let Answer::Status(status) = answer
         && world.etcd.leader.is_some()
         && let Some(leader) = world.etcd.members.iter().position(|member| member.told.id == status.leader)

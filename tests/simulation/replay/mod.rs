@@ -110,7 +110,8 @@ impl Fork {
 }
 
 impl Replay {
-    fn new(world: World) -> Self {
+    fn new(mut world: World) -> Self {
+        world.waits_for_word = true;
         Self { world, tally: Tally::default(), open: Vec::new(), small: None, gated: false, falling: None, fork: None }
     }
 
@@ -242,7 +243,7 @@ impl Replay {
     fn look(&mut self, at: At, asked: &Asked, answer: &Answer) -> Result<(), String> {
         self.tally.looks += 1;
         let lab = Sight::of(asked, answer)?;
-        compare::steer(&mut self.world, answer);
+        compare::steer(&mut self.world, &lab, answer);
         let limit = self.world.now + PATIENCE;
         loop {
             let own = Sight::now(&mut self.world, at, asked)?;

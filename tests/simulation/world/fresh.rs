@@ -34,6 +34,8 @@ pub(super) fn world(facts: Facts) -> World {
         acting: None,
         happened: Vec::new(),
         breaks: super::Breaks::default(),
+        waits_for_word: false,
+        silenced: BTreeSet::new(),
         base: facts.taken_at,
         later: std::collections::BTreeMap::new(),
         counter: 0,

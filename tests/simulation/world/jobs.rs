@@ -199,14 +199,18 @@ pub(super) fn unhold(holds: &str) -> Option<(Duration, Op)> {
     (holds != "-").then_some((Duration::from_millis(200), Op::Unhold(names)))
 }
 
-/// apt unpacks all, then configures all.
+/// apt unpacks all, then configures all, in the order of their names; but etcd's server is unpacked before its client. So the
+/// lab's logs have it.
 pub(super) fn unpack_and_configure(specs: &[String]) -> Vec<(Duration, Op)> {
+    let mut named = specs.to_vec();
+    named.sort();
+    let etcd = named.iter().any(|spec| spec.starts_with("etcd-"));
     let mut ops = Vec::new();
-    for spec in specs {
+    for spec in if etcd { specs } else { &named } {
         ops.push((Duration::from_millis(400), Op::Unpack(spec.clone())));
         ops.push((Duration::from_millis(400), Op::Unpacked(spec.clone())));
     }
-    for spec in specs {
+    for spec in &named {
         ops.push((Duration::from_millis(300), Op::Configure(spec.clone())));
         ops.push((Duration::from_millis(400), Op::Configured(spec.clone())));
     }

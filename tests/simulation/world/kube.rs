@@ -9,7 +9,7 @@ use super::{At, Happened, Later, SECOND, World};
 /// A kubelet tells the API of itself this long after it started.
 const REPORTS: u32 = 2;
 /// How long a new kubelet takes from its first word to being Ready.
-const SETTLES: u32 = 4;
+const SETTLES: u32 = 10;
 
 /// Who cordoned a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,10 @@ impl World {
             self.happened(Happened::KubeletRuns { at, from: from.clone(), to: to.clone() });
         }
         let boot = self.machines[at].boot;
+        self.silenced.remove(&at);
+        if self.waits_for_word {
+            self.silenced.insert(at);
+        }
         self.after(SECOND * REPORTS, Later::KubeletReports(at, boot));
         if self.machines[at].plane.is_some() && self.acting.is_some() {
             self.static_pods_restart(at);
@@ -105,7 +109,7 @@ impl World {
             return;
         }
         let Some(runs) = self.machines[at].kubelet.clone() else { return };
-        if !self.api_balanced() {
+        if !self.api_balanced() || self.silenced.contains(&at) {
             return self.after(SECOND, Later::KubeletReports(at, boot));
         }
         let node = self.node_of(at);

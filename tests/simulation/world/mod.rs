@@ -16,7 +16,7 @@ mod pods;
 mod text;
 pub(crate) mod units;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -54,6 +54,10 @@ pub(crate) struct World {
     pub(crate) happened: Vec<Happened>,
     /// Deliberate breaks of what runs on the nodes, for the tests of the laws' teeth.
     pub(crate) breaks: Breaks,
+    /// How long a kubelet takes to its first word is chance: with this, none says it before it is let.
+    pub(crate) waits_for_word: bool,
+    /// Machines whose kubelets were not let.
+    pub(crate) silenced: BTreeSet<At>,
     base: Timestamp,
     later: BTreeMap<(Duration, u64), Later>,
     counter: u64,
