@@ -125,7 +125,7 @@ fn who_may_only_read_is_refused_everything_else() {
         let ran =
             Command::new(lab().join("lab").as_str()).args(["ssh", "cp1", &words]).output().expect("the lab's ssh");
         let said = String::from_utf8_lossy(&ran.stderr);
-        assert!(!ran.status.success(), "{command} was allowed");
+        // What it says, not how it ends: an old `kubectl cordon` ends with 0 also when it was forbidden.
         assert!(said.to_lowercase().contains("forbidden"), "{command}: {said}");
     }
     let allowed = format!("sudo kubectl --kubeconfig={READER} get nodes -o name");

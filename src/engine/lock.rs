@@ -165,8 +165,10 @@ impl Engine<'_> {
             let why = match answer {
                 Ok(output) if output.status == 0 => continue,
                 Ok(output) if output.status == ANOTHERS => {
-                    self.tell(&Event::Note(format!("the lock on {node} is another operator's by now")));
-                    continue;
+                    match self.release_older(node, token, &output.stdout).await {
+                        Ok(()) => continue,
+                        Err(why) => why,
+                    }
                 }
                 Ok(output) => format!("status {} {}", output.status, output.stderr.trim()),
                 Err(error) => chain(&error).join(": "),
@@ -175,6 +177,28 @@ impl Engine<'_> {
             all = false;
         }
         all
+    }
+
+    /// A lock file under another token than ours: of an earlier try of this run, where the node did not take the lock since
+    /// (it was away, or its disk was full), or by now another operator's.
+    async fn release_older(&self, node: &NodeName, token: u64, stored: &str) -> Result<(), String> {
+        if stored.trim().parse::<u64>().is_ok_and(|stored| stored < token) {
+            match self.take_on(node, token, None).await {
+                Answer::Taken => {
+                    let call = Call { script: Script::LockRelease, args: vec![token.to_string()] };
+                    let again = self.remote.call(node, &call).await;
+                    return match again {
+                        Ok(output) if output.status == 0 => Ok(()),
+                        Ok(output) => Err(format!("status {} {}", output.status, output.stderr.trim())),
+                        Err(error) => Err(chain(&error).join(": ")),
+                    };
+                }
+                Answer::Silent(why) => return Err(why),
+                Answer::Held(_) | Answer::Low(_) => {}
+            }
+        }
+        self.tell(&Event::Note(format!("the lock on {node} is another operator's by now")));
+        Ok(())
     }
 
     /// Somebody took the lock between our look and our try.

@@ -1,6 +1,7 @@
 //! Two operators: the lock, who holds it, and the token that a replaced one cannot act under.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use windlass::engine::{Operator, Outcome};
 use windlass::error::Exit;
@@ -84,5 +85,20 @@ async fn a_lock_that_a_silent_control_plane_kept_is_given_back_by_running_the_fi
     let refused = bench.run_as(&bob(), &Arc::default()).await;
     assert_eq!(refused.unwrap_err().exit, Exit::Refused, "it is still held");
     assert_eq!(bench.run().await.unwrap(), Outcome::WasRaised);
+    assert_eq!(bench.locked(), [""; 0]);
+}
+
+/// Its disk is full when the resumed run takes the lock, so that it keeps the file of the first try.
+#[tokio::test(start_paused = true)]
+async fn a_lock_file_of_an_earlier_try_is_given_back_too() {
+    let bench = Bench::new(ETCD);
+    assert!(bench.run_until(12).await.is_none(), "it was to be killed");
+    bench.now().machine("cp2").full = true;
+    let make_room = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        bench.now().machine("cp2").full = false;
+    };
+    let (outcome, ()) = tokio::join!(bench.run(), make_room);
+    assert_eq!(outcome.unwrap(), Outcome::Raised);
     assert_eq!(bench.locked(), [""; 0]);
 }
