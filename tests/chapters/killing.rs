@@ -76,12 +76,13 @@ pub(crate) fn a_run_that_is_killed_again_and_again_goes_on() {
     assert!(watch.ready.iter().all(|ready| *ready >= 2), "ready replicas: {:?}", watch.ready);
 }
 
-/// The lock of a run that was killed stands: whoever else comes is told whose it is, and changes nothing.
+/// Another operator with the same plan is told whose run it is and how to go on with it, and changes nothing.
 fn another_operator_is_told(plan: &str) {
     let other = apply_as("somebody-else", plan);
     assert_eq!(other.code, 11, "{}", other.text);
-    assert!(other.text.contains("operator@"), "{}", other.text);
-    assert!(other.text.contains("holds the lock for run"), "{}", other.text);
+    assert!(other.text.contains("was gone on with elsewhere"), "{}", other.text);
+    assert!(other.text.contains("from operator@"), "{}", other.text);
+    assert!(other.text.contains("windlass upgrade apply --resume"), "{}", other.text);
 }
 
 /// w1 is cut off while the run is at it: exit 13 within a minute, and after `heal` the same command goes on.
