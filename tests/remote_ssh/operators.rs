@@ -196,7 +196,7 @@ async fn a_run_is_gone_on_with_from_another_machine() {
         "the copy on cp2 lags by 1 record\n",
         "  operator     ann@desk\n",
         "  begun        2027-01-15 08:00:00 UTC, last record 2027-01-15 08:00:05 UTC\n",
-        &format!("  done         1 of {all} steps, at stage prepare\n"),
+        &format!("  done         1 of {all} steps, at stage archive\n"),
         &format!("prepare/w1/packages: windlass-{run}-prepare.w1.packages.1 on w1: it was not started\n"),
         "2.0 MiB, revision 1123, from etcd2) on the machine of whoever took it: /home/ann/lab-20261122T215834.151Z.db; \
          copy on cp1: /var/lib/windlass/snapshots/lab-20261122t215834.151z.db\n",
