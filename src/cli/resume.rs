@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::files::{self, ReadInventory};
+use super::run::lawful;
 use super::run::not_opened;
-use crate::decide::checker;
 use crate::decide::plan::Plan;
 use crate::error::{Exit, Failure};
 use crate::inventory::{Inventory, NodeName};
@@ -112,13 +112,7 @@ fn check(found: &Found, read: &ReadInventory, inventory: &Utf8Path) -> Result<()
             .because(format!("it was planned from {}", plan.sources.inventory))
             .hint("nothing was changed; give the very inventory of that plan"));
     }
-    let breaches = checker::check(plan);
-    if breaches.is_empty() {
-        return Ok(());
-    }
-    let mut failure = Failure::new(Exit::Refused, format!("plan {} breaks the laws", plan.id));
-    failure.causes = breaches.iter().map(|breach| format!("{}: {}", breach.at, breach.detail)).collect();
-    Err(failure.hint("nothing was changed; make a new plan with `windlass upgrade plan`"))
+    lawful(plan, &format!("plan {}", plan.id))
 }
 
 /// Puts plan and journal where `apply` looks for them. A journal that is here already is only ever made longer.

@@ -198,11 +198,17 @@ pub(super) fn read_plan(path: &Utf8Path) -> Result<Plan, Failure> {
         })
     };
     let plan = Plan::from_json(&files::read(path)?).map_err(refused)?;
-    let breaches = checker::check(&plan);
+    lawful(&plan, path.as_str())?;
+    Ok(plan)
+}
+
+/// That the plan called so keeps the laws.
+pub(super) fn lawful(plan: &Plan, called: &str) -> Result<(), Failure> {
+    let breaches = checker::check(plan);
     if breaches.is_empty() {
-        return Ok(plan);
+        return Ok(());
     }
-    let mut failure = Failure::new(Exit::Refused, format!("{path} breaks the laws"));
+    let mut failure = Failure::new(Exit::Refused, format!("{called} breaks the laws"));
     failure.causes = breaches.iter().map(|breach| format!("{}: {}", breach.at, breach.detail)).collect();
     Err(failure.hint("make a new plan with `windlass upgrade plan`"))
 }

@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 
 use super::Engine;
 use super::event::Event;
+use super::unit::LOWER_TOKEN;
 use crate::decide::call::{Call, Script};
 use crate::error::{Exit, Failure, chain};
 use crate::inventory::{NodeName, Role};
@@ -27,7 +28,6 @@ const PIECE_BYTES: usize = 24 * 1024;
 /// Answers of `copy-append`, as its text documents them.
 mod appended {
     pub(super) const YES: i32 = 0;
-    pub(super) const LOWER_TOKEN: i32 = 3;
     pub(super) const GAP: i32 = 9;
 }
 
@@ -166,7 +166,7 @@ impl Engine<'_> {
             match answer {
                 Ok(output) => match output.status {
                     appended::YES => *at = end,
-                    appended::LOWER_TOKEN => return Took::Fenced(output.stdout),
+                    LOWER_TOKEN => return Took::Fenced(output.stdout),
                     // Somebody took the copy away: once more from its beginning.
                     appended::GAP if !anew => (anew, *at) = (true, 0),
                     status => return Took::Not(format!("status {status} {}", output.stderr.trim())),

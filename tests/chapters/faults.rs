@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::lab::{lab_ok, on};
-use super::outcome::assert_raised;
+use super::outcome::{assert_nothing_lost, assert_raised};
 use super::run::{Ran, apply, folder, plan, record, start_apply};
 use super::watching::Watcher;
 use super::writing::Writer;
@@ -26,15 +26,7 @@ pub(crate) fn every_fault_is_survived() {
     finish(&plan);
     let (written, watch) = (writer.finish(), watcher.finish());
     assert_raised("1.21.14", "3.5.16", "3.5.0");
-    println!(
-        "{} keys written, longest wait {:.2} s, {} lost; API away for {:.2} s at the longest; ready replicas {:?}",
-        written.keys,
-        written.longest.as_secs_f64(),
-        written.lost.len(),
-        watch.longest_away.as_secs_f64(),
-        watch.ready_in_turn(),
-    );
-    assert_eq!(written.lost, Vec::<String>::new(), "acknowledged writes that are not there any more");
+    assert_nothing_lost(&written, &watch);
 }
 
 /// The run goes on to its end.

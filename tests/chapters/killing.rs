@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::journal::{id, started};
 use super::lab::{ETCD, KUBERNETES, lab_ok, on};
-use super::outcome::assert_raised;
+use super::outcome::{assert_nothing_lost, assert_raised};
 use super::run::{Ran, apply, apply_as, plan, start_apply};
 use super::watching::Watcher;
 use super::writing::Writer;
@@ -64,15 +64,7 @@ pub(crate) fn a_run_that_is_killed_again_and_again_goes_on() {
     assert_eq!(last.code, 0, "{}", last.text);
     assert_raised("1.22.17", "3.5.30", "3.5.0");
     nothing_ran_twice(&plan);
-    println!(
-        "{} keys written, longest wait {:.2} s, {} lost; API away for {:.2} s at the longest; ready replicas {:?}",
-        written.keys,
-        written.longest.as_secs_f64(),
-        written.lost.len(),
-        watch.longest_away.as_secs_f64(),
-        watch.ready_in_turn(),
-    );
-    assert_eq!(written.lost, Vec::<String>::new(), "acknowledged writes that are not there any more");
+    assert_nothing_lost(&written, &watch);
     assert!(watch.ready.iter().all(|ready| *ready >= 2), "ready replicas: {:?}", watch.ready);
 }
 

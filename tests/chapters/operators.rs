@@ -2,7 +2,7 @@
 //! is followed by another, and one that wakes up behind a take-over is refused. Starts from 1.21.14 and etcd 3.5.16; leaves
 //! 1.22.17 and etcd 3.5.30.
 
-use super::outcome::assert_raised;
+use super::outcome::{assert_nothing_lost, assert_raised};
 use super::run::{as_operator, plan, start_apply, start_as, windlass};
 use super::watching::Watcher;
 use super::writing::Writer;
@@ -44,15 +44,7 @@ pub(crate) fn one_operator_follows_another() {
 
     let (written, watch) = (writer.finish(), watcher.finish());
     assert_raised("1.22.17", "3.5.30", "3.5.0");
-    println!(
-        "{} keys written, longest wait {:.2} s, {} lost; API away for {:.2} s at the longest; ready replicas {:?}",
-        written.keys,
-        written.longest.as_secs_f64(),
-        written.lost.len(),
-        watch.longest_away.as_secs_f64(),
-        watch.ready_in_turn(),
-    );
-    assert_eq!(written.lost, Vec::<String>::new(), "acknowledged writes that are not there any more");
+    assert_nothing_lost(&written, &watch);
     assert!(watch.ready.iter().all(|ready| *ready >= 2), "ready replicas: {:?}", watch.ready);
 }
 

@@ -1,6 +1,21 @@
 //! What a cluster has to be like after a raise, seen without Windlass.
 
 use super::lab::{ETCD, KUBERNETES, kubectl, on};
+use super::watching::Watch;
+use super::writing::Written;
+
+/// Says what writers and watchers saw; every write that etcd acknowledged is there.
+pub(crate) fn assert_nothing_lost(written: &Written, watch: &Watch) {
+    println!(
+        "{} keys written, longest wait {:.2} s, {} lost; API away for {:.2} s at the longest; ready replicas {:?}",
+        written.keys,
+        written.longest.as_secs_f64(),
+        written.lost.len(),
+        watch.longest_away.as_secs_f64(),
+        watch.ready_in_turn(),
+    );
+    assert_eq!(written.lost, Vec::<String>::new(), "acknowledged writes that are not there any more");
+}
 
 /// Everything is at these versions, held, Ready, uncordoned and healthy.
 pub(crate) fn assert_raised(kubernetes: &str, etcd: &str, etcd_cluster: &str) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::chance::Chance;
 use super::journal::started;
-use super::outcome::assert_raised;
+use super::outcome::{assert_nothing_lost, assert_raised};
 use super::run::{apply, plan, start_unseen};
 use super::watching::Watcher;
 use super::writing::Writer;
@@ -34,16 +34,8 @@ pub(crate) fn killed_thirty_times_by_chance() {
     let (written, watch) = (writer.finish(), watcher.finish());
     assert_eq!(last.code, 0, "{}", last.text);
     assert_raised("1.21.14", "3.5.16", "3.5.0");
-    println!(
-        "{kills} kills; {} keys written, longest wait {:.2} s, {} lost; API away for {:.2} s at the longest; ready \
-         replicas {:?}",
-        written.keys,
-        written.longest.as_secs_f64(),
-        written.lost.len(),
-        watch.longest_away.as_secs_f64(),
-        watch.ready_in_turn(),
-    );
-    assert_eq!(written.lost, Vec::<String>::new(), "acknowledged writes that are not there any more");
+    println!("{kills} kills");
+    assert_nothing_lost(&written, &watch);
     assert!(watch.ready.iter().all(|ready| *ready >= 2), "ready replicas: {:?}", watch.ready);
     nothing_but_drains_ran_twice(&plan);
 }
