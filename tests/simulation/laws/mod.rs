@@ -71,6 +71,8 @@ pub(crate) struct Watch {
     servers: BTreeMap<usize, u64>,
     /// Since when the API has not been reachable.
     unreachable: Option<Duration>,
+    /// Since when a control plane has been healthy all the same.
+    unnoticed: Option<Duration>,
 }
 
 impl Watch {

@@ -69,16 +69,17 @@ impl Watch {
         let by_hand =
             world.planes().any(|(_, plane)| plane.api_away) || world.etcd.members.iter().any(|member| member.away);
         if world.api_balanced() || by_hand {
-            self.unreachable = None;
+            (self.unreachable, self.unnoticed) = (None, None);
             return;
         }
         let since = *self.unreachable.get_or_insert(world.now);
-        let healthy = world.planes().any(|(at, _)| world.api_ready(at));
-        let quiet = self.fault.is_none_or(|fault| fault + AFTERMATH < since);
-        if quiet {
+        if self.fault.is_none_or(|fault| fault + AFTERMATH < since) {
             self.broke(world, Invariant::ApiReachable, "the API is not reachable though nothing had failed");
-        } else if healthy && world.now.saturating_sub(since) > UNNOTICED {
-            let what = "the API has not been reachable for 8 s though a control plane is healthy";
+        }
+        if !world.planes().any(|(at, _)| world.api_ready(at)) {
+            self.unnoticed = None;
+        } else if world.now.saturating_sub(*self.unnoticed.get_or_insert(world.now)) > UNNOTICED {
+            let what = "a control plane has been healthy for 8 s and the API is not reachable";
             self.broke(world, Invariant::ApiReachable, what);
         }
     }

@@ -17,8 +17,9 @@ use crate::bench::Bench;
 use crate::focused::timeless;
 use crate::seams::fault::{Trap, When};
 
-/// Tries of the last, undisturbed process: one may still find traces of faults.
-const LAST_TRIES: u32 = 3;
+/// Before each try of the last, undisturbed process, in seconds: one may still find traces of faults, and who is told that a
+/// unit was left running waits longer. Together they are more than the slowest job dawdles.
+const LAST_TRIES_AFTER: [u64; 3] = [120, 300, 600];
 /// Longer than any run takes, in virtual time.
 const FOR_EVER: Duration = Duration::from_secs(14 * 86_400);
 
@@ -70,8 +71,8 @@ async fn through(schedule: &Schedule) -> Result<Ride, String> {
     reasoned(bench.run_until(i64::MAX).await)?;
     states.insert(state(&bench));
     bench.now().inner().traps.clear();
-    for _ in 0..LAST_TRIES {
-        put_right(&bench).await;
+    for pause in LAST_TRIES_AFTER {
+        put_right(&bench, pause).await;
         let ended = bench.run().await;
         states.insert(state(&bench));
         lawful(&bench)?;
@@ -92,10 +93,10 @@ async fn through(schedule: &Schedule) -> Result<Ride, String> {
     Ok(Ride { steps, struck, states, restarts, journal })
 }
 
-async fn put_right(bench: &Bench) {
+async fn put_right(bench: &Bench, pause: u64) {
     bench.now().put_right();
     bench.clock.put_right();
-    bench.clock.sleep(Duration::from_secs(120)).await;
+    bench.clock.sleep(Duration::from_secs(pause)).await;
 }
 
 /// A stop has a reason, and is neither a bug nor drift.
@@ -130,7 +131,7 @@ async fn at_its_end(bench: &Bench, schedule: &Schedule) -> Result<(), String> {
             return Err(format!("{name} on {} has lost its hold", machine.name));
         }
     }
-    put_right(bench).await;
+    put_right(bench, LAST_TRIES_AFTER[0]).await;
     let (end, wanted) = (timeless(bench.seen().await), whole(schedule));
     if end == wanted {
         return Ok(());
