@@ -13,6 +13,7 @@ mod outcome;
 mod raising;
 mod refusing;
 mod run;
+mod secrets;
 mod storm;
 mod watching;
 mod writing;
