@@ -61,6 +61,20 @@ pub enum Script {
     Uncordon,
     /// Job: restarts the kubelet.
     KubeletRestart,
+    /// Job: takes static pods' manifests away, and waits until their containers are gone.
+    StopStaticPods,
+    /// Job: gives static pods' manifests back.
+    StartStaticPods,
+    /// Job: stops etcd and keeps it from being started.
+    StopEtcd,
+    /// Job: sets a member's data aside and restores a snapshot in their place.
+    RestoreMember,
+    /// Job: lets etcd run again, and starts it.
+    StartEtcd,
+    /// Job: ends containers, so that the kubelet starts them anew.
+    RestartContainers,
+    /// Job: deletes what was set aside of a member's data.
+    ForgetData,
     /// Job: a command of the operator's.
     Run,
 }

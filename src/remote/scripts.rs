@@ -50,6 +50,13 @@ pub fn name(script: Script) -> &'static str {
         Script::Drain => "drain",
         Script::Uncordon => "uncordon",
         Script::KubeletRestart => "kubelet-restart",
+        Script::StopStaticPods => "stop-static-pods",
+        Script::StartStaticPods => "start-static-pods",
+        Script::StopEtcd => "stop-etcd",
+        Script::RestoreMember => "restore-member",
+        Script::StartEtcd => "start-etcd",
+        Script::RestartContainers => "restart-containers",
+        Script::ForgetData => "forget-data",
         Script::Run => "run",
     }
 }
@@ -58,7 +65,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 14] = [
+const JOBS: [Script; 21] = [
     Script::Archive,
     Script::FetchPackages,
     Script::PullImages,
@@ -72,6 +79,13 @@ const JOBS: [Script; 14] = [
     Script::Drain,
     Script::Uncordon,
     Script::KubeletRestart,
+    Script::StopStaticPods,
+    Script::StartStaticPods,
+    Script::StopEtcd,
+    Script::RestoreMember,
+    Script::StartEtcd,
+    Script::RestartContainers,
+    Script::ForgetData,
     Script::Run,
 ];
 
@@ -102,6 +116,13 @@ macro_rules! with_packages {
             include_str!("scripts/jobs/packages.part.sh"),
             include_str!($file)
         )
+    };
+}
+
+/// A job that looks for containers, with the part that finds them before it.
+macro_rules! with_containers {
+    ($file:literal) => {
+        concat!(include_str!("scripts/jobs/containers.part.sh"), include_str!($file))
     };
 }
 
@@ -143,6 +164,15 @@ fn own_text(script: Script) -> &'static str {
         Script::Drain => with_own_api!("scripts/jobs/drain.sh"),
         Script::Uncordon => with_own_api!("scripts/jobs/uncordon.sh"),
         Script::KubeletRestart => include_str!("scripts/jobs/kubelet-restart.sh"),
+        Script::StopStaticPods => with_containers!("scripts/jobs/stop-static-pods.sh"),
+        Script::StartStaticPods => include_str!("scripts/jobs/start-static-pods.sh"),
+        Script::StopEtcd => include_str!("scripts/jobs/stop-etcd.sh"),
+        Script::RestoreMember => {
+            concat!(include_str!("scripts/jobs/aside.part.sh"), include_str!("scripts/jobs/restore-member.sh"))
+        }
+        Script::StartEtcd => include_str!("scripts/jobs/start-etcd.sh"),
+        Script::RestartContainers => with_containers!("scripts/jobs/restart-containers.sh"),
+        Script::ForgetData => include_str!("scripts/jobs/forget-data.sh"),
         Script::Run => include_str!("scripts/jobs/run.sh"),
     }
 }

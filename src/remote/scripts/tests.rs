@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 28] = [
+const ALL: [Script; 35] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -34,6 +34,13 @@ const ALL: [Script; 28] = [
     Script::Drain,
     Script::Uncordon,
     Script::KubeletRestart,
+    Script::StopStaticPods,
+    Script::StartStaticPods,
+    Script::StopEtcd,
+    Script::RestoreMember,
+    Script::StartEtcd,
+    Script::RestartContainers,
+    Script::ForgetData,
     Script::Run,
 ];
 
