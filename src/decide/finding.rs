@@ -68,6 +68,8 @@ pub enum Rule {
     EtcdLearner,
     /// An alarm is raised.
     EtcdAlarm,
+    /// Members hold different data.
+    EtcdCorrupt,
     /// Not enough members are healthy.
     EtcdQuorum,
     /// Members are more than one minor apart.

@@ -5,6 +5,7 @@
 
 mod copies;
 mod etcd;
+mod health;
 mod probe;
 
 use std::error::Error;
@@ -23,6 +24,7 @@ use crate::remote::{Clock, Remote};
 
 pub use copies::copies;
 pub use etcd::etcd;
+pub use health::{etcd_health, hashes};
 pub use probe::{Look, machine, probe_call};
 
 /// Machines asked at the same time. Each costs the operator's machine an ssh master (2.7 MB) and few file descriptors; 64

@@ -8,6 +8,7 @@ pub mod recorded;
 pub mod scripts;
 pub mod snapshot;
 pub mod ssh;
+pub mod store;
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 mod back;
 mod ending;
+mod etcd;
 mod findings;
 mod lock;
 mod plan;
@@ -9,6 +10,7 @@ pub mod progress;
 mod status;
 
 pub use ending::{abort, finish};
+pub use etcd::{etcd, etcd_json};
 pub use findings::findings;
 pub use lock::{lock, lock_json};
 pub use plan::plan;

@@ -92,7 +92,7 @@ impl Act for MoveLeader {
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
         let etcd = seen!(sight.etcd, "etcd");
         let mut others = etcd.members.iter().filter(|member| member.id != self.member);
-        if let Some(why) = others.find_map(unhealthy) {
+        if let Some(why) = others.find_map(EtcdMember::unhealthy) {
             return Look::NotYet(why);
         }
         match agreed_leader(etcd, Some(self.member)) {
@@ -257,7 +257,7 @@ impl Act for AwaitEtcd {
 
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
         let etcd = seen!(sight.etcd, "etcd");
-        if let Some(why) = etcd.members.iter().find_map(unhealthy) {
+        if let Some(why) = etcd.members.iter().find_map(EtcdMember::unhealthy) {
             return Look::NotYet(why);
         }
         if let Err(why) = agreed_leader(etcd, None) {
@@ -337,17 +337,6 @@ impl Act for AwaitClusterVersion {
 
     fn estimate(&self) -> u64 {
         2
-    }
-}
-
-/// Why a member is not healthy, when it is not.
-pub(crate) fn unhealthy(member: &EtcdMember) -> Option<String> {
-    match &member.status {
-        Seen::Unknown(why) => Some(format!("member {} does not answer: {why}", member.name)),
-        Seen::Known(status) => match &status.healthy {
-            Seen::Unknown(why) => Some(format!("member {} is not healthy: {why}", member.name)),
-            Seen::Known(()) => None,
-        },
     }
 }
 

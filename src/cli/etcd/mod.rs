@@ -1,0 +1,25 @@
+//! `windlass etcd …`: backups, and what else is done with etcd. One file a command.
+
+mod status;
+mod verify;
+
+use clap::Subcommand;
+
+use crate::error::Failure;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Etcd {
+    /// Say how etcd is: members, leader, lag, size and room, alarms, whether the data agree; changes nothing
+    Status(status::Arguments),
+    /// Look whether a snapshot is whole: its hash, its pages, its revision
+    Verify(verify::Arguments),
+}
+
+/// Runs one.
+pub(super) async fn run(etcd: Etcd) -> Result<(), Failure> {
+    match etcd {
+        Etcd::Status(arguments) => status::run(arguments).await,
+        Etcd::Verify(arguments) => verify::run(&arguments),
+    }
+}
