@@ -35,6 +35,8 @@ pub enum Script {
     EtcdIdentity,
     /// Manages: takes away what was kept for going back in a run that is over.
     ForgetRun,
+    /// Manages: deletes what a restore has set aside of a member's data.
+    ForgetData,
     /// Job: archives a node's configuration before anything on it is changed.
     Archive,
     /// Job: downloads packages, and keeps them and the former versions of them.
@@ -73,8 +75,6 @@ pub enum Script {
     StartEtcd,
     /// Job: ends containers, so that the kubelet starts them anew.
     RestartContainers,
-    /// Job: deletes what was set aside of a member's data.
-    ForgetData,
     /// Job: a command of the operator's.
     Run,
 }

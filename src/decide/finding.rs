@@ -102,6 +102,12 @@ pub enum Rule {
     Cordoned,
     /// A node is left out.
     LeftOut,
+    /// A machine that is said to be cut off, and what that means.
+    Fenced,
+    /// Watches of before that a restore would leave waiting.
+    Watches,
+    /// What a restore takes away.
+    Lost,
     /// The plan would break a law.
     Law,
     /// The inventory weakens host key checking.

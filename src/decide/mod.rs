@@ -11,6 +11,7 @@ pub mod long_way;
 pub mod look;
 pub mod plan;
 pub mod planner;
+pub mod restore;
 pub mod rules;
 pub mod target;
 pub mod words;

@@ -65,7 +65,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 21] = [
+const JOBS: [Script; 20] = [
     Script::Archive,
     Script::FetchPackages,
     Script::PullImages,
@@ -85,7 +85,6 @@ const JOBS: [Script; 21] = [
     Script::RestoreMember,
     Script::StartEtcd,
     Script::RestartContainers,
-    Script::ForgetData,
     Script::Run,
 ];
 
@@ -136,6 +135,7 @@ fn own_text(script: Script) -> &'static str {
         Script::Probe => concat!(
             include_str!("scripts/probe-own.part.sh"),
             include_str!("scripts/kept.part.sh"),
+            include_str!("scripts/etcd-tool.part.sh"),
             include_str!("scripts/probe.sh")
         ),
         Script::Api => include_str!("scripts/api.sh"),
@@ -151,6 +151,7 @@ fn own_text(script: Script) -> &'static str {
         Script::CopyRead => with_prelude!("scripts/copy-read.sh"),
         Script::EtcdIdentity => include_str!("scripts/etcd-identity.sh"),
         Script::ForgetRun => with_prelude!("scripts/forget-run.sh"),
+        Script::ForgetData => with_prelude!("scripts/forget-data.sh"),
         Script::Archive => include_str!("scripts/jobs/archive.sh"),
         Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
         Script::PullImages => include_str!("scripts/jobs/pull-images.sh"),
@@ -172,7 +173,6 @@ fn own_text(script: Script) -> &'static str {
         }
         Script::StartEtcd => include_str!("scripts/jobs/start-etcd.sh"),
         Script::RestartContainers => with_containers!("scripts/jobs/restart-containers.sh"),
-        Script::ForgetData => include_str!("scripts/jobs/forget-data.sh"),
         Script::Run => include_str!("scripts/jobs/run.sh"),
     }
 }
@@ -183,5 +183,7 @@ mod back_tests;
 mod job_tests;
 #[cfg(test)]
 mod operator_tests;
+#[cfg(test)]
+mod restore_tests;
 #[cfg(test)]
 mod tests;

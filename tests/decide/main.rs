@@ -10,4 +10,5 @@ mod oracle;
 mod plan_file;
 mod playbooks;
 mod properties;
+mod restore;
 mod scenarios;

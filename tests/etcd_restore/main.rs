@@ -107,7 +107,7 @@ async fn comes_back(version: &str, tool: &str, bump: Option<i64>) {
     members.await_health(Duration::from_secs(20)).await;
 
     let data = members.data(1).display().to_string();
-    members.well(1, Script::ForgetData, &[RUN, &data, "-"]);
+    members.well(1, Script::ForgetData, &["7", RUN, &data, "-"]);
     assert_eq!(names(&members.data(1)), ["member"]);
 }
 

@@ -114,19 +114,19 @@ impl Members {
         format!(
             "ETCD_NAME=etcd{member}\nETCD_DATA_DIR={}\nETCD_LISTEN_CLIENT_URLS={url}\nETCD_ADVERTISE_CLIENT_URLS={url}\n\
              ETCD_LISTEN_PEER_URLS={peer}\nETCD_INITIAL_ADVERTISE_PEER_URLS={peer}\nETCD_INITIAL_CLUSTER={}\n\
-             ETCD_INITIAL_CLUSTER_STATE=existing\nETCD_INITIAL_CLUSTER_TOKEN=before\nETCD_LOGGER=zap\n{}",
+             ETCD_INITIAL_CLUSTER_STATE=new\nETCD_INITIAL_CLUSTER_TOKEN=before\nETCD_LOGGER=zap\n{}",
             self.data(member).display(),
             self.cluster(),
             tls.concat()
         )
-        .replace("existing", if self.data(1).exists() { "existing" } else { "new" })
     }
 
     fn command(&self, member: usize, program: &str) -> Command {
         let mut command = Command::new(program);
         let path = format!("{}:{}:/usr/bin:/bin", self.folder.path().display(), self.tools.display());
         command.env("PATH", path).env("NODE", self.node(member)).env("WINDLASS_FROM", self.node(member));
-        command.env("WINDLASS_DIR", self.node(member).join("windlass")).stdin(Stdio::null());
+        let windlass = self.node(member).join("windlass");
+        command.env("WINDLASS_DIR", &windlass).env("WINDLASS_ROOT", &windlass).stdin(Stdio::null());
         command
     }
 
@@ -164,11 +164,16 @@ impl Members {
     pub(crate) async fn await_health(&self, limit: Duration) {
         let since = Instant::now();
         for member in 1..=3 {
-            while self.client(member).await.get("health", None).await.is_err() {
+            while !self.answers(member).await {
                 assert!(since.elapsed() < limit, "etcd{member}: {}", self.log(member));
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
+    }
+
+    async fn answers(&self, member: usize) -> bool {
+        let read = async { self.client(member).await.get("health", None).await.is_ok() };
+        tokio::time::timeout(Duration::from_secs(3), read).await == Ok(true)
     }
 
     fn log(&self, member: usize) -> String {

@@ -1,5 +1,6 @@
 //! `windlass etcd …`: backups, and what else is done with etcd. One file a command.
 
+pub(super) mod restore;
 mod status;
 mod verify;
 
@@ -14,6 +15,9 @@ pub(super) enum Etcd {
     Status(status::Arguments),
     /// Look whether a snapshot is whole: its hash, its pages, its revision
     Verify(verify::Arguments),
+    /// Bring etcd back to a snapshot, from one reviewed plan; needs neither etcd nor the API
+    #[command(subcommand)]
+    Restore(restore::Restore),
 }
 
 /// Runs one.
@@ -21,5 +25,6 @@ pub(super) async fn run(etcd: Etcd) -> Result<(), Failure> {
     match etcd {
         Etcd::Status(arguments) => status::run(arguments).await,
         Etcd::Verify(arguments) => verify::run(&arguments),
+        Etcd::Restore(restore) => restore::run(restore).await,
     }
 }

@@ -341,7 +341,7 @@ impl Act for AwaitClusterVersion {
 }
 
 /// The leader and term that all members agree on; `except` may be silent (it is the one being worked on).
-fn agreed_leader(etcd: &EtcdFacts, except: Option<u64>) -> Result<(u64, u64), String> {
+pub(super) fn agreed_leader(etcd: &EtcdFacts, except: Option<u64>) -> Result<(u64, u64), String> {
     let mut agreed: Option<(u64, u64)> = None;
     for member in &etcd.members {
         let Seen::Known(status) = &member.status else {

@@ -8,3 +8,5 @@ pub mod former;
 pub mod kubeadm;
 pub mod kubelet;
 pub mod packages;
+pub mod renew;
+pub mod restore;

@@ -4,6 +4,7 @@
 mod archives;
 mod order;
 mod pairs;
+mod restore;
 
 use super::action::Action;
 use super::actions::packages::Pinned;
@@ -49,6 +50,7 @@ pub fn check(plan: &Plan) -> Vec<Breach> {
     breaches.extend(order::check(plan));
     breaches.extend(pairs::check(plan));
     breaches.extend(outage(plan));
+    breaches.extend(restore::check(plan));
     breaches
 }
 

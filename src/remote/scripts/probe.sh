@@ -34,7 +34,7 @@ main() {
   printf '@@ clock %s\n' "$(date +%s%3N)"
   for section in $(words_of "$1"); do
     case $section in
-      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept)
+      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept | etcd-tool)
         answer "$section" "see_$(printf %s "$section" | tr - _)" ;;
       *) printf '@@ %s\n@@ end %s unseen this probe knows no such section\n' "$section" "$section" ;;
     esac
@@ -305,7 +305,14 @@ certificates() {
 # ---- etcd ----
 
 # The settings that are told; everything else in its environment stays there.
-SETTINGS='name|data-dir|heartbeat-interval|election-timeout|quota-backend-bytes|enable-v2|config-file|advertise-client-urls'
+SETTINGS='name|data-dir|wal-dir|heartbeat-interval|election-timeout|quota-backend-bytes|enable-v2|config-file'
+SETTINGS="$SETTINGS|advertise-client-urls|listen-client-urls|listen-peer-urls|listen-metrics-urls|initial-advertise-peer-urls"
+SETTINGS="$SETTINGS|initial-cluster-token|strict-reconfig-check|snapshot-count|max-snapshots|max-wals|max-txn-ops"
+SETTINGS="$SETTINGS|max-request-bytes|auto-compaction-mode|auto-compaction-retention|pre-vote|metrics|logger|log-level|log-outputs"
+SETTINGS="$SETTINGS|cert-file|key-file|client-cert-auth|trusted-ca-file|peer-cert-file|peer-key-file|peer-client-cert-auth"
+SETTINGS="$SETTINGS|peer-trusted-ca-file|client-crl-file|peer-crl-file|peer-cert-allowed-cn|cipher-suites|tls-min-version"
+SETTINGS="$SETTINGS|experimental-initial-corrupt-check|experimental-corrupt-check-time|experimental-watch-progress-notify-interval"
+SETTINGS="$SETTINGS|experimental-compaction-batch-limit|experimental-peer-skip-client-san-verification"
 
 see_etcd() {
   has systemctl || unseen 'systemctl is not here' || return
@@ -325,7 +332,10 @@ see_etcd() {
     '' | 0) stopped_etcd ;;
     *) running_etcd ;;
   esac
-  if [ -f "$config" ]; then printf 'digest %s\n' "$(sha256sum "$config" | cut -d ' ' -f 1)"; fi
+  if [ -f "$config" ]; then
+    printf 'digest %s\n' "$(sha256sum "$config" | cut -d ' ' -f 1)"
+    [ "$config" = "$manifest" ] || sed -n -E "s/^ETCD_INITIAL_CLUSTER=[\"']?([^\"']*).*/file-members \1/p" "$config" | tail -n 1
+  fi
 }
 
 running_etcd() {

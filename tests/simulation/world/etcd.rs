@@ -45,6 +45,10 @@ pub(crate) struct Member {
     pub(crate) log: u64,
     /// Its binary refused its data.
     pub(crate) refused: bool,
+    /// It is kept from being started.
+    pub(crate) blocked: bool,
+    /// The run that restored its data.
+    pub(crate) restored: Option<String>,
 }
 
 /// The members, and who leads them.
@@ -226,7 +230,7 @@ impl World {
         self.etcd.sick.as_ref().is_some_and(|sick| *sick == (member, at.clone(), how))
     }
 
-    fn member_stops(&mut self, member: usize) {
+    pub(super) fn member_stops(&mut self, member: usize) {
         if self.etcd.members[member].runs.take().is_some() {
             let led = self.etcd.leader == Some(member);
             self.happened(Happened::MemberStopped { member, led, by: self.acting });
@@ -248,13 +252,18 @@ impl World {
 
     pub(super) fn member_restarts(&mut self, member: usize) {
         self.member_stops(member);
+        self.member_starts_soon(member);
+    }
+
+    pub(super) fn member_starts_soon(&mut self, member: usize) {
         let boot = self.machines[self.etcd.members[member].at].boot;
         self.after(std::time::Duration::from_millis(RESTART_MS), Later::MemberStarts(member, boot));
     }
 
     pub(super) fn member_starts(&mut self, member: usize, boot: u32) {
         let machine = &self.machines[self.etcd.members[member].at];
-        if machine.boot != boot || !machine.up || self.etcd.members[member].runs.is_some() {
+        let known = &self.etcd.members[member];
+        if machine.boot != boot || !machine.up || known.runs.is_some() || known.blocked {
             return;
         }
         let version = machine.upstream("etcd-server");
