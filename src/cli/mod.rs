@@ -110,7 +110,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Etcd(etcd) => etcd::run(*etcd).await,
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
-            Upgrade::Apply(arguments) => apply::run(arguments).await,
+            Upgrade::Apply(arguments) => apply::run(arguments, "upgrade apply").await,
             Upgrade::Abort(arguments) => abort::run(arguments).await,
             Upgrade::Finish(arguments) => finish::run(arguments).await,
             Upgrade::Status(arguments) => status::run(arguments).await,

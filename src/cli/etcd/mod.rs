@@ -1,5 +1,8 @@
 //! `windlass etcd …`: backups, and what else is done with etcd. One file a command.
 
+mod defrag;
+mod looked;
+mod member;
 mod status;
 
 use clap::Subcommand;
@@ -11,11 +14,19 @@ use crate::error::Failure;
 pub(super) enum Etcd {
     /// Say how etcd is: members, leader, lag, size and room, alarms, whether the data agree; changes nothing
     Status(status::Arguments),
+    /// Change the members of external etcd, from one reviewed plan
+    #[command(subcommand)]
+    Member(member::Member),
+    /// Give back what databases of external etcd do not use, one member at a time
+    #[command(subcommand)]
+    Defrag(defrag::Defrag),
 }
 
 /// Runs one.
 pub(super) async fn run(etcd: Etcd) -> Result<(), Failure> {
     match etcd {
         Etcd::Status(arguments) => status::run(arguments).await,
+        Etcd::Member(member) => member::run(member).await,
+        Etcd::Defrag(defrag) => defrag::run(defrag).await,
     }
 }
