@@ -16,7 +16,7 @@ const KEYS: &str = r#"
 files=$(find /etc/kubernetes /etc/etcd /var/lib/kubelet/pki -type f 2>/dev/null)
 cat $files | awk '
   /BEGIN.*PRIVATE KEY/ { inside = 1; count = 0; next }
-  /END.*PRIVATE KEY/ { inside = 0; print count > 10 ? line[10] : line[1] }
+  /END.*PRIVATE KEY/ { inside = 0; print (count > 10 ? line[10] : line[1]) }
   inside { line[++count] = $0 }
   /client-key-data:/ { print substr($2, 400, 64) }'
 "#;
