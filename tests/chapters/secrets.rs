@@ -18,7 +18,7 @@ cat $files | awk '
   /BEGIN.*PRIVATE KEY/ { inside = 1; count = 0; next }
   /END.*PRIVATE KEY/ { inside = 0; print (count > 10 ? line[10] : line[1]) }
   inside { line[++count] = $0 }
-  /client-key-data:/ { print substr($2, 400, 64) }'
+  /client-key-data:/ { print substr($2, length($2) / 2, 64) }'
 "#;
 
 /// What Windlass and its units left on a machine, without what is kept closed there: archives, packages, snapshots.
