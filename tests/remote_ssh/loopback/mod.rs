@@ -53,7 +53,7 @@ impl Loopback {
         let mut inventory = server.inventory();
         let node = |name: &str, number: u8, role| Node {
             name: NodeName::new(name).expect("a name"),
-            address: Address::new(&format!("127.0.0.{number}")).expect("an address"),
+            address: Address::new(format!("127.0.0.{number}")).expect("an address"),
             roles: BTreeSet::from([role]),
             labels: BTreeMap::new(),
         };
@@ -122,7 +122,7 @@ impl Loopback {
     /// One CA; for every machine of etcd a server's and a peer's certificate of its own, and the client's.
     fn certificates(&self) {
         let ca = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 90 -subj /CN=ca";
-        self.shell(self.base(), ca);
+        Self::shell(self.base(), ca);
         for (number, node) in (2..).zip(self.inventory.with_role(Role::Etcd)) {
             let pki = self.folder(&node.name).join("pki");
             std::fs::create_dir_all(&pki).expect("a folder");
@@ -152,10 +152,10 @@ impl Loopback {
              printf 'subjectAltName={names}\\nextendedKeyUsage=serverAuth,clientAuth\\n' >{name}.ext
              openssl x509 -req -in {name}.csr -CA {ca}.crt -CAkey {ca}.key -CAcreateserial -days 90 -extfile {name}.ext -out {name}.crt"
         );
-        self.shell(pki, &script);
+        Self::shell(pki, &script);
     }
 
-    fn shell(&self, folder: &Utf8Path, script: &str) {
+    fn shell(folder: &Utf8Path, script: &str) {
         let made = Command::new("sh").args(["-ec", script]).current_dir(folder).output().expect("sh runs");
         assert!(made.status.success(), "{made:?}");
     }

@@ -102,7 +102,7 @@ async fn a_member_that_leads_hands_over_before_it_leaves() {
     assert_eq!(bench.now().etcd.members[leader].told.name, "etcd2", "the lab's leader");
     bench.raise().await;
     assert_eq!(members(&bench), ["etcd1", "etcd3"]);
-    let changes: Vec<String> = bench.jobs().into_iter().filter(|job| job.starts_with("m")).collect();
+    let changes: Vec<String> = bench.jobs().into_iter().filter(|job| job.starts_with('m')).collect();
     let wanted = [
         "move-leader etcd1",
         "member-remove etcd1",
