@@ -5,15 +5,8 @@ main() {
     set -uf
     speak_to "$1" "$2" "$3" "$4"
     name=$5 peer=$6 as=$7
-    line_of 4 "$peer"
-    case $? in
-        0) return 0 ;;
-        1) ;;
-        *) return 1 ;;
-    esac
     set -- "$name" --peer-urls="$peer"
     [ "$as" != learner ] || set -- "$@" --learner
-    ask_etcd member add "$@"
-    line_of 4 "$peer" >/dev/null || return 1
+    change_until yes 4 "$peer" member add "$@"
 }
 main "$@" </dev/null

@@ -4,12 +4,12 @@
 main() {
     set -uf
     speak_to "$1" "$2" "$3" "$4"
-    tries=0
-    while [ "$tries" -lt 60 ]; do
+    asked=0
+    while [ "$asked" -lt 60 ]; do
         line=$(line_of 4 "$5") || return 1
         case $line in *', true') ;; *) return 0 ;; esac
         ask_etcd member promote "${line%%,*}" && return 0
-        tries=$((tries + 1))
+        asked=$((asked + 1))
         sleep 1
     done
     return 1

@@ -4,15 +4,6 @@
 main() {
     set -uf
     speak_to "$1" "$2" "$3" "$4"
-    line_of 1 "$5"
-    case $? in
-        0) ;;
-        1) return 0 ;;
-        *) return 1 ;;
-    esac
-    # Its answer may be lost; the list tells.
-    ask_etcd member remove "$5"
-    line_of 1 "$5" >/dev/null
-    [ "$?" -eq 1 ]
+    change_until no 1 "$5" member remove "$5"
 }
 main "$@" </dev/null
