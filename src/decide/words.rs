@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::action::Action;
 use super::actions::etcd::EtcdAccess;
 use super::actions::former::former;
+use super::actions::members::JoinMember;
 use super::actions::packages::Pinned;
 use super::actions::restore::RestoreMember;
 use super::plan::{Placed, Plan};
@@ -17,6 +18,9 @@ const LONGEST_SECONDS: u64 = 365 * 24 * 3600;
 
 /// The most that a version, or a member's name, may have, in letters: file names of packages have to hold it.
 const LONGEST_VERSION: usize = 128;
+
+/// The most that a setting of etcd may have, in letters: seven members with two addresses each are far below.
+const LONGEST_SETTING: usize = 2000;
 
 /// A word that is not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +79,27 @@ fn action(action: &Action) -> Result<(), String> {
             access(&swap.access)
         }
         Action::MoveLeader(moved) => access(&moved.access),
+        Action::RemoveMember(it) => access(&it.access),
+        Action::AddMember(it) => {
+            check("the member's name", check_slug, &it.name)?;
+            address(&it.peer_url)?;
+            access(&it.access)
+        }
+        Action::PromoteMember(it) => {
+            address(&it.peer_url)?;
+            access(&it.access)
+        }
+        Action::JoinMember(it) => joins(it),
+        Action::RetireMember(it) => {
+            check("the service", check_unit, &it.service)?;
+            check("a path on the node", check_node_path, &it.data_dir)?;
+            access(&it.access)
+        }
+        Action::DefragMember(it) => access(&it.access),
+        Action::WriteMembers(it) => {
+            check("a path on the node", check_node_path, &it.env_file)?;
+            setting(&it.members)
+        }
         Action::KubeadmPlan(plan) => ignored(&plan.ignore),
         Action::KubeadmApply(apply) => ignored(&apply.ignore),
         Action::KubeadmNode(node) => ignored(&node.ignore),
@@ -95,6 +120,7 @@ fn action(action: &Action) -> Result<(), String> {
         | Action::AwaitHeard(_)
         | Action::AwaitEtcd(_)
         | Action::AwaitClusterVersion(_)
+        | Action::AwaitMembers(_)
         | Action::AwaitApiServers(_)
         | Action::Cordon(_)
         | Action::RestartKubelet(_)
@@ -164,6 +190,23 @@ fn restores(restore: &RestoreMember) -> Result<(), String> {
     Ok(())
 }
 
+/// The settings of a member that joins, which become lines of a file that systemd reads.
+fn joins(join: &JoinMember) -> Result<(), String> {
+    address(&join.peer_url)?;
+    check("the service", check_unit, &join.service)?;
+    check("a path on the node", check_node_path, &join.env_file)?;
+    check("a path on the node", check_node_path, &join.data_dir)?;
+    access(&join.access)?;
+    for (name, value) in &join.settings {
+        let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        if !name.starts_with("ETCD_") || !name.chars().all(fits) {
+            return Err(format!("{} is no setting of etcd", crate::text::quoted(name)));
+        }
+        setting(value)?;
+    }
+    Ok(())
+}
+
 /// A name that etcd has already, as `NAME=URL,…` can hold it.
 fn member_name(name: &str) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_graphic() && !"\"'\\$`,=".contains(c);
@@ -185,6 +228,16 @@ fn static_pods(names: &[String]) -> Result<(), String> {
         return Err("it names nothing".to_owned());
     }
     names.iter().try_for_each(|name| check("a container's name", check_slug, name))
+}
+
+/// A value in double quotes, in which neither systemd nor a shell finds anything to replace.
+fn setting(value: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_graphic() && !"\"'\\$`".contains(c);
+    if value.len() <= LONGEST_SETTING && value.chars().all(fits) {
+        Ok(())
+    } else {
+        Err(format!("{} as a setting of etcd", crate::text::quoted(value)))
+    }
 }
 
 fn ignored(names: &[String]) -> Result<(), String> {

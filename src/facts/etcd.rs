@@ -16,8 +16,12 @@ use super::{EtcdProcess, EtcdTool, Seen};
 const OWN_FIELD: [&str; 6] =
     ["name", "data-dir", "heartbeat-interval", "election-timeout", "quota-backend-bytes", "enable-v2"];
 
+/// Settings with a field of their own in [`EtcdProcess`].
+const OWN_FIELD: [&str; 6] =
+    ["name", "data-dir", "heartbeat-interval", "election-timeout", "quota-backend-bytes", "enable-v2"];
+
 /// etcd's `DefaultQuotaBytes`: 2 GiB.
-const DEFAULT_QUOTA: u64 = 2 << 30;
+pub(crate) const DEFAULT_QUOTA: u64 = 2 << 30;
 
 /// Reads the section `etcd-tool`: `tool PATH VERSION yes|no`, whether it can raise revisions.
 pub(super) fn tool(lines: &[&str]) -> Result<EtcdTool, String> {

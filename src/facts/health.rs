@@ -91,11 +91,6 @@ impl EtcdFacts {
         self.members.iter().filter(|member| !member.learner)
     }
 
-    /// How many voting members make a quorum.
-    pub fn quorum(&self) -> usize {
-        self.voters().count() / 2 + 1
-    }
-
     /// The highest index of the log that a member tells.
     pub fn log_end(&self) -> u64 {
         self.members

@@ -15,6 +15,7 @@ mod kubeadm;
 pub mod lock;
 mod packages;
 pub mod probe;
+pub mod ready;
 mod saved;
 mod sections;
 pub mod unit;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
 
+pub(crate) use etcd::DEFAULT_QUOTA;
 pub use lock::RunningUnit;
 
 pub use cluster::{

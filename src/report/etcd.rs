@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::decide::finding::Finding;
+use crate::decide::quorum::Count;
 use crate::facts::health::EtcdHealth;
 use crate::facts::{EtcdFacts, EtcdMember, MemberStatus, Seen};
 use crate::text;
@@ -82,17 +83,14 @@ fn role(member: &EtcdMember) -> &'static str {
 
 /// How many healthy voters there are, and how many of them may fail.
 fn quorum(etcd: &EtcdFacts) -> String {
-    let (voters, healthy, needed) = (etcd.voters().count(), healthy(etcd), etcd.quorum());
-    let spare = match healthy.checked_sub(needed) {
+    let now = Count::of(etcd);
+    let spare = match now.healthy.checked_sub(now.quorum()) {
         None => "there is none".to_owned(),
         Some(0) => "none of them may fail".to_owned(),
         Some(spare) => format!("{spare} of them may fail"),
     };
-    format!("{healthy} of {} healthy, {needed} make a quorum: {spare}", text::count(voters, "voting member"))
-}
-
-fn healthy(etcd: &EtcdFacts) -> usize {
-    etcd.voters().filter(|member| member.unhealthy().is_none()).count()
+    let voters = text::count(now.voters, "voting member");
+    format!("{} of {voters} healthy, {} make a quorum: {spare}", now.healthy, now.quorum())
 }
 
 fn data(seen: &EtcdHealth) -> String {
@@ -156,11 +154,9 @@ pub fn etcd_json(cluster: &str, seen: &EtcdHealth, findings: &[Finding]) -> Valu
             Seen::Known(status) => json!({ "machine": node, "id": format!("{:x}", status.member_id) }),
             Seen::Unknown(why) => json!({ "machine": node, "no_answer": why }),
         }).collect::<Vec<_>>(),
-        "quorum": etcd.map(|etcd| json!({
-            "voters": etcd.voters().count(),
-            "healthy": healthy(etcd),
-            "needed": etcd.quorum(),
-        })),
+        "quorum": etcd.map(Count::of).map(|now| {
+            json!({ "voters": now.voters, "healthy": now.healthy, "needed": now.quorum() })
+        }),
         "hashes": match &seen.hashes {
             Seen::Known(hashes) => json!({ "revision": hashes.revision, "equal": hashes.equal(), "of": hashes.of }),
             Seen::Unknown(why) => json!({ "not_compared": why }),

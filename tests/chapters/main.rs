@@ -23,6 +23,7 @@ mod writing;
 #[test]
 #[ignore = "needs the lab"]
 fn chapter_01_skips_are_refused_and_planning_changes_nothing() {
+    lab::all_ready();
     refusing::skips_are_refused_and_planning_changes_nothing();
 }
 

@@ -12,14 +12,14 @@ use super::lab::{NODES, on, state};
 use super::run::folder;
 
 /// A part of each private key of a machine: of a long one from behind its modulus, of a short one its first line.
-const KEYS: &str = r#"
+const KEYS: &str = r"
 files=$(find /etc/kubernetes /etc/etcd /var/lib/kubelet/pki -type f 2>/dev/null)
 cat $files | awk '
   /BEGIN.*PRIVATE KEY/ { inside = 1; count = 0; next }
-  /END.*PRIVATE KEY/ { inside = 0; print count > 10 ? line[10] : line[1] }
+  /END.*PRIVATE KEY/ { inside = 0; print (count > 10 ? line[10] : line[1]) }
   inside { line[++count] = $0 }
-  /client-key-data:/ { print substr($2, 400, 64) }'
-"#;
+  /client-key-data:/ { print substr($2, length($2) / 2, 64) }'
+";
 
 /// What Windlass and its units left on a machine, without what is kept closed there: archives, packages, snapshots.
 const LEFT: &str = "
@@ -31,7 +31,7 @@ systemctl show 'windlass-*'
 
 /// Looks for secrets in command lines, in a thread, until it is asked what it found.
 pub(crate) struct Secrets {
-    secrets: Arc<Vec<String>>,
+    looked_for: Arc<Vec<String>>,
     over: Arc<AtomicBool>,
     watching: JoinHandle<(Vec<String>, usize)>,
 }
@@ -57,7 +57,7 @@ impl Secrets {
             }
             (told, looks)
         });
-        Self { secrets, over, watching }
+        Self { looked_for: secrets, over, watching }
     }
 
     /// None was anywhere that it should not be.
@@ -69,7 +69,7 @@ impl Secrets {
         places.extend(files(&folder()));
         places.extend(NODES.iter().map(|node| ((*node).to_owned(), on(node, LEFT))));
         for (place, text) in &places {
-            assert!(!self.secrets.iter().any(|secret| text.contains(secret.as_str())), "a secret is in {place}");
+            assert!(!self.looked_for.iter().any(|secret| text.contains(secret.as_str())), "a secret is in {place}");
         }
         for node in NODES {
             let open = on(node, "find /var/lib/windlass ! -type l -perm /077 -not -path '*/packages*'");
@@ -77,7 +77,7 @@ impl Secrets {
         }
         println!(
             "{} secrets looked for: {looks} times in command lines, in {} places",
-            self.secrets.len(),
+            self.looked_for.len(),
             places.len()
         );
     }

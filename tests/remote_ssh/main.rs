@@ -4,6 +4,8 @@
 //! runs them, with the lab's etcd in the path, where there is an sshd; it says so where there is none.
 
 mod etcd;
+mod loopback;
+mod members;
 mod operators;
 mod secrets;
 mod server;

@@ -1,6 +1,9 @@
 //! `windlass etcd …`: backups, and what else is done with etcd. One file a command.
 
 pub(super) mod restore;
+mod defrag;
+mod looked;
+mod member;
 mod status;
 mod verify;
 
@@ -18,6 +21,12 @@ pub(super) enum Etcd {
     /// Bring etcd back to a snapshot, from one reviewed plan; needs neither etcd nor the API
     #[command(subcommand)]
     Restore(restore::Restore),
+    /// Change the members of external etcd, from one reviewed plan
+    #[command(subcommand)]
+    Member(member::Member),
+    /// Give back what databases of external etcd do not use, one member at a time
+    #[command(subcommand)]
+    Defrag(defrag::Defrag),
 }
 
 /// Runs one.
@@ -26,5 +35,7 @@ pub(super) async fn run(etcd: Etcd) -> Result<(), Failure> {
         Etcd::Status(arguments) => status::run(arguments).await,
         Etcd::Verify(arguments) => verify::run(&arguments),
         Etcd::Restore(restore) => restore::run(restore).await,
+        Etcd::Member(member) => member::run(member).await,
+        Etcd::Defrag(defrag) => defrag::run(defrag).await,
     }
 }

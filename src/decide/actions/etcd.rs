@@ -14,7 +14,7 @@ use crate::decide::look::{Every, Look, Question, Sight, Who, seen};
 use crate::decide::target::minor;
 use crate::facts::ask::Section;
 use crate::facts::version::parse_version;
-use crate::facts::{EtcdFacts, EtcdMember, MemberStatus, Seen, begun_version};
+use crate::facts::{EtcdFacts, EtcdMember, MachineFacts, MemberStatus, Seen, begun_version};
 
 /// A verified snapshot, before anything is touched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ impl Act for MoveLeader {
     }
 
     fn serves(&self, later: &Action) -> bool {
-        matches!(later, Action::SwapEtcd(_))
+        matches!(later, Action::SwapEtcd(_) | Action::RemoveMember(_) | Action::DefragMember(_))
     }
 }
 
@@ -241,7 +241,7 @@ pub struct AwaitEtcd {
 
 /// Entries that a member may be behind: what etcd itself counts as caught up is far more; a thousand are applied in well
 /// under a second.
-const SMALL_LAG: u64 = 1000;
+pub(super) const SMALL_LAG: u64 = 1000;
 
 impl Act for AwaitEtcd {
     fn describe(&self) -> String {
@@ -338,6 +338,16 @@ impl Act for AwaitClusterVersion {
     fn estimate(&self) -> u64 {
         2
     }
+}
+
+/// etcd's own default election timeout, in milliseconds.
+const DEFAULT_ELECTION_MS: u64 = 1000;
+
+/// How long the members have to stay well, in milliseconds: half as long again as the longest election timeout of these
+/// machines' members, and at least two seconds. A member that would call an election has done so by then.
+pub(crate) fn steady_ms<'a>(machines: impl Iterator<Item = &'a MachineFacts>) -> u64 {
+    let election = |machine: &'a MachineFacts| machine.etcd.known()?.as_ref()?.election_ms.known().copied();
+    (machines.filter_map(election).max().unwrap_or(DEFAULT_ELECTION_MS) * 3 / 2).max(2000)
 }
 
 /// The leader and term that all members agree on; `except` may be silent (it is the one being worked on).

@@ -1,7 +1,7 @@
 //! The planner: inventory, playbooks, facts and target in; a plan, or every reason why there is none, out.
 
 mod baseline;
-pub(crate) use baseline::machine_baseline;
+pub(crate) use baseline::{machine_baseline, of_etcd as etcd_baseline};
 mod archives;
 mod expand;
 pub mod packages;

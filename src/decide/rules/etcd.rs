@@ -8,6 +8,7 @@ use semver::Version;
 
 use super::{Case, needed, unseen};
 use crate::decide::finding::{Finding, Rule};
+use crate::decide::quorum::Count;
 use crate::decide::target::{Target, Way, minors_apart};
 use crate::facts::health::{EtcdHealth, Hashes};
 use crate::facts::{EtcdFacts, EtcdProcess, FORMAT, Facts, MemberStatus, Seen};
@@ -127,11 +128,9 @@ fn members(etcd: &EtcdFacts) -> Vec<Finding> {
 const LAG_WORTH_SAYING: u64 = 5000;
 
 fn quorum(etcd: &EtcdFacts) -> Option<Finding> {
-    let healthy = etcd.voters().filter(|member| member.unhealthy().is_none()).count();
-    let needed = etcd.quorum();
-    (healthy < needed).then(|| {
-        let voters = etcd.voters().count();
-        let detail = format!("{healthy} of {voters} members are healthy; {needed} make a quorum");
+    let now = Count::of(etcd);
+    (!now.holds()).then(|| {
+        let detail = format!("{} of {} members are healthy; {} make a quorum", now.healthy, now.voters, now.quorum());
         Finding::refusal(Rule::EtcdQuorum, "etcd", detail)
     })
 }

@@ -305,14 +305,11 @@ certificates() {
 # ---- etcd ----
 
 # The settings that are told; everything else in its environment stays there.
-SETTINGS='name|data-dir|wal-dir|heartbeat-interval|election-timeout|quota-backend-bytes|enable-v2|config-file'
-SETTINGS="$SETTINGS|advertise-client-urls|listen-client-urls|listen-peer-urls|listen-metrics-urls|initial-advertise-peer-urls"
-SETTINGS="$SETTINGS|initial-cluster-token|strict-reconfig-check|snapshot-count|max-snapshots|max-wals|max-txn-ops"
-SETTINGS="$SETTINGS|max-request-bytes|auto-compaction-mode|auto-compaction-retention|pre-vote|metrics|logger|log-level|log-outputs"
-SETTINGS="$SETTINGS|cert-file|key-file|client-cert-auth|trusted-ca-file|peer-cert-file|peer-key-file|peer-client-cert-auth"
-SETTINGS="$SETTINGS|peer-trusted-ca-file|client-crl-file|peer-crl-file|peer-cert-allowed-cn|cipher-suites|tls-min-version"
-SETTINGS="$SETTINGS|experimental-initial-corrupt-check|experimental-corrupt-check-time|experimental-watch-progress-notify-interval"
-SETTINGS="$SETTINGS|experimental-compaction-batch-limit|experimental-peer-skip-client-san-verification"
+SETTINGS='name|data-dir|wal-dir|heartbeat-interval|election-timeout|quota-backend-bytes|enable-v2|config-file|advertise-client-urls'
+SETTINGS="$SETTINGS|listen-(client|peer|metrics)-urls|initial-advertise-peer-urls|initial-cluster-token|strict-reconfig-check|pre-vote"
+SETTINGS="$SETTINGS|snapshot-count|max-(snapshots|wals|txn-ops|request-bytes)|auto-compaction-(mode|retention)|metrics|logger|log-(level|outputs)"
+SETTINGS="$SETTINGS|(peer-)?(cert-file|key-file|client-cert-auth|trusted-ca-file)|(client|peer)-crl-file|peer-cert-allowed-cn|cipher-suites"
+SETTINGS="$SETTINGS|tls-min-version|experimental-(initial-corrupt-check|corrupt-check-time|watch-progress-notify-interval|compaction-batch-limit)"
 
 see_etcd() {
   has systemctl || unseen 'systemctl is not here' || return
@@ -347,7 +344,7 @@ running_etcd() {
   })
   printf '%s\n' "$settings"
   file=$(printf '%s\n' "$settings" | sed -n 's/^set config-file //p' | tail -n 1)
-  [ ! -r "$file" ] || sed -n -E "s/^($SETTINGS): *[\"']?([^\"'#]*).*/conf \1 \2/p" -- "$file"
+  [ ! -r "$file" ] || sed -n -E "/^($SETTINGS):/s/^([a-z0-9-]+): *[\"']?([^\"'#]*).*/conf \1 \2/p" -- "$file"
   etcd_version
 }
 

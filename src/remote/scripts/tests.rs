@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 35] = [
+const ALL: [Script; 43] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -27,6 +27,14 @@ const ALL: [Script; 35] = [
     Script::InstallPackages,
     Script::RestorePackages,
     Script::MoveLeader,
+    Script::MemberReady,
+    Script::MemberAdd,
+    Script::MemberJoin,
+    Script::MemberPromote,
+    Script::MemberRemove,
+    Script::MemberRetire,
+    Script::MemberConfig,
+    Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,
     Script::KubeadmNode,

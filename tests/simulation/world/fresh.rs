@@ -79,6 +79,7 @@ fn member(told: EtcdMember, machines: &[Machine]) -> Member {
         cluster,
         log: 0,
         refused: false,
+        listed: true,
         blocked: false,
         restored: None,
     }
