@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::{Entry, StoreError};
 
 /// What temporary files begin with; they are never listed. One that a crash left behind is in nobody's way but the disk's.
-const TEMPORARY: &str = ".windlass-";
+pub(crate) const TEMPORARY: &str = ".windlass-";
 
 /// A folder; made, 0700, by the first object.
 #[derive(Clone, Debug, PartialEq, Eq)]
