@@ -7,8 +7,19 @@
 //!
 //! [`name`] and [`manifest`] are pure; the rest reaches machines and destinations through [`crate::remote`].
 
+pub mod choose;
+pub mod hashes;
+pub mod lock;
 pub mod manifest;
 pub mod name;
+mod open;
+pub mod pack;
+pub mod pki;
+pub mod prove;
+pub mod seal;
+pub mod sink;
+pub mod take;
+pub mod verify;
 
 pub use manifest::Manifest;
 pub use name::{BackupName, Part};

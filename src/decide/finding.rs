@@ -110,6 +110,8 @@ pub enum Rule {
     Watches,
     /// What a restore takes away.
     Lost,
+    /// A snapshot that may be another cluster's.
+    Foreign,
     /// The plan would break a law.
     Law,
     /// The inventory weakens host key checking.

@@ -219,7 +219,11 @@ fn member_name(name: &str) -> Result<(), String> {
 
 fn sha256(word: &str) -> Result<(), String> {
     let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-    if word.len() == 64 && word.chars().all(hex) { Ok(()) } else { Err(format!("{} as a SHA-256", crate::text::quoted(word))) }
+    if word.len() == 64 && word.chars().all(hex) {
+        Ok(())
+    } else {
+        Err(format!("{} as a SHA-256", crate::text::quoted(word)))
+    }
 }
 
 /// Names that become file names, or patterns of the container runtime's.

@@ -125,7 +125,7 @@ fn told(node: &NodeName, answer: Result<Output, RemoteError>) -> Result<Finish, 
     match (bytes("archive"), bytes("packages"), bytes("units")) {
         (Some(archive), Some(packages), Some(units)) => {
             Ok(Finish { node: node.clone(), archive, packages, units, data: 0 })
-        },
+        }
         _ => Err((format!("it answered `{}`", output.stdout.trim()), None)),
     }
 }

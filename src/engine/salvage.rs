@@ -72,7 +72,8 @@ impl Engine<'_> {
         let wanted = SnapshotWanted { members: Vec::new(), revision };
         let contents = match self.remote.etcd_snapshot(node, &file, &wanted).await {
             Ok(contents) => contents,
-            Err(RemoteError::BadSnapshot { why, .. }) => return Err(Unsaved::Worthless(why)),
+            // Nothing was ever written to it.
+            Err(RemoteError::BadSnapshot { why, .. }) if revision <= 1 => return Err(Unsaved::Worthless(why)),
             Err(error) => return Err(Unsaved::Trouble(chain(&error))),
         };
         let event = journal::Event::Snapshot {

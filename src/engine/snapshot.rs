@@ -6,21 +6,15 @@ use camino::Utf8PathBuf;
 
 use super::Engine;
 use super::event::Event;
+use crate::backup::choose::source;
 use crate::decide::call::{Call, Script};
 use crate::error::{Exit, Failure, chain};
-use crate::facts::{EtcdFacts, EtcdMember, Seen};
+use crate::facts::{EtcdFacts, Seen};
 use crate::inventory::{NodeName, Role};
 use crate::remote::{SnapshotContents, SnapshotWanted};
 use crate::{journal, observe, text};
 
-/// Which members have to be healthy for a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Members {
-    /// All: nothing has been touched yet.
-    All,
-    /// A quorum: a run is resumed, and what is unhealthy may be the member that it was at work on.
-    Quorum,
-}
+pub(super) use crate::backup::choose::Members;
 
 /// Why there is no good snapshot.
 struct Bad {
@@ -123,22 +117,4 @@ impl Engine<'_> {
         let why = format!("no control plane took a copy of the snapshot: {why}");
         Err(Bad { exit: Exit::StepFailed, why, causes: Vec::new() })
     }
-}
-
-/// A healthy member to take it from; not the leader where there is a choice.
-fn source(etcd: &EtcdFacts, members: Members) -> Result<NodeName, String> {
-    let sick: Vec<String> = etcd.members.iter().filter_map(EtcdMember::unhealthy).collect();
-    let quorum = etcd.members.len() / 2 + 1;
-    match (members, sick.first()) {
-        (Members::All, Some(why)) => return Err(why.clone()),
-        (Members::Quorum, Some(why)) if etcd.members.len() - sick.len() < quorum => return Err(why.clone()),
-        _ => {}
-    }
-    let leads = |member: &&EtcdMember| member.status.known().is_some_and(|status| status.leader == member.id);
-    let fit = |member: &&EtcdMember| member.node.is_some() && !member.learner && member.unhealthy().is_none();
-    let with_node = || etcd.members.iter().filter(fit);
-    let member = with_node().find(|member| !leads(member)).or_else(|| with_node().next());
-    member
-        .and_then(|member| member.node.clone())
-        .ok_or_else(|| "no member answers from a machine of the inventory".to_owned())
 }

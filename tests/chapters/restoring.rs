@@ -100,7 +100,12 @@ fn destroyed(version: &str) {
 fn after_a_thousand_writes(version: &str) {
     kubectl(&["create", "configmap", "kept", "--from-literal=a=before"]);
     let (file, before) = snapshot(&format!("went-on-{version}.db"));
-    on("etcd1", &format!("i=0; while [ $i -lt 1000 ]; do i=$((i+1)); {ETCDCTL} put /windlass-test/$i x >/dev/null || exit 1; done"));
+    on(
+        "etcd1",
+        &format!(
+            "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); {ETCDCTL} put /windlass-test/$i x >/dev/null || exit 1; done"
+        ),
+    );
     kubectl(&["create", "configmap", "later", "--from-literal=a=b"]);
     kubectl(&["delete", "configmap", "kept"]);
     kubectl(&["scale", "deployment/web", "--replicas=1"]);
@@ -117,7 +122,10 @@ fn after_a_thousand_writes(version: &str) {
     let newer = on("etcd3", &format!("{ETCDCTL} get --prefix /windlass-test/ --keys-only | grep -c . || true"));
     assert_eq!(newer.trim(), "0", "what came after the snapshot is there");
     let now = resource_version();
-    println!("--- {version}: after 1,000 writes, killed and back; the second part took {:.1} s", ran.took.as_secs_f64());
+    println!(
+        "--- {version}: after 1,000 writes, killed and back; the second part took {:.1} s",
+        ran.took.as_secs_f64()
+    );
     println!("--- {version}: resource versions: {later} before the restore, {now} after it");
     older_watcher_goes_on(later, version == "3.5.16");
     kubectl(&["delete", "configmap", "kept"]);
@@ -132,7 +140,9 @@ fn resource_version() -> u64 {
 /// Whoever watched from a version of before is told that it is gone, lists again, and sees what comes.
 fn older_watcher_goes_on(version: u64, told: bool) {
     let path = "/api/v1/namespaces/default/configmaps";
-    let watch = |from: u64| lab(&["kubectl", "get", "--raw", &format!("'{path}?watch=true&timeoutSeconds=3&resourceVersion={from}'")]);
+    let watch = |from: u64| {
+        lab(&["kubectl", "get", "--raw", &format!("'{path}?watch=true&timeoutSeconds=3&resourceVersion={from}'")])
+    };
     if told {
         let gone = watch(version);
         let said = String::from_utf8_lossy(&[gone.stdout, gone.stderr].concat()).into_owned();
@@ -159,12 +169,14 @@ fn assert_as_before(before: &Objects) {
     }
     assert_eq!(differ, Vec::<String>::new());
     println!("--- {} objects as in the snapshot", before.len());
-    let jsonpath = "jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type==\"Ready\")].status}{\"\\n\"}{end}";
+    let jsonpath =
+        "jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type==\"Ready\")].status}{\"\\n\"}{end}";
     let nodes = kubectl(&["get", "nodes", "-o", jsonpath]);
     assert_eq!(nodes.lines().collect::<Vec<_>>(), KUBERNETES.map(|node| format!("{node} True")));
     let since = Instant::now();
     loop {
-        let ready = kubectl(&["get", "statefulset/db", "deployment/web", "-o", "jsonpath={.items[*].status.readyReplicas}"]);
+        let ready =
+            kubectl(&["get", "statefulset/db", "deployment/web", "-o", "jsonpath={.items[*].status.readyReplicas}"]);
         let pods = kubectl(&["get", "pods", "--all-namespaces", "--no-headers"]);
         let runs = pods.lines().all(|line| line.contains("Running"));
         if ready == "3 3" && runs {

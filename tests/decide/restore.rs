@@ -39,7 +39,15 @@ fn away(cluster: &mut Cluster, node: &str) {
 fn plan(cluster: &Cluster, fenced: &[&str]) -> Result<Plan, Vec<Finding>> {
     let fenced: Vec<_> = fenced.iter().map(|node| name(node)).collect();
     let file = "/srv/lab.db".to_owned();
-    let snapshot = Snapshot { file, sha256: "ab".repeat(32), bytes: 4096, revision: 7, registry_keys: 200 };
+    let snapshot = Snapshot {
+        file,
+        sha256: "ab".repeat(32),
+        bytes: 4096,
+        revision: 7,
+        registry_keys: 200,
+        members: Vec::new(),
+        kube_system_uid: None,
+    };
     let (inventory, facts, sources) = (&cluster.inventory, &cluster.facts, &sources());
     restore::plan(Wanted { inventory, facts, snapshot: &snapshot, fenced: &fenced, sources })
 }
@@ -137,6 +145,10 @@ fn a_machine_that_could_act_on_the_former_data_has_to_be_in_hand() {
         assert!(plan.findings.iter().any(|finding| finding.rule == Rule::Fenced && finding.subject == node));
     }
     assert_eq!(refused(&base(), &["etcd9"]), ["node-unknown etcd9"]);
+    let mut cluster = base();
+    away(&mut cluster, "cp1");
+    away(&mut cluster, "cp2");
+    assert_eq!(refused(&cluster, &["cp1", "cp2"]), ["fenced control planes"], "nobody could hold the lock");
 }
 
 #[test]
@@ -248,7 +260,9 @@ fn the_checker_holds_every_law_of_a_restore() {
         ("would not agree on who they are", |plan| {
             member(plan).members.pop();
         }),
-        ("are not the ones that the others know", |plan| member(plan).peer_urls = vec!["https://172.30.0.99:2380".to_owned()]),
+        ("are not the ones that the others know", |plan| {
+            member(plan).peer_urls = vec!["https://172.30.0.99:2380".to_owned()]
+        }),
         ("is changed before its configuration is archived", |plan| {
             plan.stages.remove(0);
         }),

@@ -185,9 +185,10 @@ impl Members {
     pub(crate) async fn keys(&self, member: usize) -> (Vec<Key>, i64) {
         let all = GetOptions::new().with_all_keys();
         let answer = self.client(member).await.get("", Some(all)).await.expect("an answer");
-        let keys = answer.kvs().iter().map(|kv| {
-            (kv.key().to_vec(), kv.value().to_vec(), kv.create_revision(), kv.mod_revision(), kv.version())
-        });
+        let keys = answer
+            .kvs()
+            .iter()
+            .map(|kv| (kv.key().to_vec(), kv.value().to_vec(), kv.create_revision(), kv.mod_revision(), kv.version()));
         (keys.collect(), answer.header().expect("a header").revision())
     }
 

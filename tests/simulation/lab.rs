@@ -100,7 +100,15 @@ fn restore_plan(inventory: &Inventory, facts: &Facts) -> Plan {
     }
     let revision = members[0].status.known().expect("it answers").revision;
     let file = "/srv/lab.db".to_owned();
-    let snapshot = Snapshot { file, sha256: "dd".repeat(32), bytes: 4096, revision, registry_keys: 200 };
+    let snapshot = Snapshot {
+        file,
+        sha256: "dd".repeat(32),
+        bytes: 4096,
+        revision,
+        registry_keys: 200,
+        members: Vec::new(),
+        kube_system_uid: None,
+    };
     let sources = Sources { inventory: "lab.toml".to_owned(), ..Sources::default() };
     let wanted = restore::Wanted { inventory, facts: &facts, snapshot: &snapshot, fenced: &[], sources: &sources };
     restore::plan(wanted).unwrap_or_else(|findings| panic!("{findings:?}"))

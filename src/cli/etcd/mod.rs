@@ -1,9 +1,10 @@
 //! `windlass etcd …`: backups, and what else is done with etcd. One file a command.
 
-pub(super) mod restore;
+mod backup;
 mod defrag;
 mod looked;
 mod member;
+pub(super) mod restore;
 mod status;
 mod verify;
 
@@ -16,7 +17,9 @@ use crate::error::Failure;
 pub(super) enum Etcd {
     /// Say how etcd is: members, leader, lag, size and room, alarms, whether the data agree; changes nothing
     Status(status::Arguments),
-    /// Look whether a snapshot is whole: its hash, its pages, its revision
+    /// Take a snapshot, verify it, and put it where it is safe
+    Backup(backup::Arguments),
+    /// Look whether backups are whole, can be opened, and are what their manifests say
     Verify(verify::Arguments),
     /// Bring etcd back to a snapshot, from one reviewed plan; needs neither etcd nor the API
     #[command(subcommand)]
@@ -33,9 +36,10 @@ pub(super) enum Etcd {
 pub(super) async fn run(etcd: Etcd) -> Result<(), Failure> {
     match etcd {
         Etcd::Status(arguments) => status::run(arguments).await,
-        Etcd::Verify(arguments) => verify::run(&arguments),
         Etcd::Restore(restore) => restore::run(restore).await,
         Etcd::Member(member) => member::run(member).await,
         Etcd::Defrag(defrag) => defrag::run(defrag).await,
+        Etcd::Backup(arguments) => backup::run(arguments).await,
+        Etcd::Verify(arguments) => verify::run(arguments).await,
     }
 }

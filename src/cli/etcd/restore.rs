@@ -1,11 +1,17 @@
 //! `windlass etcd restore plan|apply|finish`: etcd back to a snapshot, planned, read and carried out as an upgrade is.
 
+use std::fs::File;
+use std::io::Seek as _;
+use std::os::unix::fs::PermissionsExt as _;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, Subcommand};
 
+use super::verify;
 use crate::cli::plan::{Shown, refuse, show};
 use crate::cli::run::Arguments;
 use crate::cli::{Format, apply, files, finish};
+use crate::decide::actions::restore::sent_name;
 use crate::decide::plan::{Sources, digest};
 use crate::decide::restore::{self, Snapshot, Wanted};
 use crate::error::{Exit, Failure};
@@ -36,6 +42,12 @@ pub(in crate::cli) struct Planned {
     /// The snapshot, as `windlass etcd backup`, an upgrade or etcdctl wrote it
     #[arg(long, value_name = "SNAPSHOT")]
     from: Utf8PathBuf,
+    /// Open what is encrypted with the age identities in this file
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<Utf8PathBuf>,
+    /// Where snapshots are kept: one that is compressed or encrypted is opened there [default: as for `apply`]
+    #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
+    state: Option<Utf8PathBuf>,
     /// A control plane or machine of etcd that does not answer and cannot act any more, by name: you have cut it off
     #[arg(long, value_name = "NODE", value_parser = |name: &str| NodeName::new(name))]
     fenced: Vec<NodeName>,
@@ -68,15 +80,7 @@ pub(super) async fn run(restore: Restore) -> Result<(), Failure> {
 
 async fn plan(planned: Planned) -> Result<(), Failure> {
     let read = files::inventory(&planned.inventory)?;
-    let file = camino::absolute_utf8(&planned.from).map_err(|error| Failure::of(Exit::InvalidFile, &error))?;
-    let contents = verified(&file)?;
-    let snapshot = Snapshot {
-        file: file.to_string(),
-        sha256: contents.file_sha256,
-        bytes: contents.bytes,
-        revision: contents.revision,
-        registry_keys: contents.registry_keys,
-    };
+    let snapshot = open(&planned, &read.inventory.name)?;
     let folder = read.path.parent().unwrap_or(&read.path);
     let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
     let clock = SystemClock::start();
@@ -100,6 +104,47 @@ async fn plan(planned: Planned) -> Result<(), Failure> {
     match restore::plan(wanted) {
         Ok(plan) => show(&Shown { out: planned.out.as_deref(), output: planned.output }, &plan),
         Err(findings) => Err(refuse(planned.output, &findings)),
+    }
+}
+
+/// Reads the whole snapshot, with what its manifest says where it has one; what is compressed or encrypted is opened to a
+/// file beside the other snapshots, from where it is sent.
+fn open(planned: &Planned, cluster: &str) -> Result<Snapshot, Failure> {
+    let from = camino::absolute_utf8(&planned.from).map_err(|error| Failure::of(Exit::InvalidFile, &error))?;
+    let folder = files::state_folder(planned.state.clone(), &format!("{cluster}/snapshots"))?;
+    let looked = verify::one_file(&from, &verify::identities(&planned.identity)?, &folder);
+    let good = looked.found.map_err(|fault| {
+        Failure::new(verify::exit(&fault), format!("{from} is not a snapshot that can be restored"))
+            .because(fault.to_string())
+            .hint("nothing was changed; `windlass etcd verify` tells more, and finds others")
+    })?;
+    if let Some(manifest) = looked.manifest.filter(|manifest| manifest.cluster != cluster) {
+        return Err(Failure::new(Exit::Refused, format!("{from} is of another cluster"))
+            .because(format!("its manifest says {}, and the inventory is of {cluster}", manifest.cluster))
+            .hint("nothing was changed"));
+    }
+    let SnapshotContents { bytes, file_sha256: sha256, revision, registry_keys, members, .. } = good.inside.contents;
+    let plain = from.extension() == Some("db");
+    let file = if plain { from } else { opened(good.plain, &folder, &sent_name(&sha256))? };
+    let kube_system_uid = good.inside.kube_system_uid;
+    Ok(Snapshot { file: file.to_string(), sha256, bytes, revision, registry_keys, members, kube_system_uid })
+}
+
+/// A snapshot that was opened, as a file of that name, 0600.
+fn opened(mut plain: File, folder: &Utf8Path, name: &str) -> Result<Utf8PathBuf, Failure> {
+    let path = camino::absolute_utf8(folder.join(name)).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let mut written = || -> std::io::Result<()> {
+        let mut file =
+            tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
+        plain.rewind()?;
+        std::io::copy(&mut plain, file.as_file_mut())?;
+        file.as_file().sync_all()?;
+        file.persist(&path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    };
+    match written() {
+        Ok(()) => Ok(path),
+        Err(error) => Err(Failure::new(Exit::Usage, format!("could not write {path}")).because(error.to_string())),
     }
 }
 

@@ -290,9 +290,12 @@ impl Act for AwaitRestored {
         if let Err(why) = super::etcd::agreed_leader(etcd, None) {
             return Look::NotYet(why);
         }
-        let behind = etcd.members.iter().filter_map(|member| member.status.known()).find(|it| it.revision < self.revision);
+        let behind =
+            etcd.members.iter().filter_map(|member| member.status.known()).find(|it| it.revision < self.revision);
         match behind {
-            Some(status) => Look::Drifted(format!("a member is at revision {}, before the snapshot's", status.revision)),
+            Some(status) => {
+                Look::Drifted(format!("a member is at revision {}, before the snapshot's", status.revision))
+            }
             None => Look::Done,
         }
     }

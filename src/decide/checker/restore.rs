@@ -103,7 +103,11 @@ fn everywhere(plan: &Plan, steps: &[At<'_>]) -> Vec<Breach> {
         if let Some(node) = wanted.iter().find(|node| !found.contains(node)) {
             breaches.push(Breach::new(law, node.as_str(), what));
         } else if found != wanted {
-            breaches.push(Breach::new(law, "plan", format!("a step is there twice, or where it does not belong ({what})")));
+            breaches.push(Breach::new(
+                law,
+                "plan",
+                format!("a step is there twice, or where it does not belong ({what})"),
+            ));
         }
         if of(steps, kind).map(|(at, _)| at).collect::<BTreeSet<_>>().len() > 1 {
             breaches.push(Breach::new(law, "plan", "what all have to do together is in several waves"));
@@ -148,14 +152,19 @@ fn in_order(steps: &[At<'_>]) -> Vec<Breach> {
 fn one_snapshot(restore: &Restore, steps: &[At<'_>]) -> Vec<Breach> {
     let members: Vec<(&Placed<'_>, &RestoreMember)> = steps
         .iter()
-        .filter_map(|(_, placed)| if let Action::RestoreMember(it) = &placed.step.action { Some((placed, it)) } else { None })
+        .filter_map(
+            |(_, placed)| if let Action::RestoreMember(it) = &placed.step.action { Some((placed, it)) } else { None },
+        )
         .collect();
     let breach = |placed: &Placed<'_>, detail: &str| Breach::new(Law::OneMemberAtATime, placed.id(), detail);
     let mut breaches = Vec::new();
     let names: BTreeSet<&str> = members.iter().map(|(_, it)| it.name.as_str()).collect();
     for (placed, it) in &members {
         if it.sha256 != restore.sha256 || it.bump != restore.bump {
-            breaches.push(breach(placed, "it would be restored from another snapshot than the plan says, or in another way"));
+            breaches.push(breach(
+                placed,
+                "it would be restored from another snapshot than the plan says, or in another way",
+            ));
         }
         let listed: BTreeSet<&str> = it.members.iter().map(|(name, _)| name.as_str()).collect();
         if it.members != members[0].1.members || listed != names || names.len() != members.len() {
@@ -171,7 +180,9 @@ fn one_snapshot(restore: &Restore, steps: &[At<'_>]) -> Vec<Breach> {
             Action::SendSnapshot(send) if send.sha256 != restore.sha256 => {
                 breaches.push(breach(placed, "it would send another snapshot than the plan says"));
             }
-            Action::AwaitRestored(wait) if wait.members.iter().map(String::as_str).collect::<BTreeSet<_>>() != names => {
+            Action::AwaitRestored(wait)
+                if wait.members.iter().map(String::as_str).collect::<BTreeSet<_>>() != names =>
+            {
                 breaches.push(breach(placed, "it waits for other members than are restored"));
             }
             _ => {}
@@ -188,7 +199,9 @@ fn given_back(steps: &[At<'_>]) -> Vec<Breach> {
         let given: BTreeSet<&String> = steps
             .iter()
             .filter(|(_, other)| other.node == placed.node)
-            .filter_map(|(_, other)| if let Action::StartStaticPods(it) = &other.step.action { Some(&it.pods) } else { None })
+            .filter_map(
+                |(_, other)| if let Action::StartStaticPods(it) = &other.step.action { Some(&it.pods) } else { None },
+            )
             .flatten()
             .collect();
         if let Some(pod) = stop.pods.iter().find(|pod| !given.contains(pod)) {

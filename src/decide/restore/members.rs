@@ -91,9 +91,9 @@ fn misfit(wanted: Wanted<'_>, machine: &MachineFacts, process: &EtcdProcess, too
 /// Names and addresses that two members have.
 fn twice(members: &[Member<'_>]) -> Vec<Finding> {
     let mut seen = BTreeSet::new();
-    let words = members.iter().flat_map(|member| {
-        std::iter::once(&member.name).chain(&member.peer_urls).map(move |word| (member, word))
-    });
+    let words = members
+        .iter()
+        .flat_map(|member| std::iter::once(&member.name).chain(&member.peer_urls).map(move |word| (member, word)));
     let again = words.filter(|(_, word)| !seen.insert((*word).clone()));
     let finding = |(member, word): (&Member<'_>, &String)| {
         Finding::refusal(Rule::EtcdTopology, &member.node.name, format!("another member is configured as {word} too"))

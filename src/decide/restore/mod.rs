@@ -37,6 +37,10 @@ pub struct Snapshot {
     pub revision: u64,
     /// Its live keys below `/registry`.
     pub registry_keys: u64,
+    /// Ids of the members that it knows, ascending.
+    pub members: Vec<u64>,
+    /// The uid of the namespace `kube-system` in it: a Kubernetes cluster's own.
+    pub kube_system_uid: Option<String>,
 }
 
 /// What a plan is made from.
@@ -94,7 +98,9 @@ fn draw(wanted: Wanted<'_>, members: &[Member<'_>], findings: Vec<Finding>) -> P
     let etcd = facts.etcd.known();
     let machines = wanted
         .nodes()
-        .filter_map(|node| facts.machine(&node.name).map(|machine| (node.name.clone(), machine_baseline(node, machine))))
+        .filter_map(|node| {
+            facts.machine(&node.name).map(|machine| (node.name.clone(), machine_baseline(node, machine)))
+        })
         .collect();
     Plan {
         format: FORMAT,

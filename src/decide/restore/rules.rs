@@ -28,12 +28,14 @@ pub(super) fn findings(wanted: Wanted<'_>, members: &[Member<'_>]) -> Vec<Findin
             found.push(Finding::refusal(Rule::EtcdQuorum, "cluster", format!("no {what} is left")));
         }
     }
+    found.extend(lockable(wanted));
     for node in wanted.with_role(Role::ControlPlane) {
         found.extend(wanted.facts.machine(&node.name).and_then(|machine| plane(node, machine)));
     }
     found.extend(members.iter().filter_map(|member| room(wanted, member)));
     found.extend(watchers(members));
     found.extend(lost(wanted));
+    found.extend(strange(wanted));
     found
 }
 
@@ -86,6 +88,20 @@ fn fenced(wanted: Wanted<'_>) -> Vec<Finding> {
     found
 }
 
+/// The lock is held by a majority of the inventory's control planes.
+fn lockable(wanted: Wanted<'_>) -> Option<Finding> {
+    let all = wanted.inventory.with_role(Role::ControlPlane).count();
+    let left =
+        all - wanted.inventory.with_role(Role::ControlPlane).filter(|node| wanted.fenced.contains(&node.name)).count();
+    (left <= all / 2).then(|| {
+        let detail = format!(
+            "{left} of {all} control planes are left, and the lock needs a majority: take those that are gone for good out of \
+             the inventory"
+        );
+        Finding::refusal(Rule::Fenced, "control planes", detail)
+    })
+}
+
 /// Static pods are stopped and started by the kubelet, from manifests.
 fn plane(node: &Node, machine: &MachineFacts) -> Option<Finding> {
     let refusal = |detail: String| Some(Finding::refusal(Rule::Unseen, &node.name, detail));
@@ -98,7 +114,9 @@ fn plane(node: &Node, machine: &MachineFacts) -> Option<Finding> {
     }
     match &machine.static_pods {
         Seen::Known(pods) if pods.contains_key(API_SERVER) => None,
-        Seen::Known(_) => refusal(format!("has no manifest of {API_SERVER}: it may lie where an earlier restore put it")),
+        Seen::Known(_) => {
+            refusal(format!("has no manifest of {API_SERVER}: it may lie where an earlier restore put it"))
+        }
         Seen::Unknown(why) => refusal(format!("its static pods could not be seen: {why}")),
     }
 }
@@ -126,6 +144,21 @@ fn watchers(members: &[Member<'_>]) -> Option<Finding> {
         member.tool.version
     );
     Some(Finding::warning(Rule::Watches, "etcd", detail))
+}
+
+/// Other members than those that answer: the cluster was restored or its members replaced since, or it is another one.
+fn strange(wanted: Wanted<'_>) -> Option<Finding> {
+    let mut now: Vec<u64> = wanted.facts.etcd.known()?.members.iter().map(|member| member.id).collect();
+    now.sort_unstable();
+    let uid = wanted.snapshot.kube_system_uid.as_deref().unwrap_or("one that cannot be read");
+    (now != wanted.snapshot.members).then(|| {
+        let detail = format!(
+            "it knows other members than those that answer: it is from before a restore or a change of members, or of another \
+             cluster; its namespace kube-system has uid {uid}, which `kubectl get namespace kube-system -o \
+             jsonpath={{.metadata.uid}}` has to print as well"
+        );
+        Finding::warning(Rule::Foreign, "the snapshot", detail)
+    })
 }
 
 /// What the restore takes away.

@@ -10,9 +10,7 @@ use crate::decide::actions::etcd::Snapshot;
 use crate::decide::actions::renew::{
     API_SERVER, AwaitHeard, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods,
 };
-use crate::decide::actions::restore::{
-    AwaitRestored, RestoreMember, SaveWhatLives, SendSnapshot, StartEtcd, StopEtcd,
-};
+use crate::decide::actions::restore::{AwaitRestored, RestoreMember, SaveWhatLives, SendSnapshot, StartEtcd, StopEtcd};
 use crate::decide::plan::{Lane, Stage, Step, Wave};
 use crate::decide::planner::waves::batched;
 use crate::inventory::{Node, NodeName, Role};
@@ -55,7 +53,8 @@ impl Draft {
     }
 
     fn stage(&mut self, name: &str, waves: Vec<Vec<Lane>>) {
-        let waves: Vec<Wave> = waves.into_iter().filter(|lanes| !lanes.is_empty()).map(|lanes| Wave { lanes }).collect();
+        let waves: Vec<Wave> =
+            waves.into_iter().filter(|lanes| !lanes.is_empty()).map(|lanes| Wave { lanes }).collect();
         if !waves.is_empty() {
             self.stages.push(Stage { name: name.to_owned(), waves });
         }
@@ -120,8 +119,7 @@ fn prepare(draft: &mut Draft, wanted: Wanted<'_>, members: &[Member<'_>]) {
     });
     draft.together("send", members.iter().map(|member| member.node), |_| {
         let snapshot = wanted.snapshot;
-        let send =
-            SendSnapshot { file: snapshot.file.clone(), sha256: snapshot.sha256.clone(), bytes: snapshot.bytes };
+        let send = SendSnapshot { file: snapshot.file.clone(), sha256: snapshot.sha256.clone(), bytes: snapshot.bytes };
         Some(step("send", 3600, send))
     });
 }

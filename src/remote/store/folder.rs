@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::{Entry, StoreError};
 
 /// What temporary files begin with; they are never listed. One that a crash left behind is in nobody's way but the disk's.
-const TEMPORARY: &str = ".windlass-";
+pub(crate) const TEMPORARY: &str = ".windlass-";
 
 /// A folder; made, 0700, by the first object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,13 +90,17 @@ impl Folder {
     }
 }
 
-/// Within one file system a second name for the same file costs nothing and is there at once or not at all. Elsewhere it is
-/// copied.
+/// What was staged in this very folder only gets a second name, which costs nothing and is there at once or not at all.
+/// Elsewhere it is copied, also within one file system: two destinations are to have two copies.
 fn link_or_copy(from: &Utf8Path, at: &Utf8Path) -> io::Result<()> {
+    if parent(from) != parent(at) {
+        return copy(from, at);
+    }
     File::open(from)?.sync_all()?;
     match fs::hard_link(from, at) {
         Ok(()) => sync(parent(at)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Not every file system knows second names.
         Err(_) => copy(from, at),
     }
 }
@@ -178,6 +182,18 @@ mod tests {
         fs::write(Utf8Path::new(&store.to_string()).join(".windlass-x"), "half").expect("written");
         let names: Vec<String> = store.list().await.expect("a list").into_iter().map(|entry| entry.name).collect();
         assert_eq!(names, ["one"]);
+    }
+
+    #[tokio::test]
+    async fn two_destinations_have_two_copies_and_what_is_staged_in_one_is_not_copied() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (_folder, file, store) = place();
+        let own = Store::parse(parent(&file).as_str()).expect("a destination");
+        own.put("staged", &file).await.expect("put");
+        store.put("copied", &file).await.expect("put");
+        let inode = |path: &Utf8Path| fs::metadata(path).expect("it is there").ino();
+        assert_eq!(inode(&file.with_file_name("staged")), inode(&file));
+        assert_ne!(inode(&Utf8Path::new(&store.to_string()).join("copied")), inode(&file));
     }
 
     #[test]

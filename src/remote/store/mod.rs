@@ -9,6 +9,7 @@ use std::fmt;
 use camino::{Utf8Path, Utf8PathBuf};
 
 pub use folder::Folder;
+pub(crate) use folder::TEMPORARY;
 
 /// A destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,13 @@ impl Store {
             None => Ok(Self::Folder(Folder::new(Utf8PathBuf::from(text)))),
             Some(("file", path)) if path.starts_with('/') => Ok(Self::Folder(Folder::new(Utf8PathBuf::from(path)))),
             Some(_) => Err(StoreError::Unknown(text.to_owned())),
+        }
+    }
+
+    /// The folder that it is, when it is one.
+    pub fn folder(&self) -> Option<&Folder> {
+        match self {
+            Self::Folder(folder) => Some(folder),
         }
     }
 

@@ -210,7 +210,11 @@ fn containers(machine: &Machine) -> Lines {
         component.is_none_or(|(at, plane)| plane.components[at].runs.is_some())
     };
     match &machine.told.containers {
-        Seen::Known(list) => Ok(list.iter().filter(|one| runs(&one.name)).map(|one| format!("container {} {}", one.name, one.image)).collect()),
+        Seen::Known(list) => Ok(list
+            .iter()
+            .filter(|one| runs(&one.name))
+            .map(|one| format!("container {} {}", one.name, one.image))
+            .collect()),
         Seen::Unknown(why) => Err(why.clone()),
     }
 }
