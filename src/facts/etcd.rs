@@ -16,10 +16,6 @@ use super::{EtcdProcess, EtcdTool, Seen};
 const OWN_FIELD: [&str; 6] =
     ["name", "data-dir", "heartbeat-interval", "election-timeout", "quota-backend-bytes", "enable-v2"];
 
-/// Settings with a field of their own in [`EtcdProcess`].
-const OWN_FIELD: [&str; 6] =
-    ["name", "data-dir", "heartbeat-interval", "election-timeout", "quota-backend-bytes", "enable-v2"];
-
 /// etcd's `DefaultQuotaBytes`: 2 GiB.
 pub(crate) const DEFAULT_QUOTA: u64 = 2 << 30;
 

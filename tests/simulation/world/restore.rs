@@ -59,7 +59,7 @@ impl World {
             Restoring::Away(component) => self.manifest_away(at, component),
             Restoring::Gone(components, tries) => {
                 let runs = |component: &usize| self.plane(at).components[*component].runs.is_some();
-                if components.clone().iter().any(runs) {
+                if components.iter().any(runs) {
                     if tries == 0 {
                         return Err(1);
                     }
