@@ -62,7 +62,7 @@ names_of() {
 # What dpkg was at when the machine lost its power: packages half done, or all of them done and its own journal not merged
 # yet, which apt refuses to go on from as well.
 finish_interrupted() {
-    pending=$(dpkg --audit; find "${DPKG_ADMINDIR:-/var/lib/dpkg}/updates" -name '[0-9]*') 2>/dev/null
+    pending=$({ dpkg --audit; find "${DPKG_ADMINDIR:-/var/lib/dpkg}/updates" -name '[0-9]*'; } 2>/dev/null)
     [ -n "$pending" ] || return 0
     echo "dpkg was interrupted: finishing what it began"
     dpkg --force-confold --configure -a
