@@ -4,6 +4,7 @@
 mod abort;
 mod apply;
 mod check;
+mod etcd;
 mod files;
 mod finish;
 mod lock;
@@ -41,6 +42,9 @@ enum Command {
     /// Plan and carry out an upgrade
     #[command(subcommand)]
     Upgrade(Box<Upgrade>),
+    /// Back up etcd, and look at backups
+    #[command(subcommand)]
+    Etcd(Box<etcd::Etcd>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -103,6 +107,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Inventory(Check::Check { file }) => check::inventory(&file),
         Command::Playbook(Check::Check { file }) => check::playbook(&file),
         Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
+        Command::Etcd(etcd) => etcd::run(*etcd).await,
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
             Upgrade::Apply(arguments) => apply::run(arguments).await,

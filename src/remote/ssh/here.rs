@@ -9,7 +9,7 @@ use super::local;
 use crate::remote::{Output, RemoteError};
 
 /// Runs a program with its arguments and without input; ends it after `limit`.
-pub(super) async fn run(argv: &[String], limit: Duration) -> Result<Output, RemoteError> {
+pub(in crate::remote) async fn run(argv: &[String], limit: Duration) -> Result<Output, RemoteError> {
     let Some((program, words)) = argv.split_first() else {
         return Err(local("run an empty command")(std::io::ErrorKind::InvalidInput.into()));
     };
