@@ -48,6 +48,7 @@ test-lab: setup
 	else \
 	  echo "this machine has no sshd (Debian package openssh-server): tests/remote_ssh is left out"; \
 	fi
+	cargo test --locked --test etcd_restore -- --ignored --test-threads=1
 	cargo test --locked --test observe_lab --test remote_lab -- --ignored --test-threads=1
 	cargo test --locked --test chapters -- --ignored --test-threads=1 --nocapture
 

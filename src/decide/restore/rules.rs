@@ -148,10 +148,10 @@ fn watchers(members: &[Member<'_>]) -> Option<Finding> {
 
 /// Other members than those that answer: the cluster was restored or its members replaced since, or it is another one.
 fn strange(wanted: Wanted<'_>) -> Option<Finding> {
-    let mut now: Vec<u64> = wanted.facts.etcd.known()?.members.iter().map(|member| member.id).collect();
-    now.sort_unstable();
+    let known = &wanted.snapshot.members;
+    let all_known = wanted.facts.etcd.known()?.members.iter().all(|member| known.contains(&member.id));
     let uid = wanted.snapshot.kube_system_uid.as_deref().unwrap_or("one that cannot be read");
-    (now != wanted.snapshot.members).then(|| {
+    (!all_known).then(|| {
         let detail = format!(
             "it knows other members than those that answer: it is from before a restore or a change of members, or of another \
              cluster; its namespace kube-system has uid {uid}, which `kubectl get namespace kube-system -o \

@@ -124,7 +124,8 @@ impl Watch {
         if own == Field::Nothing {
             return;
         }
-        if own == Field::Restore {
+        // What it renews leans on nothing that was saved.
+        if world.begun.iter().any(|other| other.run == job.run && field(other) == Field::Restore) {
             return self.restores(world, job, name);
         }
         let of = |wanted: Field| world.begun.iter().filter(move |other| field(other) == wanted);
