@@ -16,7 +16,7 @@ use crate::decide::planner::waves::batched;
 use crate::inventory::{Node, NodeName, Role};
 use crate::playbook::Batch;
 
-/// The static pods of a control plane that live on the API, in the order in which they come back.
+/// The static pods of a control plane that live on the API.
 const PLANE: [&str; 3] = [API_SERVER, "kube-controller-manager", "kube-scheduler"];
 
 /// Containers that watch the API on each node: kube-proxy, and the agents of the CNIs that are known.
@@ -93,12 +93,9 @@ pub(super) fn draw(wanted: Wanted<'_>, members: &[Member<'_>]) -> (Vec<Vec<Step>
         Some(step("stop-static-pods", 240, StopStaticPods { pods: static_pods(wanted, node) }))
     });
     replace(&mut draft, wanted, members);
-    draft.together("api-servers-back", planes(), |_| {
-        Some(step("start-static-pods", 300, StartStaticPods { pods: vec![API_SERVER.to_owned()] }))
-    });
-    draft.together("controllers-back", planes(), |node| {
-        let pods: Vec<String> = static_pods(wanted, node).into_iter().filter(|pod| pod != API_SERVER).collect();
-        (!pods.is_empty()).then(|| step("start-static-pods", 300, StartStaticPods { pods }))
+    // All of a control plane's at once: a kubelet that finds a mirror pod without its manifest deletes it from the API.
+    draft.together("control-planes-back", planes(), |node| {
+        Some(step("start-static-pods", 300, StartStaticPods { pods: static_pods(wanted, node) }))
     });
     renew(&mut draft, wanted);
     draft.cluster("snapshot", step("snapshot", 600, Snapshot {}));
