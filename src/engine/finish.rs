@@ -35,10 +35,12 @@ impl Engine<'_> {
         let history = self.history();
         if !history.completed && history.given_up != Some(GivenUp::Through) {
             let on = |command: &str| self.again.replacen(" finish", &format!(" {command}"), 1);
-            let mut ways = format!("first carry it out with `{}`", on("apply"));
-            if self.plan.task.is_upgrade() {
-                ways.push_str(&format!(", or give it up with `{}`", on("abort")));
-            }
+            let up = if self.plan.task.is_upgrade() {
+                format!(", or give it up with `{}`", on("abort"))
+            } else {
+                String::new()
+            };
+            let ways = format!("first carry it out with `{}`{up}", on("apply"));
             return Err(Failure::new(Exit::Refused, format!("the run of plan {} is not over", self.plan.id))
                 .hint(format!("nothing was taken away; {ways}")));
         }

@@ -141,7 +141,7 @@ fn resource_version() -> u64 {
 fn older_watcher_goes_on(version: u64, told: bool) {
     let path = "/api/v1/namespaces/default/configmaps";
     let watch = |from: u64| {
-        lab(&["kubectl", "get", "--raw", &format!("'{path}?watch=true&timeoutSeconds=3&resourceVersion={from}'")])
+        lab(&["kubectl", "get", "--raw", &format!("{path}?watch=true&timeoutSeconds=3&resourceVersion={from}")])
     };
     if told {
         let gone = watch(version);

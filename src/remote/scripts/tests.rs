@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 43] = [
+const ALL: [Script; 44] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,

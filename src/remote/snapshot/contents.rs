@@ -56,6 +56,7 @@ pub(super) fn read_holding<R: ReadAt + ?Sized>(database: &Database<'_, R>, held:
                 has_keys_bucket = true;
                 let (main, deleted, key) = revision_entry(entry)?;
                 found.revision = found.revision.max(main);
+                let Some(key) = key else { return Ok(()) };
                 if key == KUBE_SYSTEM {
                     found.kube_system_uid = if deleted { None } else { uid_of(entry.value) };
                 }
@@ -92,7 +93,9 @@ fn count_the_rest<R: ReadAt + ?Sized>(
         database.walk(&mut |entry: &Entry<'_>| {
             if entry.bucket == b"key" {
                 let (_, deleted, key) = revision_entry(entry)?;
-                live.count(key, deleted);
+                if let Some(key) = key {
+                    live.count(key, deleted);
+                }
             }
             Ok(())
         })?;
@@ -161,11 +164,14 @@ impl Live {
     }
 }
 
-/// One revision of one key: its main revision, whether it is a deletion, the key.
-fn revision_entry<'a>(entry: &Entry<'a>) -> Result<(u64, bool, &'a [u8]), Bad> {
+/// One revision of one key: its main revision, whether it is a deletion, the key. A restore that raises revisions leaves one
+/// that is empty, to begin from.
+fn revision_entry<'a>(entry: &Entry<'a>) -> Result<(u64, bool, Option<&'a [u8]>), Bad> {
     let (main, deleted) = revision(entry.key)?;
-    let key = field(entry.value, 1).ok_or_else(|| Bad::Pages(format!("revision {main} holds no key")))?;
-    Ok((main, deleted, key))
+    match field(entry.value, 1) {
+        None if !entry.value.is_empty() => Err(Bad::Pages(format!("revision {main} holds no key"))),
+        key => Ok((main, deleted, key)),
+    }
 }
 
 /// Main revision, and whether it is a deletion's.
@@ -225,6 +231,16 @@ fn uid_of(message: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As `etcdutl snapshot restore --bump-revision` leaves it.
+    #[test]
+    fn a_revision_may_be_empty_and_otherwise_has_a_key() {
+        let key = [&1_000_002_274_u64.to_be_bytes()[..], b"_", &0_u64.to_be_bytes()[..]].concat();
+        let entry = |value| Entry { bucket: b"key", key: &key, value };
+        assert_eq!(revision_entry(&entry(b"")), Ok((1_000_002_274, false, None)));
+        let why = revision_entry(&entry(&[0x10, 1])).expect_err("no key").to_string();
+        assert_eq!(why, "revision 1000002274 holds no key");
+    }
 
     #[test]
     fn revisions_are_read_with_their_mark_of_deletion() {

@@ -95,7 +95,6 @@ impl World {
             format!("set data-dir {}", etcd.data_dir.known().expect("seen")),
             format!("set heartbeat-interval {}", etcd.heartbeat_ms.known().expect("seen")),
             format!("set election-timeout {}", etcd.election_ms.known().expect("seen")),
-            format!("set initial-advertise-peer-urls {}", known.told.peer_urls.join(",")),
         ];
         let others = etcd.settings.iter().map(|(key, value)| format!("set {key} {value}"));
         let members = etcd.configured_members.iter().map(|members| format!("file-members {members}"));
