@@ -17,11 +17,11 @@ use crate::inventory::{NodeName, Role};
 use crate::remote::{SnapshotContents, SnapshotWanted};
 use crate::{journal, observe, text};
 
+pub(super) use crate::backup::choose::Members;
+
 /// Tries at a revision that no compaction passes while the members are asked one after another. Compactions are minutes
 /// apart.
 const HASH_TRIES: u32 = 3;
-
-pub(super) use crate::backup::choose::Members;
 
 /// Why there is no good snapshot.
 struct Bad {

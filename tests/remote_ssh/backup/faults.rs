@@ -118,7 +118,7 @@ fn a_slow_link_takes_its_time_and_a_second_backup_is_told_of_the_first() {
     told.recv_timeout(Duration::from_secs(20)).expect("it streams");
     let (code, out, err) = cluster.backup(&[]);
     assert_eq!(code, 11, "{out}{err}");
-    assert!(err.contains(&format!("another backup of this cluster runs: ")), "{err}");
+    assert!(err.contains("another backup of this cluster runs: "), "{err}");
     assert!(err.contains(&format!("process {}", first.id())), "{err}");
     let code = first.wait().expect("it ends").code();
     assert_eq!((code, since.elapsed() > Duration::from_secs(10)), (Some(0), true));
