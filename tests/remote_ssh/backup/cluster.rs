@@ -198,6 +198,11 @@ pub(super) fn files(folder: &std::path::Path) -> Vec<String> {
     names
 }
 
+/// Whether this is a backup's manifest.
+pub(super) fn is_manifest(name: &str) -> bool {
+    windlass::backup::BackupName::parse(name).is_some_and(|(_, part)| part == windlass::backup::Part::Manifest)
+}
+
 fn certificates(folder: &Utf8Path) {
     let script = "
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca

@@ -1,6 +1,6 @@
 //! What `verify` finds, each with its own exit code and its own words.
 
-use super::cluster::{Cluster, identity, pause};
+use super::cluster::{Cluster, identity, is_manifest, pause};
 
 /// Makes a copy of the backups in the folder `broken`, with `break_it` done to the file that ends so.
 fn broken(cluster: &Cluster, ending: &str, break_it: impl FnOnce(&mut Vec<u8>)) {
@@ -84,7 +84,7 @@ fn every_damage_is_found_and_told_apart() {
     check(".json", 10, "this windlass reads format 1", &|b| edit(b, "\"format\": 1", "\"format\": 2"));
 
     broken(&cluster, ".db", |_| ());
-    let manifest = cluster.kept().into_iter().find(|name| name.ends_with(".json")).expect("a manifest");
+    let manifest = cluster.kept().into_iter().find(|name| is_manifest(name)).expect("a manifest");
     std::fs::remove_file(cluster.path("broken").join(manifest)).expect("removed");
     let (code, _, err) = verified(&cluster, &["broken"]);
     assert_eq!(code, 10, "{err}");
