@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 28] = [
+const ALL: [Script; 29] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
