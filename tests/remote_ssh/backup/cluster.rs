@@ -136,13 +136,20 @@ impl Cluster {
 
     /// Which of the members leads.
     pub(super) fn leader(&self) -> usize {
-        let leads = |number: &usize| {
-            let endpoint = format!("--endpoints=https://{}:{}", host(*number), self.port);
-            let status = self.etcdctl(&[&endpoint, "endpoint", "status"], "").stdout;
+        let find = || {
+            let status = self.etcdctl(&["endpoint", "status", "--cluster"], "").stdout;
+            let status = String::from_utf8_lossy(&status).into_owned();
             // endpoint, id, version, size, whether it leads, …
-            String::from_utf8_lossy(&status).split(", ").nth(4) == Some("true")
+            let line = status.lines().find(|line| line.split(", ").nth(4) == Some("true"))?;
+            (0..3).find(|number| line.contains(&format!("//{}:", host(*number))))
         };
-        (0..3).find(leads).expect("one leads")
+        // On a busy machine there may be none for a moment.
+        let mut leader = None;
+        assert!(eventually(|| {
+            leader = find();
+            leader.is_some()
+        }));
+        leader.expect("one leads")
     }
 
     /// Signals a member's process.
