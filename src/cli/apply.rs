@@ -1,4 +1,4 @@
-//! `windlass upgrade apply`: a plan in; asks once, carries it out, or goes on with it.
+//! `windlass … apply`: a plan in; asks once, carries it out, or goes on with it.
 
 use super::run::{Arguments, Run, ask};
 use crate::decide::plan::Plan;
@@ -6,9 +6,9 @@ use crate::engine::Outcome;
 use crate::error::Failure;
 use crate::report;
 
-/// Carries the plan out.
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Some(run) = Run::open(arguments, "apply").await? else { return Ok(()) };
+/// Carries the plan out, for `windlass COMMAND`.
+pub(super) async fn run(arguments: Arguments, command: &'static str) -> Result<(), Failure> {
+    let Some(run) = Run::open(arguments, command).await? else { return Ok(()) };
     if !run.is_over() {
         run.show_holder().await;
         if !run.arguments.yes {
@@ -33,6 +33,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn targets(plan: &Plan) -> String {
+    if let Some(words) = plan.task.words() {
+        return words;
+    }
     let named = [("Kubernetes", &plan.kubernetes), ("etcd", &plan.etcd)];
     let at: Vec<String> = named
         .iter()

@@ -6,7 +6,7 @@ use crate::report;
 
 /// Takes away what was kept for going back.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Some(run) = Run::open(arguments, "finish").await? else { return Ok(()) };
+    let Some(run) = Run::open(arguments, "upgrade finish").await? else { return Ok(()) };
     if !run.arguments.yes && run.is_over() {
         let shown = "Archives, former packages and logs of this run are taken away on its nodes. Snapshots stay.\n";
         let question = format!("Take away what nodes keep of plan {} for going back?", run.plan.id);

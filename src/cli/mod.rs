@@ -42,7 +42,7 @@ enum Command {
     /// Plan and carry out an upgrade
     #[command(subcommand)]
     Upgrade(Box<Upgrade>),
-    /// Back up etcd, and look at backups
+    /// Look after etcd: backups and members
     #[command(subcommand)]
     Etcd(Box<etcd::Etcd>),
 }
@@ -110,7 +110,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Etcd(etcd) => etcd::run(*etcd).await,
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
-            Upgrade::Apply(arguments) => apply::run(arguments).await,
+            Upgrade::Apply(arguments) => apply::run(arguments, "upgrade apply").await,
             Upgrade::Abort(arguments) => abort::run(arguments).await,
             Upgrade::Finish(arguments) => finish::run(arguments).await,
             Upgrade::Status(arguments) => status::run(arguments).await,

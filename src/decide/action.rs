@@ -8,9 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::actions::archive::ArchiveNode;
 use super::actions::command::{Gate, RunCommand};
 use super::actions::cordon::{Cordon, Drain, Uncordon};
+use super::actions::defrag::DefragMember;
 use super::actions::etcd::{AwaitClusterVersion, AwaitEtcd, MoveLeader, Snapshot, SwapEtcd};
 use super::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan};
 use super::actions::kubelet::{AwaitReady, RestartKubelet};
+use super::actions::members::{
+    AddMember, AwaitMembers, JoinMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
+};
 use super::actions::packages::{FetchPackages, InstallPackages, PullImages};
 use super::call::{Call, Script};
 use super::look::{Look, Question, Sight};
@@ -162,6 +166,22 @@ actions! {
     AwaitEtcd,
     /// Wait for the cluster version of etcd.
     AwaitClusterVersion,
+    /// Put a member on the list.
+    AddMember,
+    /// Make a machine's etcd the member that was added for it.
+    JoinMember,
+    /// Let a learner vote.
+    PromoteMember,
+    /// Take a member off the list.
+    RemoveMember,
+    /// Stop the etcd of a member that was removed.
+    RetireMember,
+    /// Write the members into an environment file.
+    WriteMembers,
+    /// Defragment a member.
+    DefragMember,
+    /// Wait for the members to be whole.
+    AwaitMembers,
     /// `kubeadm upgrade plan`.
     KubeadmPlan,
     /// `kubeadm upgrade apply`.
@@ -261,6 +281,7 @@ impl Action {
                 | Self::PullImages(_)
                 | Self::Snapshot(_)
                 | Self::AwaitEtcd(_)
+                | Self::AwaitMembers(_)
                 | Self::AwaitClusterVersion(_)
                 | Self::AwaitApiServers(_)
                 | Self::AwaitReady(_)

@@ -49,6 +49,22 @@ pub enum Script {
     RestorePackages,
     /// Job: moves etcd's leadership off this member.
     MoveLeader,
+    /// Quick: what a machine that is to become a member of etcd has for it.
+    MemberReady,
+    /// Job: puts a member on etcd's list.
+    MemberAdd,
+    /// Job: makes this node's etcd the member that was added for it.
+    MemberJoin,
+    /// Job: lets a learner vote.
+    MemberPromote,
+    /// Job: takes a member off etcd's list.
+    MemberRemove,
+    /// Job: stops the etcd of a member that was removed.
+    MemberRetire,
+    /// Job: writes the members into etcd's environment file.
+    MemberConfig,
+    /// Job: defragments this node's member of etcd.
+    Defrag,
     /// Job: `kubeadm upgrade plan`.
     KubeadmPlan,
     /// Job: `kubeadm upgrade apply`.

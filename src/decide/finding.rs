@@ -68,6 +68,10 @@ pub enum Rule {
     EtcdLearner,
     /// An alarm is raised.
     EtcdAlarm,
+    /// A change of the members, and what comes with it.
+    EtcdMembers,
+    /// Members hold different data.
+    EtcdCorrupt,
     /// Not enough members are healthy.
     EtcdQuorum,
     /// Members are more than one minor apart.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::action::Action;
 use super::actions::etcd::EtcdAccess;
 use super::actions::former::former;
+use super::actions::members::JoinMember;
 use super::actions::packages::Pinned;
 use super::plan::{Placed, Plan};
 use crate::inventory::{check_endpoint, check_node_path, check_package, check_preflight, check_slug, check_unit};
@@ -16,6 +17,9 @@ const LONGEST_SECONDS: u64 = 365 * 24 * 3600;
 
 /// The most that a version may have, in letters: file names of packages have to hold it.
 const LONGEST_VERSION: usize = 128;
+
+/// The most that a setting of etcd may have, in letters: seven members with two addresses each are far below.
+const LONGEST_SETTING: usize = 2000;
 
 /// A word that is not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +78,27 @@ fn action(action: &Action) -> Result<(), String> {
             access(&swap.access)
         }
         Action::MoveLeader(moved) => access(&moved.access),
+        Action::RemoveMember(it) => access(&it.access),
+        Action::AddMember(it) => {
+            check("the member's name", check_slug, &it.name)?;
+            address(&it.peer_url)?;
+            access(&it.access)
+        }
+        Action::PromoteMember(it) => {
+            address(&it.peer_url)?;
+            access(&it.access)
+        }
+        Action::JoinMember(it) => joins(it),
+        Action::RetireMember(it) => {
+            check("the service", check_unit, &it.service)?;
+            check("a path on the node", check_node_path, &it.data_dir)?;
+            access(&it.access)
+        }
+        Action::DefragMember(it) => access(&it.access),
+        Action::WriteMembers(it) => {
+            check("a path on the node", check_node_path, &it.env_file)?;
+            setting(&it.members)
+        }
         Action::KubeadmPlan(plan) => ignored(&plan.ignore),
         Action::KubeadmApply(apply) => ignored(&apply.ignore),
         Action::KubeadmNode(node) => ignored(&node.ignore),
@@ -83,6 +108,7 @@ fn action(action: &Action) -> Result<(), String> {
         | Action::Snapshot(_)
         | Action::AwaitEtcd(_)
         | Action::AwaitClusterVersion(_)
+        | Action::AwaitMembers(_)
         | Action::AwaitApiServers(_)
         | Action::Cordon(_)
         | Action::RestartKubelet(_)
@@ -122,11 +148,42 @@ fn access(access: &EtcdAccess) -> Result<(), String> {
         check("a path on the node", check_node_path, path)?;
     }
     for url in std::iter::once(&access.own).chain(&access.others) {
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let rest = rest.ok_or_else(|| format!("{} is no address of etcd", crate::text::quoted(url)))?;
-        check("an address of etcd", check_endpoint, rest)?;
+        address(url)?;
     }
     Ok(())
+}
+
+fn address(url: &str) -> Result<(), String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = rest.ok_or_else(|| format!("{} is no address of etcd", crate::text::quoted(url)))?;
+    check("an address of etcd", check_endpoint, rest)
+}
+
+/// The settings of a member that joins, which become lines of a file that systemd reads.
+fn joins(join: &JoinMember) -> Result<(), String> {
+    address(&join.peer_url)?;
+    check("the service", check_unit, &join.service)?;
+    check("a path on the node", check_node_path, &join.env_file)?;
+    check("a path on the node", check_node_path, &join.data_dir)?;
+    access(&join.access)?;
+    for (name, value) in &join.settings {
+        let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        if !name.starts_with("ETCD_") || !name.chars().all(fits) {
+            return Err(format!("{} is no setting of etcd", crate::text::quoted(name)));
+        }
+        setting(value)?;
+    }
+    Ok(())
+}
+
+/// A value in double quotes, in which neither systemd nor a shell finds anything to replace.
+fn setting(value: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_graphic() && !"\"'\\$`".contains(c);
+    if value.len() <= LONGEST_SETTING && value.chars().all(fits) {
+        Ok(())
+    } else {
+        Err(format!("{} as a setting of etcd", crate::text::quoted(value)))
+    }
 }
 
 fn ignored(names: &[String]) -> Result<(), String> {

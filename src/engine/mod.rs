@@ -198,7 +198,7 @@ impl Engine<'_> {
                 Seen::Unknown(why) => Some(format!("{}: {why}", node.name)),
                 Seen::Known(_) => None,
             })
-            .chain(if self.history().begun() { Vec::new() } else { unseen_as_a_whole(&facts) })
+            .chain(if self.history().begun() { Vec::new() } else { self.unseen_as_a_whole(&facts) })
             .collect();
         if gone.is_empty() {
             return Ok(facts);
@@ -217,7 +217,7 @@ impl Engine<'_> {
         if !found.is_empty() {
             return Err(self.drifted(found));
         }
-        let unseen = unseen_as_a_whole(&facts);
+        let unseen = self.unseen_as_a_whole(&facts);
         if unseen.is_empty() {
             return Ok(());
         }
@@ -231,7 +231,21 @@ impl Engine<'_> {
         failure.causes = found;
         let begun = self.history().begun();
         let state = if begun { "the run stopped where it was" } else { "nothing was changed" };
-        failure.hint(format!("{state}; make a new plan with `windlass upgrade plan` and read what it says"))
+        failure.hint(format!("{state}; {} and read what it says", self.plan_anew()))
+    }
+
+    /// The command that plans once more, for hints.
+    pub(crate) fn plan_anew(&self) -> String {
+        format!("make a new plan with `windlass {} plan`", self.plan.task.command())
+    }
+
+    /// What of the API and of etcd was not seen. Before anything is begun, and at the end, both have to be: members and nodes
+    /// that came and went would not be noticed. In between a step of ours may be what keeps them from answering. Who works on
+    /// etcd alone needs no API, which may be away just because of etcd.
+    fn unseen_as_a_whole(&self, facts: &Facts) -> Vec<String> {
+        let api = unseen(&facts.api).filter(|_| self.plan.task.is_upgrade()).map(|why| format!("the API: {why}"));
+        let etcd = unseen(&facts.etcd).map(|why| format!("etcd: {why}"));
+        api.into_iter().chain(etcd).collect()
     }
 
     pub(crate) fn interrupted(&self) -> Failure {
@@ -270,14 +284,6 @@ impl Engine<'_> {
     pub(crate) fn token(&self) -> String {
         self.token.load(Ordering::SeqCst).to_string()
     }
-}
-
-/// What of the API and of etcd was not seen. Before anything is begun, and at the end, both have to be: members and nodes
-/// that came and went would not be noticed. In between a step of ours may be what keeps them from answering.
-fn unseen_as_a_whole(facts: &Facts) -> Vec<String> {
-    let api = unseen(&facts.api).map(|why| format!("the API: {why}"));
-    let etcd = unseen(&facts.etcd).map(|why| format!("etcd: {why}"));
-    api.into_iter().chain(etcd).collect()
 }
 
 fn unseen<T>(seen: &Seen<T>) -> Option<&str> {

@@ -9,11 +9,13 @@ mod certificates;
 mod cluster;
 pub mod copies;
 mod etcd;
+pub mod health;
 mod kept;
 mod kubeadm;
 pub mod lock;
 mod packages;
 pub mod probe;
+pub mod ready;
 mod saved;
 mod sections;
 pub mod unit;
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
 
+pub(crate) use etcd::DEFAULT_QUOTA;
 pub use lock::RunningUnit;
 
 pub use cluster::{
@@ -285,6 +288,12 @@ pub struct EtcdProcess {
     pub quota_bytes: Seen<u64>,
     /// Whether the v2 API is switched on.
     pub enable_v2: Seen<bool>,
+    /// Its other settings that Windlass knows, as they run, by the names of etcd's flags.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// The members that its environment file names (`ETCD_INITIAL_CLUSTER`), when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured_members: Option<String>,
     /// Whether keys of the v2 API exist; unknown where that API is off (until 3.6, which refuses to start on any).
     pub v2_keys: Seen<bool>,
     /// `etcdserver` of `GET /version`.

@@ -5,7 +5,9 @@
 
 mod copies;
 mod etcd;
+mod health;
 mod probe;
+mod ready;
 
 use std::error::Error;
 use std::time::Duration;
@@ -23,7 +25,9 @@ use crate::remote::{Clock, Remote};
 
 pub use copies::copies;
 pub use etcd::etcd;
+pub use health::{etcd_health, hashes};
 pub use probe::{Look, machine, probe_call};
+pub use ready::ready;
 
 /// Machines asked at the same time. Each costs the operator's machine an ssh master (2.7 MB) and few file descriptors; 64
 /// stays far below the usual limit of 1,024 of those and keeps 5,000 machines within minutes.

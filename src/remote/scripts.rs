@@ -44,6 +44,14 @@ pub fn name(script: Script) -> &'static str {
         Script::InstallPackages => "install-packages",
         Script::RestorePackages => "restore-packages",
         Script::MoveLeader => "move-leader",
+        Script::MemberReady => "member-ready",
+        Script::MemberAdd => "member-add",
+        Script::MemberJoin => "member-join",
+        Script::MemberPromote => "member-promote",
+        Script::MemberRemove => "member-remove",
+        Script::MemberRetire => "member-retire",
+        Script::MemberConfig => "member-config",
+        Script::Defrag => "defrag",
         Script::KubeadmPlan => "kubeadm-plan",
         Script::KubeadmApply => "kubeadm-apply",
         Script::KubeadmNode => "kubeadm-node",
@@ -59,13 +67,20 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 14] = [
+const JOBS: [Script; 21] = [
     Script::Archive,
     Script::FetchPackages,
     Script::PullImages,
     Script::InstallPackages,
     Script::RestorePackages,
     Script::MoveLeader,
+    Script::MemberAdd,
+    Script::MemberJoin,
+    Script::MemberPromote,
+    Script::MemberRemove,
+    Script::MemberRetire,
+    Script::MemberConfig,
+    Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,
     Script::KubeadmNode,
@@ -95,11 +110,34 @@ macro_rules! with_etcd {
     };
 }
 
+/// A job that changes etcd's members, with the parts that ask for them and keep data aside before it.
+macro_rules! with_members {
+    ($file:literal) => {
+        concat!(
+            include_str!("scripts/jobs/members.part.sh"),
+            include_str!("scripts/jobs/aside.part.sh"),
+            include_str!($file)
+        )
+    };
+}
+
+/// A job that a member of etcd must not be touched by unless all others are well, with the parts that see to it before it.
+macro_rules! with_guard {
+    ($file:literal) => {
+        concat!(
+            include_str!("scripts/jobs/etcd.part.sh"),
+            include_str!("scripts/jobs/guard.part.sh"),
+            include_str!($file)
+        )
+    };
+}
+
 /// A job that changes packages, with the parts that guard them before it.
 macro_rules! with_packages {
     ($file:literal) => {
         concat!(
             include_str!("scripts/jobs/etcd.part.sh"),
+            include_str!("scripts/jobs/guard.part.sh"),
             include_str!("scripts/jobs/packages.part.sh"),
             include_str!($file)
         )
@@ -138,6 +176,14 @@ fn own_text(script: Script) -> &'static str {
         Script::InstallPackages => with_packages!("scripts/jobs/install-packages.sh"),
         Script::RestorePackages => with_packages!("scripts/jobs/restore-packages.sh"),
         Script::MoveLeader => with_etcd!("scripts/jobs/move-leader.sh"),
+        Script::MemberReady => include_str!("scripts/member-ready.sh"),
+        Script::MemberAdd => with_members!("scripts/jobs/member-add.sh"),
+        Script::MemberJoin => with_members!("scripts/jobs/member-join.sh"),
+        Script::MemberPromote => with_members!("scripts/jobs/member-promote.sh"),
+        Script::MemberRemove => with_members!("scripts/jobs/member-remove.sh"),
+        Script::MemberRetire => with_members!("scripts/jobs/member-retire.sh"),
+        Script::MemberConfig => include_str!("scripts/jobs/member-config.sh"),
+        Script::Defrag => with_guard!("scripts/jobs/defrag.sh"),
         Script::KubeadmPlan => include_str!("scripts/jobs/kubeadm-plan.sh"),
         Script::KubeadmApply => include_str!("scripts/jobs/kubeadm-apply.sh"),
         Script::KubeadmNode => include_str!("scripts/jobs/kubeadm-node.sh"),
@@ -153,6 +199,8 @@ fn own_text(script: Script) -> &'static str {
 mod back_tests;
 #[cfg(test)]
 mod job_tests;
+#[cfg(test)]
+mod member_tests;
 #[cfg(test)]
 mod operator_tests;
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(super) fn going_back(plan: &Plan) -> String {
 fn by_itself(plan: &Plan, placed: &Placed<'_>) -> Option<String> {
     let action = &placed.step.action;
     let own = action.way_back(Site { run: &plan.id, node: placed.node }).is_some();
-    (own || matches!(action, Action::AwaitEtcd(_))).then(|| action.undo())
+    (own || (plan.task.is_upgrade() && matches!(action, Action::AwaitEtcd(_)))).then(|| action.undo())
 }
 
 fn not_kept(plan: &Plan, placed: &Placed<'_>) -> Option<String> {

@@ -3,6 +3,7 @@
 mod back;
 mod backup;
 mod ending;
+mod etcd;
 mod findings;
 mod lock;
 mod plan;
@@ -11,6 +12,7 @@ mod status;
 
 pub use backup::{Looked, backup, backup_json, verified, verified_json};
 pub use ending::{abort, finish};
+pub use etcd::{etcd, etcd_json};
 pub use findings::findings;
 pub use lock::{lock, lock_json};
 pub use plan::plan;

@@ -5,7 +5,9 @@
 mod back;
 mod checker;
 mod cluster;
+mod defrag;
 mod drift;
+mod members;
 mod oracle;
 mod plan_file;
 mod playbooks;

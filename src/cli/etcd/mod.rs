@@ -1,6 +1,10 @@
 //! `windlass etcd …`: backups, and what else is done with etcd. One file a command.
 
 mod backup;
+mod defrag;
+mod looked;
+mod member;
+mod status;
 mod verify;
 
 use clap::Subcommand;
@@ -10,15 +14,26 @@ use crate::error::Failure;
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Etcd {
+    /// Say how etcd is: members, leader, lag, size and room, alarms, whether the data agree; changes nothing
+    Status(status::Arguments),
     /// Take a snapshot, verify it, and put it where it is safe
     Backup(backup::Arguments),
     /// Look whether backups are whole, can be opened, and are what their manifests say
     Verify(verify::Arguments),
+    /// Change the members of external etcd, from one reviewed plan
+    #[command(subcommand)]
+    Member(member::Member),
+    /// Give back what databases of external etcd do not use, one member at a time
+    #[command(subcommand)]
+    Defrag(defrag::Defrag),
 }
 
 /// Runs one.
 pub(super) async fn run(etcd: Etcd) -> Result<(), Failure> {
     match etcd {
+        Etcd::Status(arguments) => status::run(arguments).await,
+        Etcd::Member(member) => member::run(member).await,
+        Etcd::Defrag(defrag) => defrag::run(defrag).await,
         Etcd::Backup(arguments) => backup::run(arguments).await,
         Etcd::Verify(arguments) => verify::run(arguments).await,
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 28] = [
+const ALL: [Script; 37] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -28,6 +28,14 @@ const ALL: [Script; 28] = [
     Script::InstallPackages,
     Script::RestorePackages,
     Script::MoveLeader,
+    Script::MemberReady,
+    Script::MemberAdd,
+    Script::MemberJoin,
+    Script::MemberPromote,
+    Script::MemberRemove,
+    Script::MemberRetire,
+    Script::MemberConfig,
+    Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,
     Script::KubeadmNode,

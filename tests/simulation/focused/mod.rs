@@ -7,6 +7,7 @@ mod drifting;
 mod failing;
 mod interrupting;
 mod journaling;
+mod members;
 mod operators;
 mod resuming;
 mod snapshots;

@@ -21,6 +21,7 @@ fn field(job: &Begun) -> Field {
     match job.job.as_str() {
         "archive" | "fetch-packages" | "pull-images" => Field::Nothing,
         "move-leader" => Field::Etcd,
+        job if job.starts_with("member-") => Field::Etcd,
         "restore-packages" if job.args[4..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         "install-packages" if job.args[2..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         _ => Field::Kubernetes,
@@ -162,7 +163,8 @@ impl Watch {
         if led {
             self.broke(world, Invariant::Law(3), format!("{name} was stopped by {} while it led", job.job));
         }
-        let sick = (0..world.etcd.members.len()).find(|other| *other != member && !world.member_answers(*other));
+        let listed = |other: &usize| *other != member && world.etcd.members[*other].listed;
+        let sick = (0..world.etcd.members.len()).filter(listed).find(|other| !world.member_answers(*other));
         if let Some(sick) = sick {
             let sick = &world.etcd.members[sick].told.name;
             self.broke(world, Invariant::Law(3), format!("{name} was stopped by {} while {sick} was away", job.job));

@@ -32,9 +32,10 @@ impl Watch {
                 self.broke(world, Invariant::Law(1), what);
             }
         }
-        let whole = etcd.members.iter().filter(|member| member.log >= etcd.acknowledged).count();
+        let voters = || etcd.members.iter().filter(|member| member.votes());
+        let whole = voters().filter(|member| member.log >= etcd.acknowledged).count();
         let leader = etcd.leader.is_none_or(|leader| etcd.members[leader].log >= etcd.acknowledged);
-        if whole <= etcd.members.len() / 2 || !leader {
+        if whole <= voters().count() / 2 || !leader {
             let what = format!("of {} acknowledged writes not all are on a majority", etcd.acknowledged);
             self.broke(world, Invariant::WritesKept, what);
         }

@@ -1,6 +1,7 @@
 //! What each job does: a sequence of small effects over time, so that what cuts it off leaves what it would really leave.
 
 mod kubeadm;
+mod members;
 mod nodes;
 mod packages;
 
@@ -44,6 +45,8 @@ pub(crate) enum Op {
     RestartIfOld,
     /// Moves leadership off the node's member.
     MoveLeader,
+    /// A change of etcd's members.
+    Members(members::Change),
     /// kubeadm's checks before anything: its own version, the API, the control planes.
     Preflight(Version),
     /// The same for `upgrade node`, whose version is the cluster's.
@@ -102,9 +105,13 @@ impl World {
             ("pull-images", [version, package, what]) => pull(version, package, what),
             ("install-packages", [guard, holds, specs @ ..]) if !specs.is_empty() => install(guard, holds, specs),
             ("move-leader", [_, _, _, own, others]) => {
-                assert!(own.starts_with("https://") && others.split(',').count() == 2, "{own} {others}");
+                assert!(own.starts_with("https://") && !others.is_empty(), "{own} {others}");
                 vec![seconds(1, Op::MoveLeader)]
             }
+            (
+                "member-add" | "member-join" | "member-promote" | "member-remove" | "member-retire" | "member-config",
+                _,
+            ) => members::program(job, args),
             ("kubeadm-plan", [version, ignore]) if ignore == "-" => {
                 vec![seconds(2, Op::Preflight(target(version))), seconds(13, Op::Preflight(target(version)))]
             }
@@ -139,6 +146,7 @@ impl World {
             Op::Configured(spec) => self.configured(at, &spec),
             Op::RestartIfOld => self.restart_if_old(at),
             Op::MoveLeader => self.move_leader(at)?,
+            Op::Members(change) => self.change_members(at, change)?,
             Op::Preflight(version) => self.preflight(at, &version)?,
             Op::NodePreflight => self.node_preflight(at, key)?,
             Op::Manifest(component, version) => self.manifest(at, component, &version)?,

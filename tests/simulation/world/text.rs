@@ -94,8 +94,11 @@ impl World {
             format!("set heartbeat-interval {}", etcd.heartbeat_ms.known().expect("seen")),
             format!("set election-timeout {}", etcd.election_ms.known().expect("seen")),
         ];
+        let others = etcd.settings.iter().map(|(key, value)| format!("set {key} {value}"));
+        let members = etcd.configured_members.iter().map(|members| format!("file-members {members}"));
         let running = format!("running {}", if known.runs.is_some() { "yes" } else { "no" });
-        let mut lines: Vec<String> = std::iter::once(running).chain(settings).chain([digest]).collect();
+        let mut lines: Vec<String> =
+            std::iter::once(running).chain(settings).chain(others).chain([digest]).chain(members).collect();
         match &known.runs {
             Some(version) if !known.away => {
                 let answer = json!({ "etcdserver": version.to_string(), "etcdcluster": known.cluster.to_string() });

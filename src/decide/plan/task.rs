@@ -1,0 +1,90 @@
+//! What a plan is for, besides an upgrade.
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::NodeName;
+
+/// What a plan is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Task {
+    /// Raising Kubernetes, etcd or both.
+    #[default]
+    Upgrade,
+    /// Changing etcd's members.
+    Members(MemberChange),
+    /// Defragmenting etcd's members.
+    Defrag,
+}
+
+/// A change of etcd's members: one leaves, one joins, or one in place of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberChange {
+    /// Which one leaves.
+    pub leaves: Option<Leaving>,
+    /// Which one joins.
+    pub joins: Option<Joining>,
+    /// The members that voted when it was planned.
+    pub voters: Vec<u64>,
+    /// Those of them that were healthy.
+    pub healthy: Vec<u64>,
+}
+
+/// A member that leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaving {
+    /// Its id.
+    pub member: u64,
+    /// Its name; its id where it never started.
+    pub name: String,
+}
+
+/// A member that joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Joining {
+    /// Its machine.
+    pub node: NodeName,
+    /// Its name.
+    pub name: String,
+    /// Its peer URL.
+    pub peer_url: String,
+    /// Whether it does not vote at first.
+    pub learner: bool,
+}
+
+impl Task {
+    /// Raising something, which is what a plan says nothing of.
+    pub fn is_upgrade(&self) -> bool {
+        *self == Self::Upgrade
+    }
+
+    /// The command that plans it and carries it out, without those words: `etcd member replace`.
+    pub fn command(&self) -> &'static str {
+        match self {
+            Self::Upgrade => "upgrade",
+            Self::Members(MemberChange { leaves: Some(_), joins: Some(_), .. }) => "etcd member replace",
+            Self::Members(MemberChange { joins: Some(_), .. }) => "etcd member add",
+            Self::Members(_) => "etcd member remove",
+            Self::Defrag => "etcd defrag",
+        }
+    }
+
+    /// In words, for the head of the plan; nothing for an upgrade, which tells its versions.
+    pub fn words(&self) -> Option<String> {
+        match self {
+            Self::Upgrade => None,
+            Self::Defrag => Some("defragment etcd, one member at a time".to_owned()),
+            Self::Members(MemberChange { leaves, joins, .. }) => match (leaves, joins) {
+                (Some(leaves), Some(joins)) => {
+                    Some(format!("{} ({:x}) gives way to {} on {}", leaves.name, leaves.member, joins.name, joins.node))
+                }
+                (Some(leaves), None) => Some(format!("{} ({:x}) leaves etcd", leaves.name, leaves.member)),
+                (None, Some(joins)) => Some(format!("{} on {} joins etcd", joins.name, joins.node)),
+                (None, None) => None,
+            },
+        }
+    }
+}
