@@ -9,7 +9,7 @@ use crate::backup::choose::Members;
 use crate::backup::lock::{Lock, LockError};
 use crate::backup::manifest::Manifest;
 use crate::backup::seal::Recipients;
-use crate::backup::sink::{How, Staged, temporary};
+use crate::backup::sink::{How, Staged, sweep, temporary};
 use crate::backup::take::{self, Order, Snapshot};
 use crate::backup::{BackupName, Part, pki};
 use crate::cli::run::operator;
@@ -24,6 +24,7 @@ use crate::report;
 
 /// Arguments of `windlass etcd backup`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(in crate::cli) struct Arguments {
     /// The cluster's inventory
     #[arg(short, long, value_name = "FILE", required_unless_present = "local", conflicts_with = "local")]
@@ -86,12 +87,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Failure::of(Exit::Unreachable, &error)
             .hint("say where its certificates are: ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY and ETCDCTL_ENDPOINTS")
     })?;
-    let cluster = match &arguments.cluster {
-        Some(name) => name.clone(),
-        None => {
-            let id = here.etcd_cluster_id(here.node()).await;
-            format!("etcd-{:x}", id.map_err(|error| Failure::of(Exit::Unreachable, &error))?)
-        }
+    let cluster = if let Some(name) = &arguments.cluster {
+        name.clone()
+    } else {
+        let id = here.etcd_cluster_id(here.node()).await;
+        format!("etcd-{:x}", id.map_err(|error| Failure::of(Exit::Unreachable, &error))?)
     };
     here.call_cluster(cluster);
     back_up(&arguments, recipients, &here, here.inventory(), Members::Own).await
@@ -138,6 +138,7 @@ async fn back_up(
     })?;
     let stores = stores(arguments, &state)?;
     let stage = stage(&stores, &state)?;
+    sweep(&stage);
     let how = How { compress: !arguments.no_compress, recipients };
     let order =
         Order { remote, clock: &clock, inventory, members, stage: &stage, how: &how, emergency: arguments.emergency };
@@ -158,7 +159,7 @@ async fn back_up(
     match arguments.output {
         Format::Text => anstream::print!("{}", report::backup(&manifest, emergency.as_deref(), &lacking, &told)),
         Format::Json => {
-            anstream::println!("{:#}", report::backup_json(&manifest, emergency.as_deref(), &lacking, &told))
+            anstream::println!("{:#}", report::backup_json(&manifest, emergency.as_deref(), &lacking, &told));
         }
     }
     ended(arguments, &lacking, &told)

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::backup::prove::{Unproven, prove};
 use crate::backup::seal::Identities;
+use crate::backup::sink::sweep;
 use crate::backup::verify::{Fault, Files, check};
 use crate::backup::{BackupName, Manifest, Part};
 use crate::cli::{Format, files};
@@ -53,6 +54,7 @@ pub(in crate::cli) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let identities = identities(&arguments.identity)?;
     let folder = files::state_folder(arguments.state.clone(), "verify")?;
+    sweep(&folder);
     let path = Utf8Path::new(&arguments.what);
     let mut looked = if path.is_file() && !arguments.all {
         vec![one_file(path, &identities, &folder)]
@@ -244,16 +246,15 @@ async fn fetched(
     let unmade = |error: std::io::Error| Failure::of(Exit::StepFailed, &error).because(format!("in {folder}"));
     let what = format!("{store}/{name}");
     let fetched = tempfile::tempdir_in(folder).map_err(unmade)?;
-    let at = match store.folder() {
-        Some(folder) => folder.path().to_owned(),
-        None => {
-            let at = Utf8PathBuf::try_from(fetched.path().to_owned()).map_err(|e| unmade(e.into_io_error()))?;
-            for (_, object) in parts {
-                let got = store.get(object, &at.join(object)).await;
-                got.map_err(|error| Failure::of(Exit::Unreachable, &error))?;
-            }
-            at
+    let at = if let Some(folder) = store.folder() {
+        folder.path().to_owned()
+    } else {
+        let at = Utf8PathBuf::try_from(fetched.path().to_owned()).map_err(|e| unmade(e.into_io_error()))?;
+        for (_, object) in parts {
+            let got = store.get(object, &at.join(object)).await;
+            got.map_err(|error| Failure::of(Exit::Unreachable, &error))?;
         }
+        at
     };
     let database = parts.iter().find(|(part, _)| matches!(part, Part::Database { .. }));
     let Some((part, object)) = database else {
