@@ -5,10 +5,18 @@
 //! never secret). A third, `.pki.tar.zst.age`, holds what a snapshot alone does not bring back; it is always encrypted. The
 //! manifest is written last: what has none is not a backup.
 //!
-//! [`name`] and [`manifest`] are pure; the rest reaches machines and destinations through [`crate::remote`].
+//! [`name`], [`manifest`], [`keep`], [`metrics`] and [`schedule`] are pure; the rest reaches machines and destinations through
+//! [`crate::remote`].
 
+pub mod deliver;
+pub mod keep;
 pub mod manifest;
+pub mod metrics;
+pub mod metrics_file;
 pub mod name;
+pub mod prune;
+pub mod schedule;
+pub mod units;
 
 pub use manifest::Manifest;
 pub use name::{BackupName, Part};

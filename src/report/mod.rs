@@ -1,6 +1,7 @@
 //! Shows: values and events in, text out. It decides nothing and asks nothing.
 
 mod back;
+mod backup;
 mod ending;
 mod findings;
 mod lock;
@@ -8,6 +9,7 @@ mod plan;
 pub mod progress;
 mod status;
 
+pub use backup::{delivered, pruning, undelivered};
 pub use ending::{abort, finish};
 pub use findings::findings;
 pub use lock::{lock, lock_json};

@@ -4,6 +4,7 @@
 mod hostile;
 mod place;
 mod refusing;
+mod schedule;
 
 use std::path::Path;
 

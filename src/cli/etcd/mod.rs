@@ -1,5 +1,8 @@
 //! `windlass etcd …`: backups, and what else is done with etcd. One file a command.
 
+mod destinations;
+mod prune;
+mod schedule;
 mod verify;
 
 use clap::Subcommand;
@@ -11,11 +14,18 @@ use crate::error::Failure;
 pub(super) enum Etcd {
     /// Look whether a snapshot is whole: its hash, its pages, its revision
     Verify(verify::Arguments),
+    /// Remove old backups of one cluster, as `--keep-…` says
+    Prune(prune::Arguments),
+    /// Take backups by themselves: timers on this machine
+    #[command(subcommand)]
+    Schedule(Box<schedule::Command>),
 }
 
 /// Runs one.
-pub(super) fn run(etcd: &Etcd) -> Result<(), Failure> {
+pub(super) async fn run(etcd: Etcd) -> Result<(), Failure> {
     match etcd {
-        Etcd::Verify(arguments) => verify::run(arguments),
+        Etcd::Verify(arguments) => verify::run(&arguments),
+        Etcd::Prune(arguments) => prune::run(arguments).await,
+        Etcd::Schedule(command) => schedule::run(*command).await,
     }
 }

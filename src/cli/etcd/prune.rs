@@ -1,0 +1,78 @@
+//! `windlass etcd prune`: retention by itself, for looking at it before a timer does it.
+
+use camino::Utf8PathBuf;
+use clap::Args;
+
+use super::destinations::Destinations;
+use crate::backup::keep::Keep;
+use crate::backup::prune::{self, Whose};
+use crate::cli::files;
+use crate::error::{Exit, Failure, chain};
+use crate::remote::Remote as _;
+use crate::remote::ssh::Fleet;
+use crate::report;
+
+/// Arguments of `windlass etcd prune`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Arguments {
+    /// The cluster's inventory: only this cluster's backups go
+    #[arg(short, long, value_name = "FILE")]
+    inventory: Utf8PathBuf,
+    #[command(flatten)]
+    destinations: Destinations,
+    /// Only say what would go, and why the others stay
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Prunes every destination; one that fails keeps no other from it.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let (stores, keep) = (arguments.destinations.stores()?, arguments.destinations.keep());
+    if keep == Keep::default() {
+        return Err(Failure::new(Exit::Usage, "without a rule everything stays")
+            .hint("say what to keep, as `--keep-last 3 --keep-daily 7 --keep-weekly 4`"));
+    }
+    let whose = whose(&arguments.inventory).await?;
+    let mut causes = Vec::new();
+    for store in &stores {
+        let pruned = async {
+            let pruning = prune::look(store, &whose, keep, None).await?;
+            if !arguments.dry_run {
+                prune::carry_out(store, &pruning).await?;
+            }
+            Ok::<_, crate::remote::store::StoreError>(pruning)
+        };
+        match pruned.await {
+            Ok(pruning) => anstream::print!("{}", report::pruning(&store.to_string(), &pruning, arguments.dry_run)),
+            Err(error) => causes.push(chain(&error).join(": ")),
+        }
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(Exit::StepFailed, "not every destination was pruned");
+    failure.causes = causes;
+    Err(failure.hint("what was said to be removed is; the same command does the rest"))
+}
+
+/// Which cluster it is, asked of the first member of etcd that answers. Its Kubernetes is not asked: backups from before a
+/// restore, which has given etcd another id, stay.
+async fn whose(inventory: &Utf8PathBuf) -> Result<Whose, Failure> {
+    let read = files::inventory(inventory)?;
+    let folder = read.path.parent().unwrap_or(&read.path);
+    let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let mut failure = Failure::new(Exit::Unreachable, "no member of etcd says which cluster it is of");
+    let mut found = None;
+    for node in read.inventory.etcd_nodes() {
+        match fleet.etcd_members(&node.name).await {
+            Ok(list) => {
+                found = Some(list.cluster_id);
+                break;
+            }
+            Err(error) => failure.causes.push(chain(&error).join(": ")),
+        }
+    }
+    fleet.close().await;
+    let cluster_id = found.ok_or(failure)?;
+    Ok(Whose { cluster: read.inventory.name.clone(), cluster_id, kube_system_uid: None })
+}
