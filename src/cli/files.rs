@@ -92,8 +92,8 @@ pub(super) fn write(path: &Utf8Path, content: &str) -> Result<(), Failure> {
 }
 
 /// Where everything that is kept is, also when it is not made yet; absolute.
-pub(super) fn state_place() -> Result<Utf8PathBuf, Failure> {
-    let given = std::env::var("WINDLASS_STATE").ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
+pub(super) fn state_place(given: Option<&Utf8Path>) -> Result<Utf8PathBuf, Failure> {
+    let given = given.map(Utf8Path::to_owned);
     camino::absolute_utf8(state_root(given)?).map_err(|error| Failure::of(Exit::Usage, &error))
 }
 

@@ -44,7 +44,7 @@ enum Command {
     Upgrade(Box<Upgrade>),
     /// Back up etcd, and look at backups
     #[command(subcommand)]
-    Etcd(etcd::Etcd),
+    Etcd(Box<etcd::Etcd>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,7 +107,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Inventory(Check::Check { file }) => check::inventory(&file),
         Command::Playbook(Check::Check { file }) => check::playbook(&file),
         Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
-        Command::Etcd(etcd) => etcd::run(etcd).await,
+        Command::Etcd(etcd) => etcd::run(*etcd).await,
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
             Upgrade::Apply(arguments) => apply::run(arguments).await,

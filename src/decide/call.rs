@@ -33,6 +33,8 @@ pub enum Script {
     CopyRead,
     /// Quick: prints etcd's client certificate, key and CA as PEM.
     EtcdIdentity,
+    /// Quick: prints what a snapshot of etcd does not bring back: CAs, keys, configuration.
+    PkiRead,
     /// Manages: takes away what was kept for going back in a run that is over.
     ForgetRun,
     /// Job: archives a node's configuration before anything on it is changed.

@@ -4,17 +4,21 @@
 
 pub mod clock;
 pub mod etcd;
+pub mod here;
 pub mod recorded;
 pub mod scripts;
 pub mod snapshot;
 pub mod ssh;
 pub mod store;
+pub mod throwaway;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::Sender;
+use zeroize::Zeroizing;
 
 use crate::facts::{Alarm, MemberStatus};
 use crate::inventory::NodeName;
@@ -159,6 +163,31 @@ impl SnapshotWanted {
             None
         }
     }
+}
+
+/// What a script printed that nobody else may see; wiped when it is dropped.
+#[derive(Debug)]
+pub struct Secret {
+    /// Its exit status.
+    pub status: i32,
+    /// What it printed.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// What it complained, which is no secret.
+    pub complaint: String,
+}
+
+/// What a backup asks beyond [`Remote`]: what is long, and what is secret. It is never recorded.
+#[async_trait]
+pub trait Streams: Remote {
+    /// Streams a snapshot of the member on `node` into `into`, for as long as somebody listens there. Fails when the stream
+    /// is idle too long or breaks off; whether what came is whole is for the listener to say.
+    async fn etcd_stream(&self, node: &NodeName, into: &Sender<Vec<u8>>) -> Result<(), RemoteError>;
+
+    /// The id of the cluster that the member on `node` believes to be of. It needs no quorum.
+    async fn etcd_cluster_id(&self, node: &NodeName) -> Result<u64, RemoteError>;
+
+    /// Runs a script that only reads and prints secrets.
+    async fn secret(&self, node: &NodeName, call: &Call) -> Result<Secret, RemoteError>;
 }
 
 /// The machines and the etcd of one cluster.

@@ -1,91 +1,158 @@
-//! What came of destinations and of retention, in words.
+//! A backup as it was taken, and as it was found, for people and for programs.
 
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::backup::Manifest;
 use crate::backup::deliver::Delivered;
-use crate::backup::prune::Pruning;
-use crate::error::{Exit, Failure, chain};
-use crate::text::{bytes, count, printable};
+use crate::backup::manifest::Hash;
+use crate::backup::prove::Proof;
+use crate::backup::verify::{Fault, Good};
+use crate::error::chain;
+use crate::text;
 
-/// One line for each thing that was done at a destination, or would be.
-pub fn pruning(store: &str, pruning: &Pruning, dry_run: bool) -> String {
-    let mut lines = String::new();
-    if dry_run {
-        for (name, reasons) in &pruning.stays {
-            let words: Vec<&str> = reasons.iter().map(|reason| reason.word()).collect();
-            lines += &format!("{store}: keeps {name} ({})\n", words.join(", "));
+/// What was taken and where it went. `lacking` is why there are no keys with it, when they were wanted.
+pub fn backup(manifest: &Manifest, emergency: Option<&str>, lacking: &[String], told: &[Delivered]) -> String {
+    let mut out = String::new();
+    let Manifest { cluster, member, revision, keys, snapshot, stored, .. } = manifest;
+    // Writing to a String does not fail.
+    let _ = writeln!(out, "backup of cluster {cluster} (etcd {})", manifest.cluster_id);
+    if let Some(why) = emergency {
+        let _ = writeln!(out, "  EMERGENCY    what one member had, and it may be stale: {why}");
+    }
+    let _ = writeln!(out, "  from         {}, etcd {}", member.name, member.version);
+    let _ = writeln!(
+        out,
+        "  snapshot     {}, revision {revision}, {keys} keys, {} of them below /registry; hash and pages verified",
+        text::bytes(snapshot.bytes),
+        manifest.registry_keys
+    );
+    let _ = writeln!(out, "  members      {}", hashes(manifest));
+    let kube_system = "none that could be read in the snapshot: it is told from others by its etcd only";
+    let _ = writeln!(out, "  kube-system  {}", manifest.kube_system_uid.as_deref().unwrap_or(kube_system));
+    let _ = writeln!(out, "  stored       {}, {}", stored.name, text::bytes(stored.bytes));
+    if let Some(pki) = &manifest.pki {
+        let from = text::list(&pki.machines, "and");
+        let _ = writeln!(out, "  keys         {}, {}, of {from}", pki.stored.name, text::bytes(pki.stored.bytes));
+        for remark in &pki.remarks {
+            let _ = writeln!(out, "  warning      {remark}");
         }
     }
-    let verb = if dry_run { "would remove" } else { "removed" };
-    for going in &pruning.goes {
-        lines += &format!("{store}: {verb} {} ({})\n", going.name, bytes(going.bytes()));
+    for why in lacking {
+        let _ = writeln!(out, "  warning      no keys and configuration with it: {why}");
     }
-    for remark in &pruning.remarks {
-        lines += &format!("{store}: note: {}\n", printable(remark));
+    for Delivered { store, put, pruned } in told {
+        let _ = match put {
+            Ok(()) => writeln!(out, "  written      {store}"),
+            Err(_) => writeln!(out, "  NOT WRITTEN  {store}"),
+        };
+        let Some(Ok(pruned)) = pruned else { continue };
+        for going in &pruned.goes {
+            let _ = writeln!(out, "  removed      {}, {}, from {store}", going.name, text::bytes(going.bytes()));
+        }
+        for remark in &pruned.remarks {
+            let _ = writeln!(out, "  note         {remark} ({store})");
+        }
     }
-    lines
+    // Names and complaints come from other machines.
+    text::printable(&out)
 }
 
-/// What was done everywhere.
-pub fn delivered(done: &[Delivered], name: &str) -> String {
-    let mut lines = String::new();
-    for Delivered { store, put, pruned } in done {
-        if put.is_ok() {
-            lines += &format!("{store}: put {name}\n");
-        }
-        if let Some(Ok(found)) = pruned {
-            lines += &pruning(store, found, false);
-        }
-    }
-    lines
-}
-
-/// What was not done, in one failure; nothing when all was.
-pub fn undelivered(done: &[Delivered]) -> Option<Failure> {
-    let put = done.iter().filter(|store| store.put.is_ok()).count();
-    let errors = done.iter().flat_map(|store| {
-        let pruned = store.pruned.as_ref().and_then(|pruned| pruned.as_ref().err());
-        store.put.as_ref().err().into_iter().chain(pruned)
+fn hashes(manifest: &Manifest) -> String {
+    let known = manifest.members.iter().filter_map(|member| match member.hash {
+        Hash::Known { hash_kv, .. } => Some(hash_kv),
+        Hash::Unknown(_) => None,
     });
-    let causes: Vec<String> = errors.map(|error| chain(error).join(": ")).collect();
-    if causes.is_empty() {
-        return None;
-    }
-    let (what, hint) = if put == done.len() {
-        (
-            "the backup is stored, and what should have gone was not all removed".to_owned(),
-            "the next backup tries again",
-        )
-    } else {
-        let what = format!("the backup is at {put} of {}", count(done.len(), "destination"));
-        (what, "where it is, it is whole; put right what is wrong, then take another")
+    let known: Vec<u32> = known.collect();
+    let silent = manifest.members.iter().filter_map(|member| match &member.hash {
+        Hash::Known { .. } => None,
+        Hash::Unknown(why) => Some(format!("; {}: {why}", member.name)),
+    });
+    let same = match known.as_slice() {
+        [] => "no hash is known".to_owned(),
+        [first, rest @ ..] if rest.iter().all(|hash| hash == first) => format!("HashKV {first}"),
+        several => format!("HashKV {several:?}, not compared"),
     };
-    let mut failure = Failure::new(Exit::StepFailed, what);
-    failure.causes = causes;
-    Some(failure.hint(hint))
+    let (all, silent) = (manifest.members.len(), silent.collect::<String>());
+    format!("{same} on {} of {all} at this revision{silent}", known.len())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::remote::store::StoreError;
+/// The same for programs.
+pub fn backup_json(manifest: &Manifest, emergency: Option<&str>, lacking: &[String], told: &[Delivered]) -> Value {
+    let each = told.iter().map(|Delivered { store, put, pruned }| {
+        let pruned = pruned.as_ref().and_then(|pruned| pruned.as_ref().ok());
+        let removed = pruned.map(|pruned| pruned.goes.iter().map(|going| going.name.to_string()).collect::<Vec<_>>());
+        let error = put.as_ref().err().map(|error| chain(error));
+        json!({ "to": store, "written": put.is_ok(), "error": error, "removed": removed.unwrap_or_default() })
+    });
+    json!({
+        "manifest": manifest,
+        "emergency": emergency,
+        "lacking": lacking,
+        "destinations": each.collect::<Vec<_>>(),
+    })
+}
 
-    fn failed(what: &str) -> StoreError {
-        StoreError::Failed { what: what.to_owned(), cause: "no room".into() }
-    }
+/// A backup that was looked at: what it is called, and what was found.
+pub struct Looked {
+    /// Its name, with where it is.
+    pub what: String,
+    /// Its manifest, when it has one.
+    pub manifest: Option<Manifest>,
+    /// What is in it, or what is wrong.
+    pub found: Result<Good, Fault>,
+    /// Its proof, when it was asked for.
+    pub proof: Option<Proof>,
+}
 
-    #[test]
-    fn one_destination_that_failed_is_told_with_its_cause() {
-        let good = Delivered { store: "/a".to_owned(), put: Ok(()), pruned: Some(Ok(Pruning::default())) };
-        let bad = Delivered { store: "/b".to_owned(), put: Err(failed("put x into /b")), pruned: None };
-        let done = [good, bad];
-        assert_eq!(delivered(&done, "lab-1"), "/a: put lab-1\n");
-        let failure = undelivered(&done).expect("a failure");
-        assert_eq!(failure.exit, Exit::StepFailed);
-        let shown = "error: the backup is at 1 of 2 destinations\n  caused by: could not put x into /b: no room\n\nhint: where \
-                     it is, it is whole; put right what is wrong, then take another";
-        assert_eq!(failure.to_string(), shown);
-        assert!(undelivered(&done[..1]).is_none());
-        let unpruned = Delivered { store: "/a".to_owned(), put: Ok(()), pruned: Some(Err(failed("list /a"))) };
-        let failure = undelivered(&[unpruned]).expect("a failure");
-        assert_eq!(failure.what, "the backup is stored, and what should have gone was not all removed");
+/// What was found in each.
+pub fn verified(all: &[Looked]) -> String {
+    let mut out = String::new();
+    for Looked { what, manifest, found, proof } in all {
+        let _ = match found {
+            Err(fault) => writeln!(out, "{what}: BAD: {fault}"),
+            Ok(found) => writeln!(out, "{what}: {}", good(found, manifest.as_ref())),
+        };
+        if let Some(Proof { said, etcd, took, members }) = proof {
+            let (seconds, hash) = (took.as_secs_f64(), said.hash_kv);
+            let hashes = text::count(*members, "member");
+            let same = format!("revision, keys and compaction are the same, HashKV {hash} is that of {hashes}");
+            let _ = writeln!(out, "  proven: restored and started on etcd {etcd} in {seconds:.1} s; {same}");
+        }
     }
+    text::printable(&out)
+}
+
+fn good(Good { inside, .. }: &Good, manifest: Option<&Manifest>) -> String {
+    let contents = &inside.contents;
+    let size = text::bytes(contents.bytes);
+    let (revision, compacted) = (contents.revision, inside.compact_revision);
+    let found = format!("{size}, revision {revision}, compacted to {compacted}, {} keys", inside.keys);
+    match manifest {
+        None => format!("good; {found}; it has no manifest: what it should be is not known"),
+        Some(manifest) => {
+            let stale = if manifest.emergency { "; taken in an EMERGENCY: it may be stale" } else { "" };
+            let (cluster, at, from) = (&manifest.cluster, manifest.taken_at, &manifest.member.name);
+            format!("good; {found}; cluster {cluster}, taken {at} from {from}{stale}")
+        }
+    }
+}
+
+/// The same for programs.
+pub fn verified_json(all: &[Looked]) -> Value {
+    let each = all.iter().map(|Looked { what, manifest, found, proof }| match found {
+        Err(fault) => json!({ "backup": what, "good": false, "fault": fault.word(), "why": fault.to_string() }),
+        Ok(Good { inside, .. }) => json!({
+            "backup": what,
+            "good": true,
+            "revision": inside.contents.revision,
+            "compact_revision": inside.compact_revision,
+            "keys": inside.keys,
+            "bytes": inside.contents.bytes,
+            "manifest": manifest,
+            "proven": proof.is_some(),
+        }),
+    });
+    Value::Array(each.collect())
 }

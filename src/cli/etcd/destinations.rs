@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
 use crate::backup::keep::Keep;
@@ -12,9 +12,9 @@ use crate::remote::store::Store;
 /// Destinations and retention.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Destinations {
-    /// Where to: a folder, ssh://[user@]host[:port]/path (SFTP), or s3://bucket/prefix with AWS_… in the environment
-    /// [may be given several times]
-    #[arg(long, value_name = "DEST", required = true)]
+    /// A folder, ssh://[user@]host[:port]/path (SFTP), or s3://bucket/prefix with AWS_… in the environment; may be given several
+    /// times [default: `backups` in the state folder]
+    #[arg(long, value_name = "DEST")]
     pub(super) to: Vec<String>,
     /// A configuration of ssh for ssh:// destinations, in place of the user's own
     #[arg(long, value_name = "FILE", env = "WINDLASS_SSH_CONFIG")]
@@ -37,10 +37,11 @@ pub(super) struct Destinations {
 }
 
 impl Destinations {
-    /// Each destination, in the order given.
-    pub(super) fn stores(&self) -> Result<Vec<Store>, Failure> {
+    /// Each destination, in the order given; where none is given, the one below `state`.
+    pub(super) fn stores(&self, state: &Utf8Path) -> Result<Vec<Store>, Failure> {
+        let usual = vec![state.join("backups").into_string()];
         let mut stores: Vec<Store> = Vec::new();
-        for text in &self.to {
+        for text in if self.to.is_empty() { &usual } else { &self.to } {
             let store = Store::parse(text).map_err(|error| {
                 Failure::of(Exit::Usage, &error)
                     .hint("give a folder, ssh://[user@]host[:port]/path or s3://bucket/prefix")

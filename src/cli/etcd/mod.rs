@@ -1,5 +1,6 @@
 //! `windlass etcd …`: backups, and what else is done with etcd. One file a command.
 
+mod backup;
 mod destinations;
 mod prune;
 mod schedule;
@@ -12,7 +13,9 @@ use crate::error::Failure;
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Etcd {
-    /// Look whether a snapshot is whole: its hash, its pages, its revision
+    /// Take a snapshot, verify it, and put it where it is safe
+    Backup(Box<backup::Arguments>),
+    /// Look whether backups are whole, can be opened, and are what their manifests say
     Verify(verify::Arguments),
     /// Remove old backups of one cluster, as `--keep-…` says
     Prune(prune::Arguments),
@@ -24,7 +27,8 @@ pub(super) enum Etcd {
 /// Runs one.
 pub(super) async fn run(etcd: Etcd) -> Result<(), Failure> {
     match etcd {
-        Etcd::Verify(arguments) => verify::run(&arguments),
+        Etcd::Backup(arguments) => backup::run(*arguments).await,
+        Etcd::Verify(arguments) => verify::run(arguments).await,
         Etcd::Prune(arguments) => prune::run(arguments).await,
         Etcd::Schedule(command) => schedule::run(*command).await,
     }

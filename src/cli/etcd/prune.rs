@@ -8,8 +8,10 @@ use crate::backup::keep::Keep;
 use crate::backup::prune::{self, Whose};
 use crate::cli::files;
 use crate::error::{Exit, Failure, chain};
-use crate::remote::Remote as _;
+use crate::inventory::Inventory;
+use crate::remote::Streams;
 use crate::remote::ssh::Fleet;
+use crate::remote::store::{Store, StoreError};
 use crate::report;
 
 /// Arguments of `windlass etcd prune`.
@@ -25,25 +27,35 @@ pub(in crate::cli) struct Arguments {
     dry_run: bool,
 }
 
-/// Prunes every destination; one that fails keeps no other from it.
+/// Prunes every destination.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let (stores, keep) = (arguments.destinations.stores()?, arguments.destinations.keep());
+    let read = files::inventory(&arguments.inventory)?;
+    let state = files::state_folder(None, &read.inventory.name)?;
+    let stores = arguments.destinations.stores(&state)?;
+    let folder = read.path.parent().unwrap_or(&read.path);
+    let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let whose = whose(&fleet, &read.inventory).await;
+    fleet.close().await;
+    everywhere(&stores, &whose?, arguments.destinations.keep(), arguments.dry_run).await
+}
+
+/// Takes away, or with `dry_run` only says, what goes from each destination; one that fails keeps no other from it.
+pub(super) async fn everywhere(stores: &[Store], whose: &Whose, keep: Keep, dry_run: bool) -> Result<(), Failure> {
     if keep == Keep::default() {
         return Err(Failure::new(Exit::Usage, "without a rule everything stays")
             .hint("say what to keep, as `--keep-last 3 --keep-daily 7 --keep-weekly 4`"));
     }
-    let whose = whose(&arguments.inventory).await?;
     let mut causes = Vec::new();
-    for store in &stores {
+    for store in stores {
         let pruned = async {
-            let pruning = prune::look(store, &whose, keep, None).await?;
-            if !arguments.dry_run {
+            let pruning = prune::look(store, whose, keep, None).await?;
+            if !dry_run {
                 prune::carry_out(store, &pruning).await?;
             }
-            Ok::<_, crate::remote::store::StoreError>(pruning)
+            Ok::<_, StoreError>(pruning)
         };
         match pruned.await {
-            Ok(pruning) => anstream::print!("{}", report::pruning(&store.to_string(), &pruning, arguments.dry_run)),
+            Ok(pruning) => anstream::print!("{}", report::pruning(&store.to_string(), &pruning, dry_run)),
             Err(error) => causes.push(chain(&error).join(": ")),
         }
     }
@@ -57,22 +69,15 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// Which cluster it is, asked of the first member of etcd that answers. Its Kubernetes is not asked: backups from before a
 /// restore, which has given etcd another id, stay.
-async fn whose(inventory: &Utf8PathBuf) -> Result<Whose, Failure> {
-    let read = files::inventory(inventory)?;
-    let folder = read.path.parent().unwrap_or(&read.path);
-    let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+pub(super) async fn whose(remote: &dyn Streams, inventory: &Inventory) -> Result<Whose, Failure> {
     let mut failure = Failure::new(Exit::Unreachable, "no member of etcd says which cluster it is of");
-    let mut found = None;
-    for node in read.inventory.etcd_nodes() {
-        match fleet.etcd_members(&node.name).await {
-            Ok(list) => {
-                found = Some(list.cluster_id);
-                break;
+    for node in inventory.etcd_nodes() {
+        match remote.etcd_cluster_id(&node.name).await {
+            Ok(cluster_id) => {
+                return Ok(Whose { cluster: inventory.name.clone(), cluster_id, kube_system_uid: None });
             }
             Err(error) => failure.causes.push(chain(&error).join(": ")),
         }
     }
-    fleet.close().await;
-    let cluster_id = found.ok_or(failure)?;
-    Ok(Whose { cluster: read.inventory.name.clone(), cluster_id, kube_system_uid: None })
+    Err(failure)
 }

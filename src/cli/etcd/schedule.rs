@@ -53,6 +53,9 @@ pub(in crate::cli) struct Install {
     /// For the proof: a file with an age identity, where backups are encrypted
     #[arg(long, value_name = "FILE", conflicts_with = "no_prove")]
     identity: Option<Utf8PathBuf>,
+    /// For the proof: where etcd, and etcdutl or etcdctl, of the cluster's version are [default: as PATH says]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "no_prove")]
+    etcd_bin: Option<Utf8PathBuf>,
     /// Begin by chance up to this much later, so that not all clusters begin at once
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = text::parse_duration)]
     delay: Duration,
@@ -73,47 +76,8 @@ pub(in crate::cli) struct Install {
 #[derive(Debug, Parser)]
 #[command(no_binary_name = true, name = "windlass etcd schedule install --", disable_help_flag = true)]
 struct Words {
-    #[arg(short, long)]
-    inventory: Option<Utf8PathBuf>,
-    #[arg(long)]
-    local: bool,
-    #[arg(long)]
-    recipient: Vec<String>,
-    #[arg(long)]
-    recipients_file: Option<Utf8PathBuf>,
-    #[arg(long)]
-    no_compress: bool,
-    #[arg(long)]
-    with_pki: bool,
-    #[arg(long)]
-    no_pki: bool,
-    #[arg(long)]
-    metrics: Option<Utf8PathBuf>,
     #[command(flatten)]
-    destinations: Destinations,
-}
-
-impl Words {
-    /// Every path in them but the destinations'.
-    fn paths(&self) -> Vec<&Utf8Path> {
-        let paths = [&self.inventory, &self.recipients_file, &self.metrics, &self.destinations.ssh_config];
-        paths.into_iter().flatten().map(Utf8PathBuf::as_path).collect()
-    }
-
-    /// The arguments of `windlass etcd verify` that prove the newest backup.
-    fn proof(&self, identity: Option<&Utf8Path>) -> Vec<String> {
-        let mut words = vec!["verify".to_owned(), "--prove".to_owned()];
-        let paths = [
-            ("--identity", identity),
-            ("--metrics", self.metrics.as_deref()),
-            ("--ssh-config", self.destinations.ssh_config.as_deref()),
-        ];
-        for (option, path) in paths {
-            words.extend(path.into_iter().flat_map(|path| [option.to_owned(), path.to_string()]));
-        }
-        words.extend(self.destinations.to.first().cloned());
-        words
-    }
+    backup: super::backup::Arguments,
 }
 
 /// Runs one.
@@ -159,27 +123,37 @@ async fn install(arguments: Install) -> Result<(), Failure> {
 
 /// What is to run, from the words for the backup.
 fn wanted(arguments: &Install) -> Result<Schedule, Failure> {
-    let backup = Words::try_parse_from(&arguments.words).unwrap_or_else(|error| error.exit());
+    let Words { backup } = Words::try_parse_from(&arguments.words).unwrap_or_else(|error| error.exit());
     let windlass = std::env::current_exe().map_err(|error| Failure::of(Exit::Bug, &error))?;
     let windlass = windlass.to_string_lossy().into_owned();
-    for path in backup.paths().into_iter().chain(arguments.identity.as_deref()) {
+    let programs = arguments.etcd_bin.as_deref();
+    for path in backup.paths().into_iter().chain(arguments.identity.as_deref()).chain(programs) {
         absolute(path)?;
     }
+    let Some(first) = backup.destinations.to.first() else {
+        return Err(Failure::new(Exit::Usage, "a schedule needs a destination").hint("give one with `--to`"));
+    };
     if let Some(file) = &arguments.environment_file {
         check_private(file)?;
     }
     let argv =
         |words: &[&str]| [windlass.as_str(), "etcd"].iter().chain(words).map(|word| (*word).to_owned()).collect();
     let given: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
-    let prove = (!arguments.no_prove).then(|| {
-        let words = backup.proof(arguments.identity.as_deref());
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        Job { argv: argv(&words), when: arguments.prove_on_calendar.clone() }
-    });
-    let state = files::state_place()?;
+    let mut proof = vec!["verify", "--prove"];
+    let paths = [
+        ("--identity", arguments.identity.as_deref()),
+        ("--etcd-bin", programs),
+        ("--metrics", backup.metrics()),
+        ("--ssh-config", backup.destinations.ssh_config.as_deref()),
+        ("--state", backup.state()),
+    ];
+    proof.extend(paths.iter().filter_map(|(option, path)| Some([*option, path.as_ref()?.as_str()])).flatten());
+    proof.push(first);
+    let prove = (!arguments.no_prove).then(|| Job { argv: argv(&proof), when: arguments.prove_on_calendar.clone() });
+    let state = files::state_place(backup.state())?;
     let mut writes = vec![state.clone()];
-    writes.extend(written(&backup.destinations)?);
-    writes.extend(backup.metrics.as_deref().and_then(Utf8Path::parent).map(Utf8Path::to_owned));
+    writes.extend(written(&backup.destinations, &state)?);
+    writes.extend(backup.metrics().and_then(Utf8Path::parent).map(Utf8Path::to_owned));
     writes.sort();
     writes.dedup();
     let backup = Job { argv: argv(&[&["backup"], given.as_slice()].concat()), when: arguments.on_calendar.clone() };
@@ -194,12 +168,9 @@ fn wanted(arguments: &Install) -> Result<Schedule, Failure> {
 }
 
 /// The folders among the destinations.
-fn written(destinations: &Destinations) -> Result<Vec<Utf8PathBuf>, Failure> {
-    let folder = |store: Store| match store {
-        Store::Folder(folder) => Some(folder.path().to_owned()),
-        Store::Ssh(_) | Store::Object(_) => None,
-    };
-    let folders: Vec<Utf8PathBuf> = destinations.stores()?.into_iter().filter_map(folder).collect();
+fn written(destinations: &Destinations, state: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Failure> {
+    let folder = |store: Store| store.folder().map(|folder| folder.path().to_owned());
+    let folders: Vec<Utf8PathBuf> = destinations.stores(state)?.into_iter().filter_map(folder).collect();
     folders.iter().try_for_each(|path| absolute(path))?;
     Ok(folders)
 }

@@ -20,6 +20,7 @@ const ALL: [Script; 28] = [
     Script::CopyAppend,
     Script::CopyRead,
     Script::EtcdIdentity,
+    Script::PkiRead,
     Script::ForgetRun,
     Script::Archive,
     Script::FetchPackages,

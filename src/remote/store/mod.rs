@@ -86,6 +86,14 @@ impl Store {
         }
     }
 
+    /// The folder that it is, when it is one.
+    pub fn folder(&self) -> Option<&Folder> {
+        match self {
+            Self::Folder(folder) => Some(folder),
+            Self::Ssh(_) | Self::Object(_) => None,
+        }
+    }
+
     /// The same; another machine is reached with this configuration of ssh in place of the user's own.
     #[must_use]
     pub fn with_ssh_config(self, config: Option<&Utf8Path>) -> Self {
