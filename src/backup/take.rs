@@ -78,7 +78,7 @@ pub async fn take(order: &Order<'_>) -> Result<Snapshot, Failure> {
     if let Some(fault) = fault(&source, &status, &packed) {
         return Err(not_taken(&[fault]));
     }
-    let members = asked(&source, &packed);
+    let members = asked(&source, &packed, order.members == Members::Own);
     let hashes = hashes(order, &members, packed.inside.contents.revision, source.emergency.is_some()).await?;
     let took = order.clock.elapsed().saturating_sub(since);
     let inside = packed.inside;
@@ -138,6 +138,8 @@ async fn find(order: &Order<'_>) -> Result<Source, Failure> {
         Some((node.name.clone(), status))
     });
     let answered: Vec<(NodeName, MemberStatus)> = join_all(asking).await.into_iter().flatten().collect();
+    let (some, all) = (answered.len(), order.inventory.etcd_nodes().count());
+    let why = if some > all / 2 { why } else { format!("{some} of {all} members answer, which is no quorum: {why}") };
     let newest = answered.iter().max_by_key(|(_, status)| (status.revision, status.raft_applied));
     let Some((node, _)) = newest else {
         return Err(Failure::new(Exit::Unreachable, "no member of etcd answers").because(why));
@@ -184,7 +186,7 @@ fn fault(source: &Source, status: &MemberStatus, packed: &Packed) -> Option<Stri
 }
 
 /// Whom to ask for hashes: every member, and why some are not asked.
-fn asked(source: &Source, packed: &Packed) -> Vec<Member> {
+fn asked(source: &Source, packed: &Packed, own: bool) -> Vec<Member> {
     let Some(etcd) = &source.etcd else {
         let node = |id: u64| source.answered.iter().find(|(_, answered)| *answered == id).map(|(node, _)| node.clone());
         let member = |(id, name): &(u64, String)| Member {
@@ -199,6 +201,7 @@ fn asked(source: &Source, packed: &Packed) -> Vec<Member> {
         name: member.name.clone(),
         node: match (&member.node, unhealthy(member)) {
             (Some(node), None) => Ok(node.clone()),
+            (None, _) if own => Err("it is on another machine".to_owned()),
             (_, Some(why)) => Err(why),
             (None, None) => Err("it is on no machine of the inventory".to_owned()),
         },

@@ -13,6 +13,7 @@ mod outcome;
 mod raising;
 mod refusing;
 mod run;
+mod secrets;
 mod storm;
 mod watching;
 mod writing;
@@ -21,6 +22,7 @@ mod writing;
 #[test]
 #[ignore = "needs the lab"]
 fn chapter_01_skips_are_refused_and_planning_changes_nothing() {
+    lab::all_ready();
     refusing::skips_are_refused_and_planning_changes_nothing();
 }
 

@@ -5,15 +5,18 @@ use std::time::Duration;
 use super::lab::digests;
 use super::outcome::assert_raised;
 use super::run::{apply, plan};
+use super::secrets::Secrets;
 use super::watching::Watcher;
 use super::writing::Writer;
 
 pub(crate) fn the_cluster_is_raised_under_load() {
+    let secrets = Secrets::watch();
     let plan = plan("raise.json", &["--to", "1.21.14", "--etcd-to", "3.5.16"]);
     let (writer, watcher) = (Writer::start(), Watcher::start());
     let ran = apply(&plan);
     let (written, watch) = (writer.finish(), watcher.finish());
     assert_eq!(ran.code, 0, "{}", ran.text);
+    secrets.assert_untold(&ran.text);
     assert_raised("1.21.14", "3.5.16", "3.5.0");
     println!(
         "raised in {:.0} s; {} keys written ({:.0}/s), longest wait {:.2} s, {} lost; API away for {:.2} s at the longest; \

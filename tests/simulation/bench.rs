@@ -65,6 +65,11 @@ struct How<'a> {
     told: &'a Told,
 }
 
+/// The second operator.
+pub(crate) fn bob() -> Operator {
+    Operator { name: "bob@laptop".to_owned(), machine: "m2".to_owned() }
+}
+
 /// A cluster, a plan, a journal.
 pub(crate) struct Bench {
     pub(crate) inventory: Inventory,
@@ -204,6 +209,11 @@ impl Bench {
         let found = found.unwrap_or_else(|error| panic!("{error}: {:?}", error.why));
         assert_eq!(found.plan, self.plan);
         Some(found.journal)
+    }
+
+    /// A disk with that journal.
+    pub(crate) async fn fetched(&self) -> Arc<Mutex<Disk>> {
+        Arc::new(Mutex::new(Disk { text: self.copy().await.unwrap_or_default(), room: None }))
     }
 
     /// Runs it through other seams.

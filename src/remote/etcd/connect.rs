@@ -128,8 +128,9 @@ async fn shake_hands(end: &End, pems: &Pems, socket: &Socket<'_>) -> Result<Clie
     }
     let nobody_there =
         ["eof", "reset by peer", "Broken pipe", "Connection refused"].iter().any(|sign| words.contains(sign));
-    if nobody_there {
-        words.push_str(" (nobody listens there, or sshd forbids forwarding)");
+    match end {
+        End::Unix(_) if nobody_there => words.push_str(" (nobody listens there, or sshd forbids forwarding)"),
+        _ => {}
     }
     Err(Complaint { words, nobody_there })
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest as _, Sha256};
@@ -115,17 +115,17 @@ impl Folder {
     }
 }
 
-/// Within one file system a second name for the same file costs nothing and is there at once or not at all. Elsewhere it is
-/// copied; so is a file that has two names already, since two backups in one file are one.
+/// What was staged in this very folder only gets a second name, which costs nothing and is there at once or not at all.
+/// Elsewhere it is copied, also within one file system: two destinations are to have two copies.
 fn link_or_copy(from: &Utf8Path, at: &Utf8Path) -> io::Result<()> {
-    let file = File::open(from)?;
-    file.sync_all()?;
-    if file.metadata()?.nlink() > 1 {
+    if parent(from) != parent(at) {
         return copy(from, at);
     }
+    File::open(from)?.sync_all()?;
     match fs::hard_link(from, at) {
         Ok(()) => sync(parent(at)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Not every file system knows second names.
         Err(_) => copy(from, at),
     }
 }
@@ -213,12 +213,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn two_backups_are_two_files() {
+    async fn two_destinations_have_two_copies_and_what_is_staged_in_one_is_not_copied() {
+        use std::os::unix::fs::MetadataExt as _;
         let (_folder, file, store) = place();
-        store.put("one", &file).await.expect("put");
-        store.put("two", &file).await.expect("put");
-        let inode = |name: &str| fs::metadata(Utf8Path::new(&store.to_string()).join(name)).expect("it is there").ino();
-        assert_ne!(inode("one"), inode("two"));
+        let own = Store::parse(parent(&file).as_str()).expect("a destination");
+        own.put("staged", &file).await.expect("put");
+        store.put("copied", &file).await.expect("put");
+        let inode = |path: &Utf8Path| fs::metadata(path).expect("it is there").ino();
+        assert_eq!(inode(&file.with_file_name("staged")), inode(&file));
+        assert_ne!(inode(&Utf8Path::new(&store.to_string()).join("copied")), inode(&file));
     }
 
     #[tokio::test]

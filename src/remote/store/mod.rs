@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// Puts the file `from` there as the new object `name`: whole, on disk, or not at all. Nobody is to write to that file any
-    /// more: a folder of the same file system takes it as it is.
+    /// more: the folder that it is in takes it as it is.
     pub async fn put(&self, name: &str, from: &Utf8Path) -> Result<(), StoreError> {
         match self {
             Self::Folder(folder) => folder.put(name, from).await,

@@ -5,19 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use windlass::decide::call::Script;
-use windlass::engine::{Event, Operator, Outcome};
+use windlass::engine::{Event, Outcome};
 use windlass::error::Exit;
 use windlass::journal;
 
-use crate::bench::{Bench, ETCD, MINOR, Raise};
+use crate::bench::{Bench, ETCD, MINOR, Raise, bob};
 use crate::seams::disk::Disk;
 use crate::seams::fault::Then;
 
 type Counts = BTreeMap<(String, String), usize>;
-
-fn bob() -> Operator {
-    Operator { name: "bob@laptop".to_owned(), machine: "m2".to_owned() }
-}
 
 fn disk(text: &str) -> Arc<Mutex<Disk>> {
     Arc::new(Mutex::new(Disk { text: text.to_owned(), room: None }))

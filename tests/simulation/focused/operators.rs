@@ -6,12 +6,8 @@ use std::time::Duration;
 use windlass::engine::{Operator, Outcome};
 use windlass::error::Exit;
 
-use crate::bench::{Bench, ETCD, MINOR};
+use crate::bench::{Bench, ETCD, MINOR, bob};
 use crate::seams::fault::Then;
-
-fn bob() -> Operator {
-    Operator { name: "bob@laptop".to_owned(), machine: "m2".to_owned() }
-}
 
 /// The run of `ann@desk`, killed while the first control plane is raised: its lock stays.
 async fn left_behind() -> Bench {

@@ -6,27 +6,18 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use windlass::decide::call::{Call, Script};
-use windlass::engine::{Event, Operator, Outcome};
+use windlass::engine::{Event, Outcome};
 use windlass::error::{Exit, Failure};
 use windlass::inventory::NodeName;
 use windlass::journal;
 use windlass::remote::Remote;
 
-use crate::bench::{Bench, ETCD, MINOR, Told};
+use crate::bench::{Bench, ETCD, MINOR, Told, bob};
 use crate::seams::disk::Disk;
 use crate::seams::fault::Then;
 
 /// The token that the first operator gets: the lab's machines have seen 1.
 const ANN: u64 = 2;
-
-fn bob() -> Operator {
-    Operator { name: "bob@laptop".to_owned(), machine: "m2".to_owned() }
-}
-
-/// A disk with the journal that bob finds on the control planes.
-async fn fetched(bench: &Bench) -> Arc<Mutex<Disk>> {
-    Arc::new(Mutex::new(Disk { text: bench.copy().await.unwrap_or_default(), room: None }))
-}
 
 /// Polls a run until so many jobs have begun; false when it has ended before.
 async fn until(bench: &Bench, run: &mut (impl Future<Output = Result<Outcome, Failure>> + Unpin), jobs: usize) -> bool {
@@ -86,7 +77,7 @@ async fn a_holder_who_was_stopped_and_wakes_is_refused_wherever_it_was() {
         // Ann's process stops: nobody polls it.
         let mut ann = pin!(bench.run());
         assert!(until(&bench, &mut ann, stopped_at).await, "{stopped_at}");
-        let (disk, told) = (fetched(&bench).await, bench.listener());
+        let (disk, told) = (bench.fetched().await, bench.listener());
         let bob = bob();
         let mut run = pin!(bench.run_with(&bob, &disk, true, &told));
         // Bob begins at least one step, and stops in the middle of it.
@@ -118,7 +109,7 @@ async fn what_still_runs_is_waited_for_and_told_and_not_killed() {
     let bench = Bench::new(MINOR);
     bench.when("kubeadm-apply", "cp1", Then::Interrupt(2));
     assert_eq!(bench.fail().await.exit, Exit::Interrupted);
-    let (disk, told) = (fetched(&bench).await, bench.listener());
+    let (disk, told) = (bench.fetched().await, bench.listener());
     let unit = format!("windlass-{}-first-control-plane.cp1.kubeadm-apply.1 on cp1", bench.plan.id);
     assert_eq!(bench.run_with(&bob(), &disk, true, &told).await.unwrap(), Outcome::Raised);
     let notes = notes(&told);
@@ -138,7 +129,7 @@ async fn interrupted_while_it_waits_it_keeps_the_lock_and_goes_on_later() {
     let bench = Bench::new(MINOR);
     bench.when("kubeadm-apply", "cp1", Then::Interrupt(2));
     assert_eq!(bench.fail().await.exit, Exit::Interrupted);
-    let (disk, told) = (fetched(&bench).await, bench.listener());
+    let (disk, told) = (bench.fetched().await, bench.listener());
     let interrupted = async {
         let bob = bob();
         let mut run = pin!(bench.run_with(&bob, &disk, true, &told));
@@ -163,7 +154,7 @@ async fn a_node_that_does_not_answer_is_named_and_fenced_when_it_does() {
         let bench = Bench::new(MINOR);
         bench.when("kubeadm-apply", "cp1", Then::Interrupt(2));
         assert_eq!(bench.fail().await.exit, Exit::Interrupted);
-        let (disk, told) = (fetched(&bench).await, bench.listener());
+        let (disk, told) = (bench.fetched().await, bench.listener());
         bench.now().machine(silent).cut_off = true;
         // It answers again while what ran at the take-over is waited for.
         let heals = async {
@@ -203,7 +194,7 @@ async fn a_node_that_stays_away_ends_the_run_and_its_name_is_kept() {
     let bench = Bench::new(MINOR);
     bench.when("kubeadm-apply", "cp1", Then::Interrupt(2));
     assert_eq!(bench.fail().await.exit, Exit::Interrupted);
-    let (disk, told) = (fetched(&bench).await, bench.listener());
+    let (disk, told) = (bench.fetched().await, bench.listener());
     bench.now().machine("w2").cut_off = true;
     let jobs = bench.jobs();
     let failure = bench.run_with(&bob(), &disk, true, &told).await.unwrap_err();
@@ -220,7 +211,7 @@ async fn without_a_majority_nothing_is_taken_over() {
     let bench = Bench::new(ETCD);
     bench.when("install-packages", "etcd2", Then::Interrupt(2));
     assert_eq!(bench.fail().await.exit, Exit::Interrupted);
-    let (disk, told) = (fetched(&bench).await, bench.listener());
+    let (disk, told) = (bench.fetched().await, bench.listener());
     for node in ["cp1", "cp2"] {
         bench.now().machine(node).cut_off = true;
     }
@@ -248,7 +239,7 @@ async fn the_lock_of_a_run_that_is_through_can_be_taken_over_too() {
     bench.raise().await;
     bench.now().machine("cp3").cut_off = false;
     assert_eq!(bench.locked(), ["cp3"]);
-    let (disk, told) = (fetched(&bench).await, bench.listener());
+    let (disk, told) = (bench.fetched().await, bench.listener());
     assert_eq!(bench.run_with(&bob(), &disk, true, &told).await.unwrap(), Outcome::WasRaised);
     assert_eq!(bench.locked(), [""; 0]);
 }

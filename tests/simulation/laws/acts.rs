@@ -87,7 +87,7 @@ impl Watch {
         let mine = format!("\"token\":{}}}", job.token);
         let held = |lock: &Option<(String, String)>| lock.as_ref().is_some_and(|(json, _)| json.ends_with(&mine));
         let locks = world.planes().filter(|(at, _)| held(&world.machines[*at].own.lock)).count();
-        if locks <= planes / 2 && !self.lock_removed {
+        if locks <= planes / 2 {
             self.broke(world, Invariant::Law(8), format!("{name} began without the lock on a majority"));
         }
         let step = step(job);

@@ -59,8 +59,6 @@ pub(crate) struct Watch {
     pub(crate) broken: Vec<Broken>,
     /// The disks that journals are on.
     pub(crate) journals: Vec<Arc<Mutex<Disk>>>,
-    /// Somebody took lock files away by hand.
-    pub(crate) lock_removed: bool,
     /// When a fault last struck.
     fault: Option<Duration>,
     /// When the last good snapshot was taken.

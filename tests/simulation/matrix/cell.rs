@@ -1,19 +1,18 @@
 //! One cell: a step interrupted in one way.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::task::Poll;
 use std::time::Duration;
 
-use windlass::engine::{Operator, Outcome};
+use windlass::engine::Outcome;
 use windlass::error::{Exit, Failure};
 use windlass::remote::Clock;
 
 use super::rules::{Kind, Nature};
 use super::{Counts, Reference, holds};
-use crate::bench::{Bench, survive};
+use crate::bench::{Bench, bob, survive};
 use crate::focused::timeless;
-use crate::seams::disk::Disk;
 
 /// Tries that a plan may need: the interrupted one, one that finds traces of it, one more, and one that ends well.
 const TRIES: usize = 4;
@@ -81,8 +80,8 @@ impl<'a> Cell<'a> {
         self.bench.clock.sleep(Duration::from_secs(60)).await;
     }
 
-    /// Windlass is stopped in the middle; another operator takes the lock away by hand, goes on with a copy of the journal
-    /// and ends; then the first one wakes up.
+    /// Windlass is stopped in the middle; another operator takes the lock over, goes on with the journal that the control planes
+    /// have, and ends; then the first one wakes up.
     async fn taken_over(&self, told: &str) {
         let bench = &self.bench;
         let mut first = Box::pin(bench.run());
@@ -92,19 +91,10 @@ impl<'a> Cell<'a> {
             Poll::Pending => Poll::Pending,
         });
         assert!(ended.await.is_none(), "{told}: it was not stopped");
-        {
-            let mut now = bench.now();
-            now.inner().watch.lock_removed = true;
-            for machine in &mut now.machines {
-                machine.own.lock = None;
-            }
-        }
-        let text = bench.disk.lock().unwrap_or_else(PoisonError::into_inner).whole().to_owned();
-        let copy = Arc::new(Mutex::new(Disk { text, room: None }));
-        let bob = Operator { name: "bob@laptop".to_owned(), machine: "m2".to_owned() };
+        let (disk, listener) = (bench.fetched().await, bench.listener());
         let mut tries = 0;
         loop {
-            match bench.run_as(&bob, &copy).await {
+            match bench.run_with(&bob(), &disk, true, &listener).await {
                 Ok(_) => break,
                 Err(failure) => {
                     assert_reasoned(&failure, told);
@@ -114,6 +104,8 @@ impl<'a> Cell<'a> {
                 }
             }
         }
+        let took = disk.lock().unwrap_or_else(PoisonError::into_inner).text.contains("\"took-over\"");
+        assert!(took, "{told}: nothing was taken over");
         let acts = bench.now().begun.len();
         let woken = first.await;
         assert_eq!(bench.now().begun.len(), acts, "{told}: the first operator acted after the second: {woken:?}");
