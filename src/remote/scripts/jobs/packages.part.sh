@@ -59,6 +59,15 @@ names_of() {
     for spec in "$@"; do printf '%s ' "${spec%%=*}"; done
 }
 
+# What dpkg was at when the machine lost its power: packages half done, or all of them done and its own journal not merged
+# yet, which apt refuses to go on from as well.
+finish_interrupted() {
+    pending=$({ dpkg --audit; find "${DPKG_ADMINDIR:-/var/lib/dpkg}/updates" -name '[0-9]*'; } 2>/dev/null)
+    [ -n "$pending" ] || return 0
+    echo "dpkg was interrupted: finishing what it began"
+    dpkg --force-confold --configure -a
+}
+
 # Lifts the holds of the comma list $1 until the script ends, however it ends.
 lift_holds() {
     [ "$1" != - ] || return 0
