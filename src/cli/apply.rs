@@ -1,6 +1,9 @@
 //! `windlass … apply`: a plan in; asks once, carries it out, or goes on with it.
 
+use super::etcd;
 use super::run::{Arguments, Run, ask};
+use crate::decide::action::Action;
+use crate::decide::drift::Progress;
 use crate::decide::plan::Plan;
 use crate::engine::Outcome;
 use crate::error::Failure;
@@ -10,6 +13,9 @@ use crate::report;
 pub(super) async fn run(arguments: Arguments, command: &'static str) -> Result<(), Failure> {
     let Some(run) = Run::open(arguments, command).await? else { return Ok(()) };
     if !run.is_over() {
+        if let Some(restore) = run.plan.task.restore().filter(|_| is_unsent(&run)) {
+            etcd::restore::still_the_same(restore)?;
+        }
         run.show_holder().await;
         if !run.arguments.yes {
             let question = match (run.arguments.take_over, run.history.begun()) {
@@ -30,6 +36,14 @@ pub(super) async fn run(arguments: Arguments, command: &'static str) -> Result<(
         anstream::println!("{spent}");
     }
     Ok(())
+}
+
+/// Whether the snapshot of a restore has still to be sent: later, also somebody without the file goes on.
+fn is_unsent(run: &Run) -> bool {
+    run.plan.placed().any(|placed| {
+        matches!(placed.step.action, Action::SendSnapshot(_))
+            && run.history.progress(&placed.id()) != Progress::Finished
+    })
 }
 
 fn targets(plan: &Plan) -> String {

@@ -217,7 +217,8 @@ pub(super) fn lawful(plan: &Plan, called: &str) -> Result<(), Failure> {
 fn fits(plan: &Plan, command: &str) -> Result<(), Failure> {
     let task = plan.task.command();
     let wanted = format!("{task} apply");
-    if command == wanted || command == "upgrade finish" || (command == "upgrade abort" && plan.task.is_upgrade()) {
+    let ends = command == "upgrade finish" || command == format!("{task} finish");
+    if command == wanted || ends || (command == "upgrade abort" && plan.task.is_upgrade()) {
         return Ok(());
     }
     let what = match plan.task.words() {

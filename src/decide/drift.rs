@@ -25,10 +25,13 @@ pub fn drift(plan: &Plan, inventory: &Inventory, facts: &Facts, progress: &dyn F
     let mut drift = Vec::new();
     machines(plan, inventory, facts, progress, &mut drift);
     api_servers(plan, facts, progress, &mut drift);
+    // A restore goes back to the nodes and members of another time.
     if plan.task.is_upgrade() {
         kube_nodes(plan, facts, &mut drift);
     }
-    etcd_members(plan, facts, progress, &mut drift);
+    if plan.task.restore().is_none() {
+        etcd_members(plan, facts, progress, &mut drift);
+    }
     drift
 }
 

@@ -104,6 +104,14 @@ pub enum Rule {
     Cordoned,
     /// A node is left out.
     LeftOut,
+    /// A machine that is said to be cut off, and what that means.
+    Fenced,
+    /// Watches of before that a restore would leave waiting.
+    Watches,
+    /// What a restore takes away.
+    Lost,
+    /// A snapshot that may be another cluster's.
+    Foreign,
     /// The plan would break a law.
     Law,
     /// The inventory weakens host key checking.

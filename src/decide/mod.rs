@@ -14,6 +14,7 @@ pub mod members;
 pub mod plan;
 pub mod planner;
 pub mod quorum;
+pub mod restore;
 pub mod rules;
 pub mod target;
 pub mod words;

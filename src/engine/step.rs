@@ -141,6 +141,14 @@ impl Engine<'_> {
                 let members = if self.plan.task.is_upgrade() { Members::All } else { Members::Quorum };
                 self.snapshot(&step, members).await?;
             }
+            Effect::Salvage => {
+                self.started(placed, attempt).await?;
+                self.salvage(placed).await?;
+            }
+            Effect::Send { file, name, sha256, bytes } => {
+                self.started(placed, attempt).await?;
+                self.send_file(placed, &file, vec![self.token(), name, sha256, bytes.to_string()]).await?;
+            }
             Effect::Operator { argv } => {
                 self.started(placed, attempt).await?;
                 self.operators_command(placed, &argv).await?;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::sections::{beginning, seen, value, values};
 use super::version::parse_version;
-use super::{EtcdProcess, Seen};
+use super::{EtcdProcess, EtcdTool, Seen};
 
 /// Settings with a field of their own in [`EtcdProcess`].
 const OWN_FIELD: [&str; 6] =
@@ -18,6 +18,16 @@ const OWN_FIELD: [&str; 6] =
 
 /// etcd's `DefaultQuotaBytes`: 2 GiB.
 pub(crate) const DEFAULT_QUOTA: u64 = 2 << 30;
+
+/// Reads the section `etcd-tool`: `tool PATH VERSION yes|no`, whether it can raise revisions.
+pub(super) fn tool(lines: &[&str]) -> Result<EtcdTool, String> {
+    let line = value(lines, "tool").ok_or("the machine names no tool")?;
+    let unreadable = || format!("the tool `{}` cannot be read", beginning(line));
+    let words: Vec<&str> = line.split(' ').collect();
+    let &[path, version, bumps] = words.as_slice() else { return Err(unreadable()) };
+    let version = parse_version(version).ok_or_else(unreadable)?;
+    Ok(EtcdTool { path: path.to_owned(), version, bumps: bumps == "yes" })
+}
 
 /// Reads the section; `None` when the machine runs no etcd.
 pub(super) fn read(lines: &[&str]) -> Result<Option<EtcdProcess>, String> {

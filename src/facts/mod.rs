@@ -156,6 +156,9 @@ pub struct MachineFacts {
     /// What is kept for going back. It is looked at when it is needed, and not saved.
     #[serde(skip, default = "kept_unasked")]
     pub kept: Seen<Kept>,
+    /// What restores a member's data here. It is looked at when it is needed, and not saved.
+    #[serde(skip, default = "tool_unasked")]
+    pub etcd_tool: Seen<EtcdTool>,
     /// Units of Windlass that run on it, of any run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<RunningUnit>,
@@ -163,6 +166,21 @@ pub struct MachineFacts {
 
 fn kept_unasked() -> Seen<Kept> {
     Seen::Unknown("not asked".to_owned())
+}
+
+fn tool_unasked() -> Seen<EtcdTool> {
+    Seen::Unknown("not asked".to_owned())
+}
+
+/// The program that restores a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdTool {
+    /// Where it is: `etcdutl`, or an `etcdctl` that still can.
+    pub path: String,
+    /// Its version.
+    pub version: Version,
+    /// Whether it can raise revisions (`--bump-revision`, from 3.4.27 and 3.5.10 on).
+    pub bumps: bool,
 }
 
 /// An operating system, from `/etc/os-release`.

@@ -44,6 +44,8 @@ pub struct Ask {
     pub candidates: bool,
     /// A folder on the operator's machine whose room is looked at.
     pub folder_here: Option<Utf8PathBuf>,
+    /// Whether to look, on the machines of etcd's members, for what restores a snapshot.
+    pub etcd_tool: bool,
 }
 
 impl Ask {
@@ -58,6 +60,7 @@ impl Ask {
             etcd_packages: etcd.into_iter().flatten().cloned().collect(),
             candidates,
             folder_here: None,
+            etcd_tool: false,
         }
     }
 
@@ -108,6 +111,9 @@ async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, 
     let mut sections = Section::ALL.to_vec();
     if ask.candidates {
         sections.push(Section::Candidates);
+    }
+    if ask.etcd_tool && inventory.etcd_nodes().any(|member| member.name == node.name) {
+        sections.push(Section::EtcdTool);
     }
     let look = Look { sections, packages: ask.packages(node) };
     NodeFacts { name: node.name.clone(), machine: machine(remote, clock, inventory, node, &look).await }

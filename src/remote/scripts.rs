@@ -59,6 +59,13 @@ pub fn name(script: Script) -> &'static str {
         Script::Drain => "drain",
         Script::Uncordon => "uncordon",
         Script::KubeletRestart => "kubelet-restart",
+        Script::StopStaticPods => "stop-static-pods",
+        Script::StartStaticPods => "start-static-pods",
+        Script::StopEtcd => "stop-etcd",
+        Script::RestoreMember => "restore-member",
+        Script::StartEtcd => "start-etcd",
+        Script::RestartContainers => "restart-containers",
+        Script::ForgetData => "forget-data",
         Script::Run => "run",
     }
 }
@@ -67,7 +74,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 21] = [
+const JOBS: [Script; 27] = [
     Script::Archive,
     Script::FetchPackages,
     Script::PullImages,
@@ -88,6 +95,12 @@ const JOBS: [Script; 21] = [
     Script::Drain,
     Script::Uncordon,
     Script::KubeletRestart,
+    Script::StopStaticPods,
+    Script::StartStaticPods,
+    Script::StopEtcd,
+    Script::RestoreMember,
+    Script::StartEtcd,
+    Script::RestartContainers,
     Script::Run,
 ];
 
@@ -144,6 +157,13 @@ macro_rules! with_packages {
     };
 }
 
+/// A job that looks for containers, with the part that finds them before it.
+macro_rules! with_containers {
+    ($file:literal) => {
+        concat!(include_str!("scripts/jobs/containers.part.sh"), include_str!($file))
+    };
+}
+
 /// A script with the shared prelude before it.
 macro_rules! with_prelude {
     ($($file:literal),+) => { concat!(include_str!("scripts/prelude.sh"), $(include_str!($file)),+) };
@@ -154,6 +174,7 @@ fn own_text(script: Script) -> &'static str {
         Script::Probe => concat!(
             include_str!("scripts/probe-own.part.sh"),
             include_str!("scripts/kept.part.sh"),
+            include_str!("scripts/etcd-tool.part.sh"),
             include_str!("scripts/probe.sh")
         ),
         Script::Api => include_str!("scripts/api.sh"),
@@ -170,6 +191,7 @@ fn own_text(script: Script) -> &'static str {
         Script::EtcdIdentity => include_str!("scripts/etcd-identity.sh"),
         Script::PkiRead => include_str!("scripts/pki-read.sh"),
         Script::ForgetRun => with_prelude!("scripts/forget-run.sh"),
+        Script::ForgetData => with_prelude!("scripts/forget-data.sh"),
         Script::Archive => include_str!("scripts/jobs/archive.sh"),
         Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
         Script::PullImages => include_str!("scripts/jobs/pull-images.sh"),
@@ -191,6 +213,14 @@ fn own_text(script: Script) -> &'static str {
         Script::Drain => with_own_api!("scripts/jobs/drain.sh"),
         Script::Uncordon => with_own_api!("scripts/jobs/uncordon.sh"),
         Script::KubeletRestart => include_str!("scripts/jobs/kubelet-restart.sh"),
+        Script::StopStaticPods => with_containers!("scripts/jobs/stop-static-pods.sh"),
+        Script::StartStaticPods => include_str!("scripts/jobs/start-static-pods.sh"),
+        Script::StopEtcd => include_str!("scripts/jobs/stop-etcd.sh"),
+        Script::RestoreMember => {
+            concat!(include_str!("scripts/jobs/aside.part.sh"), include_str!("scripts/jobs/restore-member.sh"))
+        }
+        Script::StartEtcd => include_str!("scripts/jobs/start-etcd.sh"),
+        Script::RestartContainers => with_containers!("scripts/jobs/restart-containers.sh"),
         Script::Run => include_str!("scripts/jobs/run.sh"),
     }
 }
@@ -203,5 +233,7 @@ mod job_tests;
 mod member_tests;
 #[cfg(test)]
 mod operator_tests;
+#[cfg(test)]
+mod restore_tests;
 #[cfg(test)]
 mod tests;

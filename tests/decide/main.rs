@@ -12,4 +12,5 @@ mod oracle;
 mod plan_file;
 mod playbooks;
 mod properties;
+mod restore;
 mod scenarios;

@@ -6,6 +6,7 @@ mod destinations;
 mod looked;
 mod member;
 mod prune;
+pub(super) mod restore;
 mod schedule;
 mod status;
 mod verify;
@@ -23,6 +24,9 @@ pub(super) enum Etcd {
     Backup(Box<backup::Arguments>),
     /// Look whether backups are whole, can be opened, and are what their manifests say
     Verify(verify::Arguments),
+    /// Bring etcd back to a snapshot, from one reviewed plan; needs neither etcd nor the API
+    #[command(subcommand)]
+    Restore(restore::Restore),
     /// Change the members of external etcd, from one reviewed plan
     #[command(subcommand)]
     Member(member::Member),
@@ -40,6 +44,7 @@ pub(super) enum Etcd {
 pub(super) async fn run(etcd: Etcd) -> Result<(), Failure> {
     match etcd {
         Etcd::Status(arguments) => status::run(arguments).await,
+        Etcd::Restore(restore) => restore::run(restore).await,
         Etcd::Member(member) => member::run(member).await,
         Etcd::Defrag(defrag) => defrag::run(defrag).await,
         Etcd::Backup(arguments) => backup::run(*arguments).await,

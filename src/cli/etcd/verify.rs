@@ -121,7 +121,7 @@ async fn proven(one: &mut Looked, programs: &Programs, folder: &Utf8Path) -> Res
     Ok(())
 }
 
-fn identities(paths: &[Utf8PathBuf]) -> Result<Identities, Failure> {
+pub(super) fn identities(paths: &[Utf8PathBuf]) -> Result<Identities, Failure> {
     let mut identities = Identities::default();
     for path in paths {
         let text = std::fs::read(path).map(zeroize::Zeroizing::new).map_err(|error| {
@@ -156,7 +156,7 @@ fn ended(looked: &[Looked]) -> Result<(), Failure> {
     })
 }
 
-fn exit(fault: &Fault) -> Exit {
+pub(super) fn exit(fault: &Fault) -> Exit {
     match fault {
         Fault::Unread(_) | Fault::Manifest(_) => Exit::InvalidFile,
         Fault::CutOff(_) => Exit::BackupCutOff,
@@ -170,7 +170,7 @@ fn exit(fault: &Fault) -> Exit {
 }
 
 /// A file by its path: one of ours with its manifest beside it, or any other snapshot.
-fn one_file(path: &Utf8Path, identities: &Identities, folder: &Utf8Path) -> Looked {
+pub(super) fn one_file(path: &Utf8Path, identities: &Identities, folder: &Utf8Path) -> Looked {
     let object = path.file_name().unwrap_or_default();
     let ours = BackupName::parse(object);
     let beside = |name: &str| path.with_file_name(name);

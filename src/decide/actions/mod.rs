@@ -10,3 +10,5 @@ pub mod kubeadm;
 pub mod kubelet;
 pub mod members;
 pub mod packages;
+pub mod renew;
+pub mod restore;

@@ -5,6 +5,7 @@ mod archives;
 mod members;
 mod order;
 mod pairs;
+mod restore;
 
 use super::action::Action;
 use super::actions::packages::Pinned;
@@ -50,6 +51,7 @@ pub fn check(plan: &Plan) -> Vec<Breach> {
     breaches.extend(order::check(plan));
     breaches.extend(pairs::check(plan));
     breaches.extend(outage(plan));
+    breaches.extend(restore::check(plan));
     breaches.extend(members::check(plan));
     breaches
 }

@@ -15,6 +15,26 @@ pub enum Task {
     Members(MemberChange),
     /// Defragmenting etcd's members.
     Defrag,
+    /// Restoring etcd from a snapshot.
+    Restore(Restore),
+}
+
+/// A restore of etcd.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The snapshot's file on the operator's machine, absolute.
+    pub file: String,
+    /// SHA-256 of the file, hex.
+    pub sha256: String,
+    /// Its revision.
+    pub revision: u64,
+    /// Its live keys below `/registry`.
+    pub registry_keys: u64,
+    /// By how much revisions are raised; nothing where etcd cannot.
+    pub bump: Option<u64>,
+    /// Machines that the operator said cannot act any more.
+    pub fenced: Vec<NodeName>,
 }
 
 /// A change of etcd's members: one leaves, one joins, or one in place of another.
@@ -69,7 +89,13 @@ impl Task {
             Self::Members(MemberChange { joins: Some(_), .. }) => "etcd member add",
             Self::Members(_) => "etcd member remove",
             Self::Defrag => "etcd defrag",
+            Self::Restore(_) => "etcd restore",
         }
+    }
+
+    /// The restore that it is, if it is one.
+    pub fn restore(&self) -> Option<&Restore> {
+        if let Self::Restore(restore) = self { Some(restore) } else { None }
     }
 
     /// In words, for the head of the plan; nothing for an upgrade, which tells its versions.
@@ -77,6 +103,9 @@ impl Task {
         match self {
             Self::Upgrade => None,
             Self::Defrag => Some("defragment etcd, one member at a time".to_owned()),
+            Self::Restore(Restore { file, revision, registry_keys, .. }) => {
+                Some(format!("back to revision {revision}, {registry_keys} keys below /registry: {file}"))
+            }
             Self::Members(MemberChange { leaves, joins, .. }) => match (leaves, joins) {
                 (Some(leaves), Some(joins)) => {
                     Some(format!("{} ({:x}) gives way to {} on {}", leaves.name, leaves.member, joins.name, joins.node))

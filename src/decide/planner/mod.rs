@@ -5,7 +5,7 @@ pub(crate) use baseline::{machine_baseline, of_etcd as etcd_baseline};
 mod archives;
 mod expand;
 pub mod packages;
-mod waves;
+pub(crate) mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
 

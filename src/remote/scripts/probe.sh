@@ -34,7 +34,7 @@ main() {
   printf '@@ clock %s\n' "$(date +%s%3N)"
   for section in $(words_of "$1"); do
     case $section in
-      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept)
+      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept | etcd-tool)
         answer "$section" "see_$(printf %s "$section" | tr - _)" ;;
       *) printf '@@ %s\n@@ end %s unseen this probe knows no such section\n' "$section" "$section" ;;
     esac

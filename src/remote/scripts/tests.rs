@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 37] = [
+const ALL: [Script; 44] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -43,6 +43,13 @@ const ALL: [Script; 37] = [
     Script::Drain,
     Script::Uncordon,
     Script::KubeletRestart,
+    Script::StopStaticPods,
+    Script::StartStaticPods,
+    Script::StopEtcd,
+    Script::RestoreMember,
+    Script::StartEtcd,
+    Script::RestartContainers,
+    Script::ForgetData,
     Script::Run,
 ];
 

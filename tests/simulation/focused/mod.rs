@@ -32,6 +32,11 @@ pub(crate) fn timeless(mut facts: Facts) -> Facts {
             machine.token = 0;
         }
     }
+    if let Seen::Known(api) = &mut facts.api {
+        for condition in api.nodes.iter_mut().flat_map(|node| &mut node.conditions) {
+            condition.heartbeat = None;
+        }
+    }
     if let Seen::Known(etcd) = &mut facts.etcd {
         for member in &mut etcd.members {
             if let Seen::Known(status) = &mut member.status {

@@ -15,11 +15,15 @@ enum Field {
     Nothing,
     Etcd,
     Kubernetes,
+    /// Both: it restores.
+    Restore,
 }
 
 fn field(job: &Begun) -> Field {
     match job.job.as_str() {
         "archive" | "fetch-packages" | "pull-images" => Field::Nothing,
+        "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
+        | "restart-containers" => Field::Restore,
         "move-leader" => Field::Etcd,
         job if job.starts_with("member-") => Field::Etcd,
         "restore-packages" if job.args[4..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
@@ -120,6 +124,9 @@ impl Watch {
         if own == Field::Nothing {
             return;
         }
+        if own == Field::Restore {
+            return self.restores(world, job, name);
+        }
         let of = |wanted: Field| world.begun.iter().filter(move |other| field(other) == wanted);
         let prepared = of(Field::Nothing).filter_map(|other| other.ended).map(|(at, _)| at).max();
         let etcd = of(Field::Etcd).filter_map(|other| other.ended).map(|(at, _)| at).max();
@@ -156,7 +163,8 @@ impl Watch {
     }
 
     fn member_stopped(&mut self, world: &World, member: usize, led: bool, job: &Begun) {
-        if world.etcd.members.len() < 3 || self.fault_since(job.at) {
+        // A restore stops them all, once the API servers are away.
+        if world.etcd.members.len() < 3 || self.fault_since(job.at) || job.job == "stop-etcd" {
             return;
         }
         let name = &world.etcd.members[member].told.name;

@@ -45,6 +45,10 @@ pub(crate) struct Member {
     pub(crate) log: u64,
     /// Its binary refused its data.
     pub(crate) refused: bool,
+    /// It is kept from being started.
+    pub(crate) blocked: bool,
+    /// The run that restored its data.
+    pub(crate) restored: Option<String>,
     /// It is in the list of members.
     pub(crate) listed: bool,
 }
@@ -263,6 +267,10 @@ impl World {
 
     pub(super) fn member_restarts(&mut self, member: usize) {
         self.member_stops(member);
+        self.member_starts_soon(member);
+    }
+
+    pub(super) fn member_starts_soon(&mut self, member: usize) {
         let boot = self.machines[self.etcd.members[member].at].boot;
         self.after(std::time::Duration::from_millis(RESTART_MS), Later::MemberStarts(member, boot));
     }
@@ -272,7 +280,7 @@ impl World {
         // Who was removed ends at once; who was added and never joined has no data to start with.
         let known = &self.etcd.members[member];
         let starts = known.listed && !known.told.name.is_empty();
-        if machine.boot != boot || !machine.up || known.runs.is_some() || !starts {
+        if machine.boot != boot || !machine.up || known.runs.is_some() || known.blocked || !starts {
             return;
         }
         let version = machine.upstream("etcd-server");

@@ -12,6 +12,7 @@ use semver::Version;
 
 use super::kept;
 use super::planes::COMPONENTS;
+use super::restore::{self, Restoring};
 use super::{At, Dpkg, World};
 
 /// One effect of a job.
@@ -83,6 +84,8 @@ pub(crate) enum Op {
     OthersAt(Vec<String>, String),
     /// The guard, where the member runs.
     GuardIfRuns(Vec<String>),
+    /// Something of a restore's.
+    Restoring(Restoring),
     /// Not the job's doing: a person installs a package.
     SomebodyInstalls(&'static str, &'static str),
     /// Not the job's doing: a person uncordons the node.
@@ -124,7 +127,8 @@ impl World {
                 vec![seconds(1, Op::Drain(name.clone(), limit))]
             }
             ("kubelet-restart", []) => vec![seconds(2, Op::RestartKubelet)],
-            _ => panic!("the simulation does not know the job {job} with {args:?}"),
+            _ => restore::program(job, args)
+                .unwrap_or_else(|| panic!("the simulation does not know the job {job} with {args:?}")),
         };
         VecDeque::from(ops)
     }
@@ -173,6 +177,7 @@ impl World {
             | Op::OthersAt(..)
             | Op::GuardIfRuns(_)
             | Op::SomebodyInstalls(..) => self.keep(at, op)?,
+            Op::Restoring(op) => self.restoring(at, key, op)?,
             Op::SomebodyUncordons(name) => {
                 self.acting = None;
                 let node = self.node_at(&name);
@@ -183,7 +188,7 @@ impl World {
     }
 
     /// These effects come next, in this order.
-    fn next(&mut self, at: At, key: &str, ops: Vec<(Duration, Op)>) {
+    pub(super) fn next(&mut self, at: At, key: &str, ops: Vec<(Duration, Op)>) {
         let unit = self.machines[at].own.units.get_mut(key).expect("a unit");
         for op in ops.into_iter().rev() {
             unit.ops.push_front(op);

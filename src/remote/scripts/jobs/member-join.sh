@@ -26,7 +26,7 @@ main() {
     # Once the file is ours, the data are of this member: without them it could not go on under the same id.
     if ! grep -q -x -F "$mark" "$file" 2>/dev/null; then
         systemctl stop "$service" || return 1
-        set_aside "$data" "$run" || return 1
+        set_aside "$data/member" "$run" || return 1
         { file_text "$@" >"$file.windlass" && sync "$file.windlass" && mv "$file.windlass" "$file" && sync "${file%/*}"; } || return 1
     fi
     systemctl enable "$service" || return 1

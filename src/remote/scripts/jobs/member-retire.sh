@@ -16,6 +16,6 @@ main() {
     esac
     systemctl disable "$service" || return 1
     systemctl stop "$service" || return 1
-    set_aside "$data" "$run"
+    set_aside "$data/member" "$run"
 }
 main "$@" </dev/null
