@@ -145,7 +145,6 @@ fn wanted(arguments: &Install) -> Result<Schedule, Failure> {
         ("--etcd-bin", programs),
         ("--metrics", backup.metrics()),
         ("--ssh-config", backup.destinations.ssh_config.as_deref()),
-        ("--state", backup.state()),
     ];
     proof.extend(paths.iter().filter_map(|(option, path)| Some([*option, path.as_ref()?.as_str()])).flatten());
     proof.push(first);

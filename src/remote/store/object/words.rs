@@ -58,6 +58,10 @@ fn told(bucket: &str, said: &str) -> Trouble {
         (None, None) if said.contains("URL scheme is not allowed") || said.contains("BadScheme") => {
             "the endpoint is plain http; set AWS_ALLOW_HTTP=true if that is meant".to_owned()
         }
+        // The answer to a question for an object's size has no words in it.
+        (None, None) if said.contains("403 Forbidden") => {
+            format!("the server refuses the credentials, or they do not allow it (bucket {bucket}, 403)")
+        }
         (None, None) if cut.is_some() => format!("the server was not reached: {}", cut.unwrap_or_default()),
         (None, None) => said.split_whitespace().collect::<Vec<_>>().join(" "),
     };
