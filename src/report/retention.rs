@@ -1,5 +1,7 @@
 //! What retention did at a destination, and what destinations did not do, in words.
 
+use std::fmt::Write as _;
+
 use crate::backup::deliver::Delivered;
 use crate::backup::prune::Pruning;
 use crate::error::{Exit, Failure, chain};
@@ -11,15 +13,15 @@ pub fn pruning(store: &str, pruning: &Pruning, dry_run: bool) -> String {
     if dry_run {
         for (name, reasons) in &pruning.stays {
             let words: Vec<&str> = reasons.iter().map(|reason| reason.word()).collect();
-            lines += &format!("{store}: keeps {name} ({})\n", words.join(", "));
+            let _ = writeln!(lines, "{store}: keeps {name} ({})", words.join(", "));
         }
     }
     let verb = if dry_run { "would remove" } else { "removed" };
     for going in &pruning.goes {
-        lines += &format!("{store}: {verb} {} ({})\n", going.name, bytes(going.bytes()));
+        let _ = writeln!(lines, "{store}: {verb} {} ({})", going.name, bytes(going.bytes()));
     }
     for remark in &pruning.remarks {
-        lines += &format!("{store}: note: {}\n", printable(remark));
+        let _ = writeln!(lines, "{store}: note: {}", printable(remark));
     }
     lines
 }

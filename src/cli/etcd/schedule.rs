@@ -101,14 +101,13 @@ async fn install(arguments: Install) -> Result<(), Failure> {
         check_calendar(&job.when).await?;
     }
     let timers: Vec<&str> = units.iter().map(|unit| unit.name).filter(|name| is_timer(name)).collect();
-    match &arguments.place.root {
-        Some(root) => units::write(root, &units).map_err(|error| not_written(&error))?,
-        None => {
-            make_folders(&schedule.writes)?;
-            units::write(Utf8Path::new("/"), &units).map_err(|error| not_written(&error))?;
-            systemctl(&["daemon-reload"]).await?;
-            systemctl(&[&["enable", "--now"], timers.as_slice()].concat()).await?;
-        }
+    if let Some(root) = &arguments.place.root {
+        units::write(root, &units).map_err(|error| not_written(&error))?;
+    } else {
+        make_folders(&schedule.writes)?;
+        units::write(Utf8Path::new("/"), &units).map_err(|error| not_written(&error))?;
+        systemctl(&["daemon-reload"]).await?;
+        systemctl(&[&["enable", "--now"], timers.as_slice()].concat()).await?;
     }
     let folder = units::folder(arguments.place.root.as_deref().unwrap_or(Utf8Path::new("/")));
     for unit in &units {
@@ -187,7 +186,8 @@ fn check_private(file: &Utf8Path) -> Result<(), Failure> {
     absolute(file)?;
     let data = std::fs::metadata(file)
         .map_err(|error| Failure::new(Exit::Usage, format!("could not read {file}")).because(error.to_string()))?;
-    if data.permissions().mode() & 0o077 == 0 {
+    let others = data.permissions().mode() & 0o077;
+    if others == 0 {
         return Ok(());
     }
     let owner = data.uid();

@@ -48,7 +48,8 @@ fn unreached(wanted: Wanted<'_>) -> Vec<Finding> {
         let member = node.roles.contains(&Role::Etcd);
         if wanted.fenced.contains(&node.name) {
             continue;
-        } else if member || node.roles.contains(&Role::ControlPlane) {
+        }
+        if member || node.roles.contains(&Role::ControlPlane) {
             let what = if member { "a member of etcd" } else { "an API server" };
             let detail = format!(
                 "{why}: {what} of before on it could go on as a second living cluster; bring it back, or cut it off \
