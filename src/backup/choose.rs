@@ -1,6 +1,5 @@
 //! Which member a snapshot is taken from, and when none is good enough. Values in, a name or the reason out.
 
-use crate::decide::actions::etcd::unhealthy;
 use crate::facts::{EtcdFacts, EtcdMember};
 use crate::inventory::NodeName;
 
@@ -21,7 +20,7 @@ pub enum Members {
 
 /// A healthy, caught-up member to take it from; not the leader where there is a choice.
 pub fn source(etcd: &EtcdFacts, members: Members) -> Result<NodeName, String> {
-    let sick: Vec<String> = etcd.members.iter().filter_map(unhealthy).collect();
+    let sick: Vec<String> = etcd.members.iter().filter_map(EtcdMember::unhealthy).collect();
     let quorum = etcd.members.len() / 2 + 1;
     match (members, sick.first()) {
         (Members::All, Some(why)) => return Err(why.clone()),
@@ -38,7 +37,7 @@ pub fn source(etcd: &EtcdFacts, members: Members) -> Result<NodeName, String> {
         member.status.known().is_some_and(|status| newest.saturating_sub(status.raft_applied) > MOST_BEHIND)
     };
     let fit = |member: &&EtcdMember| {
-        member.node.is_some() && !member.learner && unhealthy(member).is_none() && !behind(member)
+        member.node.is_some() && !member.learner && member.unhealthy().is_none() && !behind(member)
     };
     let with_node = || etcd.members.iter().filter(fit);
     let member = with_node().find(|member| !leads(member)).or_else(|| with_node().next());

@@ -230,7 +230,9 @@ mod tests {
         let old = std::time::SystemTime::now() - ABANDONED * 2;
         for (name, time) in [(".windlass-old", Some(old)), (".windlass-new", None), ("lab.db", Some(old))] {
             let file = File::create(folder.join(name)).expect("made");
-            time.map(|time| file.set_modified(time).expect("set"));
+            if let Some(time) = time {
+                file.set_modified(time).expect("set");
+            }
         }
         sweep(folder);
         assert!(!folder.join(".windlass-old").exists());

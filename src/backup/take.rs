@@ -10,7 +10,6 @@ use super::manifest::{FORMAT, Id, Manifest, Object, Plain, Taken};
 use super::pack::{PackError, Packed, pack};
 use super::sink::{How, Staged};
 use super::{BackupName, Part};
-use crate::decide::actions::etcd::unhealthy;
 use crate::error::{Exit, Failure, chain};
 use crate::facts::{EtcdFacts, MemberStatus, Seen};
 use crate::inventory::{Inventory, NodeName};
@@ -199,7 +198,7 @@ fn asked(source: &Source, packed: &Packed, own: bool) -> Vec<Member> {
     let member = |member: &crate::facts::EtcdMember| Member {
         id: member.id,
         name: member.name.clone(),
-        node: match (&member.node, unhealthy(member)) {
+        node: match (&member.node, member.unhealthy()) {
             (Some(node), None) => Ok(node.clone()),
             (None, _) if own => Err("it is on another machine".to_owned()),
             (_, Some(why)) => Err(why),

@@ -39,12 +39,12 @@ enum Command {
     /// Look at the lock that keeps a second operator away
     #[command(subcommand)]
     Lock(Lock),
+    /// Look after etcd: backups, members, restore
+    #[command(subcommand)]
+    Etcd(Box<etcd::Etcd>),
     /// Plan and carry out an upgrade
     #[command(subcommand)]
     Upgrade(Box<Upgrade>),
-    /// Back up etcd, and look at backups
-    #[command(subcommand)]
-    Etcd(Box<etcd::Etcd>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,9 +110,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Etcd(etcd) => etcd::run(*etcd).await,
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
-            Upgrade::Apply(arguments) => apply::run(arguments).await,
+            Upgrade::Apply(arguments) => apply::run(arguments, "upgrade apply").await,
             Upgrade::Abort(arguments) => abort::run(arguments).await,
-            Upgrade::Finish(arguments) => finish::run(arguments).await,
+            Upgrade::Finish(arguments) => finish::run(arguments, "upgrade finish", false).await,
             Upgrade::Status(arguments) => status::run(arguments).await,
         },
     }

@@ -7,9 +7,6 @@ use camino::Utf8PathBuf;
 use super::Engine;
 use super::event::Event;
 use crate::backup::choose::source;
-use crate::backup::hashes::{self, Compared, Member};
-use crate::backup::manifest::Hash;
-use crate::decide::actions::etcd::unhealthy;
 use crate::decide::call::{Call, Script};
 use crate::error::{Exit, Failure, chain};
 use crate::facts::{EtcdFacts, Seen};
@@ -18,10 +15,6 @@ use crate::remote::{SnapshotContents, SnapshotWanted};
 use crate::{journal, observe, text};
 
 pub(super) use crate::backup::choose::Members;
-
-/// Tries at a revision that no compaction passes while the members are asked one after another. Compactions are minutes
-/// apart.
-const HASH_TRIES: u32 = 3;
 
 /// Why there is no good snapshot.
 struct Bad {
@@ -97,31 +90,11 @@ impl Engine<'_> {
 
     /// All members that answer hash the same at one revision.
     async fn same_hashes(&self, etcd: &EtcdFacts) -> Result<(), String> {
-        let healthy = etcd.members.iter().filter(|member| unhealthy(member).is_none());
-        let asked = healthy.filter_map(|member| {
-            let node = Ok(member.node.clone()?);
-            Some(Member { id: member.id, name: member.name.clone(), node })
-        });
-        let asked: Vec<Member> = asked.collect();
-        let first = asked.iter().find_map(|member| member.node.as_ref().ok());
-        let first = first.ok_or("no member answers from a machine of the inventory")?;
-        for _ in 0..HASH_TRIES {
-            let revision = self.remote.etcd_status(first).await.map_err(|e| chain(&e).join(": "))?.revision;
-            let hashes = hashes::ask(self.remote, &asked, revision).await;
-            let silent = hashes.iter().find_map(|member| match &member.hash {
-                Hash::Unknown(why) => Some(why.clone()),
-                Hash::Known { .. } => None,
-            });
-            if let Some(why) = silent {
-                return Err(why);
-            }
-            match hashes::compare(&hashes, revision) {
-                Compared::Same => return Ok(()),
-                Compared::Different(why) => return Err(why),
-                Compared::Incomparable => {}
-            }
+        match observe::hashes(self.remote, etcd).await {
+            Seen::Known(hashes) if hashes.equal() => Ok(()),
+            Seen::Known(hashes) => Err(hashes.differ()),
+            Seen::Unknown(why) => Err(why),
         }
-        Err("the members' data cannot be compared: compactions kept passing while they were asked".to_owned())
     }
 
     /// A copy on the first control plane that takes it.

@@ -143,7 +143,7 @@ pub struct SnapshotContents {
 /// What a snapshot has to be, besides whole: this cluster's, young, and of Kubernetes (law 2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotWanted {
-    /// Ids of the cluster's members, ascending.
+    /// Ids of the cluster's members, ascending; empty when it may be of any.
     pub members: Vec<u64>,
     /// The revision that was read before the snapshot began.
     pub revision: u64,
@@ -152,7 +152,7 @@ pub struct SnapshotWanted {
 impl SnapshotWanted {
     /// What is wrong with a snapshot that holds this; nothing when it is the one that was wanted.
     pub fn fault(&self, contents: &SnapshotContents) -> Option<String> {
-        if contents.members != self.members {
+        if !self.members.is_empty() && contents.members != self.members {
             Some("it is of another cluster: its members are not the ones that answer".to_owned())
         } else if contents.revision < self.revision {
             let (is, was) = (contents.revision, self.revision);

@@ -5,6 +5,8 @@
 
 mod backup;
 mod etcd;
+mod loopback;
+mod members;
 mod operators;
 mod secrets;
 mod server;

@@ -9,11 +9,12 @@ use crate::backup::prove::{Unproven, prove};
 use crate::backup::seal::Identities;
 use crate::backup::sink::sweep;
 use crate::backup::verify::{Fault, Files, check};
-use crate::backup::{BackupName, Manifest, Part};
+use crate::backup::{BackupName, Manifest, Part, metrics_file};
 use crate::cli::{Format, files};
 use crate::error::{Exit, Failure};
 use crate::remote::store::Store;
 use crate::remote::throwaway::Programs;
+use crate::remote::{Clock as _, SystemClock};
 use crate::report::{self, Looked};
 
 /// Arguments of `windlass etcd verify`.
@@ -42,6 +43,12 @@ pub(in crate::cli) struct Arguments {
     /// Where etcd, and etcdutl or etcdctl, of the snapshot's version are [default: as PATH says]
     #[arg(long, value_name = "FOLDER", requires = "prove")]
     etcd_bin: Option<Utf8PathBuf>,
+    /// A configuration of ssh for ssh:// destinations, in place of the user's own
+    #[arg(long, value_name = "FILE", env = "WINDLASS_SSH_CONFIG")]
+    ssh_config: Option<Utf8PathBuf>,
+    /// Tell node exporter's textfile collector, in this file (….prom), one for each cluster
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<Utf8PathBuf>,
     /// Where to work on what has to be opened [default: $XDG_STATE_HOME/windlass or ~/.local/state/windlass]
     #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
     state: Option<Utf8PathBuf>,
@@ -71,7 +78,31 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Format::Text => anstream::print!("{}", report::verified(&looked)),
         Format::Json => anstream::println!("{:#}", report::verified_json(&looked)),
     }
+    if let Some(path) = &arguments.metrics {
+        tell(&arguments, path, &looked)?;
+    }
     ended(&looked)
+}
+
+/// Leaves what was found where node exporter picks it up.
+fn tell(arguments: &Arguments, path: &Utf8Path, looked: &[Looked]) -> Result<(), Failure> {
+    let told = looked.iter().find_map(|one| one.manifest.as_ref()).map(|manifest| &manifest.cluster);
+    let Some(cluster) = arguments.cluster.as_ref().or(told) else {
+        return Err(
+            Failure::new(Exit::Usage, "no metrics: no manifest says which cluster it is").hint("give --cluster")
+        );
+    };
+    let mut metrics = metrics_file::read(path, cluster).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let broken = |one: &Looked| one.found.as_ref().is_err_and(|fault| !matches!(fault, Fault::Unproven(_)));
+    metrics.verified = Some(!looked.iter().any(broken));
+    if arguments.prove {
+        let proven = looked.iter().all(|one| one.found.is_ok() && one.proof.is_some());
+        metrics.proven = Some(proven);
+        if proven {
+            metrics.last_proven = Some(SystemClock::start().now());
+        }
+    }
+    metrics_file::write(path, &metrics).map_err(|error| Failure::of(Exit::StepFailed, &error))
 }
 
 /// Adds its proof to what is good.
@@ -90,7 +121,7 @@ async fn proven(one: &mut Looked, programs: &Programs, folder: &Utf8Path) -> Res
     Ok(())
 }
 
-fn identities(paths: &[Utf8PathBuf]) -> Result<Identities, Failure> {
+pub(super) fn identities(paths: &[Utf8PathBuf]) -> Result<Identities, Failure> {
     let mut identities = Identities::default();
     for path in paths {
         let text = std::fs::read(path).map(zeroize::Zeroizing::new).map_err(|error| {
@@ -125,7 +156,7 @@ fn ended(looked: &[Looked]) -> Result<(), Failure> {
     })
 }
 
-fn exit(fault: &Fault) -> Exit {
+pub(super) fn exit(fault: &Fault) -> Exit {
     match fault {
         Fault::Unread(_) | Fault::Manifest(_) => Exit::InvalidFile,
         Fault::CutOff(_) => Exit::BackupCutOff,
@@ -139,7 +170,7 @@ fn exit(fault: &Fault) -> Exit {
 }
 
 /// A file by its path: one of ours with its manifest beside it, or any other snapshot.
-fn one_file(path: &Utf8Path, identities: &Identities, folder: &Utf8Path) -> Looked {
+pub(super) fn one_file(path: &Utf8Path, identities: &Identities, folder: &Utf8Path) -> Looked {
     let object = path.file_name().unwrap_or_default();
     let ours = BackupName::parse(object);
     let beside = |name: &str| path.with_file_name(name);
@@ -210,6 +241,7 @@ async fn at_destination(
     folder: &Utf8Path,
 ) -> Result<Vec<Looked>, Failure> {
     let store = Store::parse(&arguments.what).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let store = store.with_ssh_config(arguments.ssh_config.as_deref());
     let entries = store.list().await.map_err(|error| Failure::of(Exit::Unreachable, &error))?;
     let mut backups: BTreeMap<BackupName, Vec<(Part, String)>> = BTreeMap::new();
     for entry in entries {
