@@ -44,9 +44,9 @@ test-lab: setup
 	$(LAB) up --fresh
 	$(call stage,the lab chapters)
 	if [ -x /usr/sbin/sshd ]; then \
-	  PATH="$$($(LAB) tools):$$PATH" cargo test --locked --test remote_ssh -- --ignored; \
+	  PATH="$$($(LAB) tools):$$PATH" cargo test --locked --test remote_ssh --test stores -- --ignored; \
 	else \
-	  echo "this machine has no sshd (Debian package openssh-server): tests/remote_ssh is left out"; \
+	  echo "this machine has no sshd (Debian package openssh-server): tests/remote_ssh and tests/stores/sftp are left out"; \
 	fi
 	cargo test --locked --test etcd_restore -- --ignored --test-threads=1
 	cargo test --locked --test observe_lab --test remote_lab -- --ignored --test-threads=1

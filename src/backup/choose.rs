@@ -41,9 +41,8 @@ pub fn source(etcd: &EtcdFacts, members: Members) -> Result<NodeName, String> {
     };
     let with_node = || etcd.members.iter().filter(fit);
     let member = with_node().find(|member| !leads(member)).or_else(|| with_node().next());
-    member.and_then(|member| member.node.clone()).ok_or_else(|| match sick.is_empty() {
-        true => "no member answers from a machine of the inventory".to_owned(),
-        false => sick.join("; "),
+    member.and_then(|member| member.node.clone()).ok_or_else(|| {
+        if sick.is_empty() { "no member answers from a machine of the inventory".to_owned() } else { sick.join("; ") }
     })
 }
 

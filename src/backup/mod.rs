@@ -5,20 +5,28 @@
 //! never secret). A third, `.pki.tar.zst.age`, holds what a snapshot alone does not bring back; it is always encrypted. The
 //! manifest is written last: what has none is not a backup.
 //!
-//! [`name`] and [`manifest`] are pure; the rest reaches machines and destinations through [`crate::remote`].
+//! [`choose`], [`name`], [`manifest`], [`keep`], [`metrics`] and [`schedule`] are pure; the rest reaches machines and destinations through
+//! [`crate::remote`].
 
 pub mod choose;
+pub mod deliver;
 pub mod hashes;
+pub mod keep;
 pub mod lock;
 pub mod manifest;
+pub mod metrics;
+pub mod metrics_file;
 pub mod name;
 mod open;
 pub mod pack;
 pub mod pki;
 pub mod prove;
+pub mod prune;
+pub mod schedule;
 pub mod seal;
 pub mod sink;
 pub mod take;
+pub mod units;
 pub mod verify;
 
 pub use manifest::Manifest;

@@ -41,12 +41,11 @@ pub fn pack(mut from: Receiver<Vec<u8>>, folder: &Utf8Path, how: &How) -> Result
     let mut sink = Sink::new(folder, how).map_err(disk)?;
     // What is stored as it is needs no second file. Else without a name from the beginning: nobody finds it, and whatever
     // happens, nothing is left of it.
-    let (plain, mut copy) = match sink.plain() {
-        Some(file) => (file.reopen().map_err(disk)?, None),
-        None => {
-            let file = tempfile::tempfile_in(folder).map_err(disk)?;
-            (file.try_clone().map_err(disk)?, Some(file))
-        }
+    let (plain, mut copy) = if let Some(file) = sink.plain() {
+        (file.reopen().map_err(disk)?, None)
+    } else {
+        let file = tempfile::tempfile_in(folder).map_err(disk)?;
+        (file.try_clone().map_err(disk)?, Some(file))
     };
     let mut hash = TrailingHash::default();
     while let Some(bytes) = from.blocking_recv() {

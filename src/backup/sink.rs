@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use age::stream::StreamWriter;
 use camino::Utf8Path;
@@ -11,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use super::seal::Recipients;
+use crate::remote::store::TEMPORARY;
 use crate::text::hex;
 
 /// zstd's own default: an eighth of what SSH takes of the time, and five times smaller for what Kubernetes writes. Its window
@@ -158,7 +160,26 @@ fn encoder<W: Write>(to: W) -> io::Result<zstd::Encoder<'static, W>> {
 /// A new file in `folder` that its owner alone can read and no destination lists.
 pub(crate) fn temporary(folder: &Utf8Path) -> io::Result<NamedTempFile> {
     let closed = std::fs::Permissions::from_mode(0o600);
-    tempfile::Builder::new().prefix(crate::remote::store::TEMPORARY).permissions(closed).tempfile_in(folder)
+    tempfile::Builder::new().prefix(TEMPORARY).permissions(closed).tempfile_in(folder)
+}
+
+/// How old a temporary file is that nobody works on any more: no backup takes a day.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// Takes away what a process that was killed left in `folder`. What cannot be looked at or removed stays.
+pub fn sweep(folder: &Utf8Path) {
+    let Ok(listed) = std::fs::read_dir(folder) else { return };
+    for entry in listed.flatten() {
+        let old = || entry.metadata().and_then(|data| data.modified()).ok()?.elapsed().ok();
+        let ours = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        if ours && old().is_some_and(|age| age > ABANDONED) {
+            let _ = if entry.path().is_dir() {
+                std::fs::remove_dir_all(entry.path())
+            } else {
+                std::fs::remove_file(entry.path())
+            };
+        }
+    }
 }
 
 /// SHA-256 in hex, and length, of what is left to be read.
@@ -172,5 +193,49 @@ pub(super) fn sha256_of(from: &mut impl Read) -> io::Result<(String, u64)> {
                 bytes += count as u64;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_comes_back_and_is_what_was_counted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = Utf8Path::from_path(folder.path()).expect("a path");
+        let text = b"what is kept ".repeat(10_000);
+        let identity = age::x25519::Identity::generate();
+        let mut recipients = Recipients::default();
+        recipients.add(&identity.to_public().to_string()).expect("a recipient");
+        for (compress, recipients) in [(true, Recipients::default()), (false, recipients.clone()), (true, recipients)] {
+            let encrypted = !recipients.is_empty();
+            let mut sink = Sink::new(folder, &How { compress, recipients }).expect("a sink");
+            sink.write_all(&text).expect("written");
+            let staged = sink.finish("").expect("finished");
+            let stored = std::fs::read(staged.file.path()).expect("it is there");
+            assert_eq!((stored.len() as u64, hex(&Sha256::digest(&stored))), (staged.bytes, staged.sha256.clone()));
+            assert!(!encrypted || !stored.windows(13).any(|window| window == b"what is kept "));
+            let opened = if encrypted { age::decrypt(&identity, &stored).expect("it opens") } else { stored };
+            let opened = if compress { zstd::decode_all(&opened[..]).expect("zstd's") } else { opened };
+            assert_eq!(opened, text, "{compress} {encrypted}");
+        }
+        assert_eq!(std::fs::read_dir(folder).expect("listed").count(), 0, "nothing stays that was not put somewhere");
+    }
+
+    #[test]
+    fn what_is_abandoned_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = Utf8Path::from_path(folder.path()).expect("a path");
+        let old = std::time::SystemTime::now() - ABANDONED * 2;
+        for (name, time) in [(".windlass-old", Some(old)), (".windlass-new", None), ("lab.db", Some(old))] {
+            let file = File::create(folder.join(name)).expect("made");
+            if let Some(time) = time {
+                file.set_modified(time).expect("set");
+            }
+        }
+        sweep(folder);
+        assert!(!folder.join(".windlass-old").exists());
+        assert!(folder.join(".windlass-new").exists() && folder.join("lab.db").exists());
     }
 }

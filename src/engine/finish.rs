@@ -1,6 +1,7 @@
 //! The end of a run that is over: what nodes kept of it for going back is taken away. Snapshots are never touched.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use futures_util::future::join_all;
 
@@ -35,12 +36,10 @@ impl Engine<'_> {
         let history = self.history();
         if !history.completed && history.given_up != Some(GivenUp::Through) {
             let on = |command: &str| self.again.replacen(" finish", &format!(" {command}"), 1);
-            let up = if self.plan.task.is_upgrade() {
-                format!(", or give it up with `{}`", on("abort"))
-            } else {
-                String::new()
-            };
-            let ways = format!("first carry it out with `{}`{up}", on("apply"));
+            let mut ways = format!("first carry it out with `{}`", on("apply"));
+            if self.plan.task.is_upgrade() {
+                let _ = write!(ways, ", or give it up with `{}`", on("abort"));
+            }
             return Err(Failure::new(Exit::Refused, format!("the run of plan {} is not over", self.plan.id))
                 .hint(format!("nothing was taken away; {ways}")));
         }

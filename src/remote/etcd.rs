@@ -16,6 +16,7 @@ use tokio::sync::mpsc::Sender;
 
 use self::connect::Socket;
 pub(super) use self::connect::plain_client;
+pub(super) use self::parse::words;
 use super::snapshot;
 use super::ssh::Link;
 use super::{HashKv, MemberList, RemoteError, SnapshotContents, SnapshotWanted};

@@ -226,9 +226,10 @@ impl Streams for Here {
     }
 
     async fn secret(&self, _: &NodeName, call: &Call) -> Result<Secret, RemoteError> {
-        let output = self.script(call).await?;
-        let Output { status, stderr, .. } = text(&std::process::Output { stdout: Vec::new(), ..output.clone() });
-        Ok(Secret { status, bytes: Zeroizing::new(output.stdout), complaint: stderr })
+        let mut output = self.script(call).await?;
+        let bytes = Zeroizing::new(std::mem::take(&mut output.stdout));
+        let Output { status, stderr, .. } = text(&output);
+        Ok(Secret { status, bytes, complaint: stderr })
     }
 }
 

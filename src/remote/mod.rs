@@ -166,8 +166,7 @@ impl SnapshotWanted {
     }
 }
 
-/// What a script printed that nobody else may see; wiped when it is dropped.
-#[derive(Debug)]
+/// What a script printed that nobody else may see; wiped when it is dropped. It has no `Debug`: nobody prints it by mistake.
 pub struct Secret {
     /// Its exit status.
     pub status: i32,

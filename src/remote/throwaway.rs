@@ -14,7 +14,7 @@ use etcd_client::{Client, GetOptions};
 use semver::Version;
 use tokio::process::{Child, Command};
 
-use super::etcd::plain_client;
+use super::etcd::{plain_client, words};
 use crate::text;
 
 /// What both sockets are called, in the folder that etcd runs in: etcd takes the name of a socket for a host and a port.
@@ -189,7 +189,7 @@ async fn ask(etcd: &mut Child, at: &Utf8Path, revision: u64) -> Result<Said, Thr
 }
 
 async fn said(mut client: Client, revision: u64) -> Result<Said, String> {
-    let words = |error: etcd_client::Error| error.to_string();
+    let words = |error: etcd_client::Error| words(&error);
     let asked = i64::try_from(revision).map_err(|_| format!("no such revision: {revision}"))?;
     let hash = client.hash_kv(asked).await.map_err(words)?;
     // From the first key on, to the last.

@@ -5,16 +5,15 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::backup::Manifest;
+use crate::backup::deliver::Delivered;
 use crate::backup::manifest::Hash;
 use crate::backup::prove::Proof;
 use crate::backup::verify::{Fault, Good};
+use crate::error::chain;
 use crate::text;
 
-/// A destination, and why it did not take the backup, when it did not.
-type Told = (String, Option<Vec<String>>);
-
 /// What was taken and where it went. `lacking` is why there are no keys with it, when they were wanted.
-pub fn backup(manifest: &Manifest, emergency: Option<&str>, lacking: &[String], told: &[Told]) -> String {
+pub fn backup(manifest: &Manifest, emergency: Option<&str>, lacking: &[String], told: &[Delivered]) -> String {
     let mut out = String::new();
     let Manifest { cluster, member, revision, keys, snapshot, stored, .. } = manifest;
     // Writing to a String does not fail.
@@ -43,11 +42,18 @@ pub fn backup(manifest: &Manifest, emergency: Option<&str>, lacking: &[String], 
     for why in lacking {
         let _ = writeln!(out, "  warning      no keys and configuration with it: {why}");
     }
-    for (to, error) in told {
-        let _ = match error {
-            None => writeln!(out, "  written      {to}"),
-            Some(_) => writeln!(out, "  NOT WRITTEN  {to}"),
+    for Delivered { store, put, pruned } in told {
+        let _ = match put {
+            Ok(()) => writeln!(out, "  written      {store}"),
+            Err(_) => writeln!(out, "  NOT WRITTEN  {store}"),
         };
+        let Some(Ok(pruned)) = pruned else { continue };
+        for going in &pruned.goes {
+            let _ = writeln!(out, "  removed      {}, {}, from {store}", going.name, text::bytes(going.bytes()));
+        }
+        for remark in &pruned.remarks {
+            let _ = writeln!(out, "  note         {remark} ({store})");
+        }
     }
     // Names and complaints come from other machines.
     text::printable(&out)
@@ -73,8 +79,13 @@ fn hashes(manifest: &Manifest) -> String {
 }
 
 /// The same for programs.
-pub fn backup_json(manifest: &Manifest, emergency: Option<&str>, lacking: &[String], told: &[Told]) -> Value {
-    let each = told.iter().map(|(to, error)| json!({ "to": to, "written": error.is_none(), "error": error }));
+pub fn backup_json(manifest: &Manifest, emergency: Option<&str>, lacking: &[String], told: &[Delivered]) -> Value {
+    let each = told.iter().map(|Delivered { store, put, pruned }| {
+        let pruned = pruned.as_ref().and_then(|pruned| pruned.as_ref().ok());
+        let removed = pruned.map(|pruned| pruned.goes.iter().map(|going| going.name.to_string()).collect::<Vec<_>>());
+        let error = put.as_ref().err().map(|error| chain(error));
+        json!({ "to": store, "written": put.is_ok(), "error": error, "removed": removed.unwrap_or_default() })
+    });
     json!({
         "manifest": manifest,
         "emergency": emergency,

@@ -8,6 +8,7 @@ mod findings;
 mod lock;
 mod plan;
 pub mod progress;
+mod retention;
 mod status;
 
 pub use backup::{Looked, backup, backup_json, verified, verified_json};
@@ -16,6 +17,7 @@ pub use etcd::{etcd, etcd_json};
 pub use findings::findings;
 pub use lock::{lock, lock_json};
 pub use plan::plan;
+pub use retention::{pruning, undelivered};
 pub use status::{InHand, RunView, status, status_json};
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ mod etcd;
 mod hostile;
 mod place;
 mod refusing;
+mod schedule;
 
 use std::path::Path;
 

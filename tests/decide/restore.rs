@@ -263,7 +263,7 @@ fn the_checker_holds_every_law_of_a_restore() {
             member(plan).members.pop();
         }),
         ("are not the ones that the others know", |plan| {
-            member(plan).peer_urls = vec!["https://172.30.0.99:2380".to_owned()]
+            member(plan).peer_urls = vec!["https://172.30.0.99:2380".to_owned()];
         }),
         ("is changed before its configuration is archived", |plan| {
             plan.stages.remove(0);

@@ -4,26 +4,34 @@ use std::io::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
+use tempfile::NamedTempFile;
 
+use super::destinations::Destinations;
+use super::prune;
 use crate::backup::choose::Members;
+use crate::backup::deliver::{Delivered, Parcel, Retention, deliver};
+use crate::backup::keep::Keep;
 use crate::backup::lock::{Lock, LockError};
 use crate::backup::manifest::Manifest;
+use crate::backup::metrics::Metrics;
+use crate::backup::prune::Whose;
 use crate::backup::seal::Recipients;
-use crate::backup::sink::{How, Staged, temporary};
+use crate::backup::sink::{How, sweep, temporary};
 use crate::backup::take::{self, Order, Snapshot};
-use crate::backup::{BackupName, Part, pki};
+use crate::backup::{BackupName, Part, metrics_file, pki};
 use crate::cli::run::operator;
 use crate::cli::{Format, files};
-use crate::error::{Exit, Failure, chain};
+use crate::error::{Exit, Failure};
 use crate::inventory::{Inventory, check_slug};
 use crate::remote::here::Here;
 use crate::remote::ssh::Fleet;
-use crate::remote::store::{Store, StoreError};
+use crate::remote::store::Store;
 use crate::remote::{Clock as _, Streams, SystemClock};
 use crate::report;
 
 /// Arguments of `windlass etcd backup`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(in crate::cli) struct Arguments {
     /// The cluster's inventory
     #[arg(short, long, value_name = "FILE", required_unless_present = "local", conflicts_with = "local")]
@@ -34,9 +42,14 @@ pub(in crate::cli) struct Arguments {
     /// What to call the cluster [default: `etcd-` and the id of the etcd cluster]
     #[arg(long, value_name = "NAME", requires = "local", value_parser = cluster)]
     cluster: Option<String>,
-    /// Where to put it, a folder; may be given several times [default: `backups` in the state folder]
-    #[arg(long, value_name = "DEST")]
-    to: Vec<String>,
+    #[command(flatten)]
+    pub(super) destinations: Destinations,
+    /// Take no backup: say what retention would remove, and why the others stay
+    #[arg(long)]
+    dry_run: bool,
+    /// Tell node exporter's textfile collector, in this file (….prom), one for each cluster
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<Utf8PathBuf>,
     /// Encrypt it for this age recipient, as age1…; may be given several times
     #[arg(long, value_name = "AGE")]
     recipient: Vec<String>,
@@ -86,12 +99,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Failure::of(Exit::Unreachable, &error)
             .hint("say where its certificates are: ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY and ETCDCTL_ENDPOINTS")
     })?;
-    let cluster = match &arguments.cluster {
-        Some(name) => name.clone(),
-        None => {
-            let id = here.etcd_cluster_id(here.node()).await;
-            format!("etcd-{:x}", id.map_err(|error| Failure::of(Exit::Unreachable, &error))?)
-        }
+    let cluster = if let Some(name) = &arguments.cluster {
+        name.clone()
+    } else {
+        let id = here.etcd_cluster_id(here.node()).await;
+        format!("etcd-{:x}", id.map_err(|error| Failure::of(Exit::Unreachable, &error))?)
     };
     here.call_cluster(cluster);
     back_up(&arguments, recipients, &here, here.inventory(), Members::Own).await
@@ -115,13 +127,6 @@ fn recipients(arguments: &Arguments) -> Result<Recipients, Failure> {
     Ok(recipients)
 }
 
-/// What came of one destination.
-#[derive(Debug)]
-pub(in crate::cli) struct Delivery {
-    store: Store,
-    error: Option<StoreError>,
-}
-
 async fn back_up(
     arguments: &Arguments,
     recipients: Recipients,
@@ -136,8 +141,16 @@ async fn back_up(
         LockError::Busy(_) => Failure::of(Exit::Refused, &error).hint("wait for it; nothing was done"),
         LockError::Io { .. } => Failure::of(Exit::StepFailed, &error),
     })?;
-    let stores = stores(arguments, &state)?;
+    let stores = arguments.destinations.stores(&state)?;
+    let keep = arguments.destinations.keep();
+    if arguments.dry_run {
+        let whose = prune::whose(remote, inventory).await?;
+        return prune::everywhere(&stores, &whose, keep, true).await;
+    }
+    let metrics = arguments.metrics.as_deref().map(|path| metrics_file::read(path, &inventory.name));
+    let metrics = metrics.transpose().map_err(|error| Failure::of(Exit::Usage, &error))?;
     let stage = stage(&stores, &state)?;
+    sweep(&stage);
     let how = How { compress: !arguments.no_compress, recipients };
     let order =
         Order { remote, clock: &clock, inventory, members, stage: &stage, how: &how, emergency: arguments.emergency };
@@ -150,28 +163,36 @@ async fn back_up(
             Err(why) => lacking = why,
         }
     }
-    let deliveries = deliver(stores, &stage, &name, &manifest, &stored, pki_staged.as_ref()).await?;
-    let told: Vec<(String, Option<Vec<String>>)> = deliveries
-        .iter()
-        .map(|delivery| (delivery.store.to_string(), delivery.error.as_ref().map(|error| chain(error))))
-        .collect();
+    let written = write_manifest(&manifest, &name, &stage)?;
+    let mut parcels = vec![Parcel::new(&manifest.stored.name, path(&stored.file)?)];
+    if let (Some(pki), Some(staged)) = (&manifest.pki, &pki_staged) {
+        parcels.push(Parcel::new(&pki.stored.name, path(&staged.file)?));
+    }
+    parcels.push(Parcel::new(name.object(Part::Manifest), path(&written)?));
+    // Nothing goes for the sake of what may be stale.
+    let keep = if manifest.emergency { Keep::default() } else { keep };
+    let told = deliver(&stores, &parcels, &Retention { whose: Whose::of(&manifest), keep, just: name }).await;
     match arguments.output {
         Format::Text => anstream::print!("{}", report::backup(&manifest, emergency.as_deref(), &lacking, &told)),
         Format::Json => {
-            anstream::println!("{:#}", report::backup_json(&manifest, emergency.as_deref(), &lacking, &told))
+            anstream::println!("{:#}", report::backup_json(&manifest, emergency.as_deref(), &lacking, &told));
         }
+    }
+    if let (Some(metrics), Some(path), false) = (metrics, &arguments.metrics, manifest.emergency)
+        && told.iter().all(|store| store.put.is_ok())
+    {
+        let last_success = Some(manifest.taken_at);
+        let (size, duration) = (Some(manifest.stored.bytes), Some(clock.elapsed()));
+        let metrics = Metrics { last_success, size, duration, verified: Some(true), ..metrics };
+        metrics_file::write(path, &metrics).map_err(|error| Failure::of(Exit::StepFailed, &error))?;
     }
     ended(arguments, &lacking, &told)
 }
 
 /// What is to be said by the exit code.
-fn ended(arguments: &Arguments, lacking: &[String], told: &[(String, Option<Vec<String>>)]) -> Result<(), Failure> {
-    let failed: Vec<_> = told.iter().filter_map(|(to, error)| Some((to, error.as_ref()?))).collect();
-    if !failed.is_empty() {
-        let what = format!("{} of {} destinations did not take it", failed.len(), told.len());
-        let mut failure = Failure::new(Exit::StepFailed, what);
-        failure.causes = failed.iter().map(|(to, error)| format!("{to}: {}", error.join(": "))).collect();
-        return Err(failure.hint("put right what is wrong there, then run the same command again"));
+fn ended(arguments: &Arguments, lacking: &[String], told: &[Delivered]) -> Result<(), Failure> {
+    if let Some(failure) = report::undelivered(told) {
+        return Err(failure);
     }
     if arguments.with_pki && !lacking.is_empty() {
         let mut failure =
@@ -182,19 +203,6 @@ fn ended(arguments: &Arguments, lacking: &[String], told: &[(String, Option<Vec<
     Ok(())
 }
 
-/// The destinations.
-fn stores(arguments: &Arguments, state: &Utf8Path) -> Result<Vec<Store>, Failure> {
-    if arguments.to.is_empty() {
-        return Store::parse(state.join("backups").as_str())
-            .map(|store| vec![store])
-            .map_err(|error| Failure::of(Exit::Usage, &error));
-    }
-    let parse = |text: &String| {
-        Store::parse(text).map_err(|error| Failure::of(Exit::Usage, &error).hint("a destination is a folder"))
-    };
-    arguments.to.iter().map(parse).collect()
-}
-
 /// Where to work: in the first folder that is a destination, so that putting it there costs nothing; else in the state folder.
 fn stage(stores: &[Store], state: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
     let Some(folder) = stores.iter().find_map(Store::folder) else { return Ok(state.to_owned()) };
@@ -202,42 +210,34 @@ fn stage(stores: &[Store], state: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
     Ok(folder.path().to_owned())
 }
 
-/// Puts the objects at each destination, the manifest last; what was put before one failed is taken away again.
-async fn deliver(
-    stores: Vec<Store>,
-    stage: &Utf8Path,
-    name: &BackupName,
-    manifest: &Manifest,
-    stored: &Staged,
-    pki: Option<&Staged>,
-) -> Result<Vec<Delivery>, Failure> {
-    let failed = |error: std::io::Error| Failure::of(Exit::StepFailed, &error).because(format!("in {stage}"));
-    let mut written = temporary(stage).map_err(failed)?;
-    written.write_all(manifest.to_json().as_bytes()).map_err(failed)?;
-    let path = |file: &tempfile::NamedTempFile| Utf8PathBuf::try_from(file.path().to_owned());
-    let of_path = |error: camino::FromPathBufError| failed(error.into_io_error());
-    let mut objects = vec![(manifest.stored.name.clone(), path(&stored.file).map_err(of_path)?)];
-    if let (Some(pki), Some(staged)) = (&manifest.pki, pki) {
-        objects.push((pki.stored.name.clone(), path(&staged.file).map_err(of_path)?));
-    }
-    objects.push((name.object(Part::Manifest), path(&written).map_err(of_path)?));
-    let mut deliveries = Vec::new();
-    for store in stores {
-        let error = put_all(&store, &objects).await.err();
-        deliveries.push(Delivery { store, error });
-    }
-    Ok(deliveries)
+/// The manifest as a file of its own.
+fn write_manifest(manifest: &Manifest, name: &BackupName, stage: &Utf8Path) -> Result<NamedTempFile, Failure> {
+    let written = temporary(stage).and_then(|mut file| {
+        file.write_all(manifest.to_json().as_bytes())?;
+        Ok(file)
+    });
+    written.map_err(|error| Failure::of(Exit::StepFailed, &error).because(format!("for {name} in {stage}")))
 }
 
-async fn put_all(store: &Store, objects: &[(String, Utf8PathBuf)]) -> Result<(), StoreError> {
-    for (index, (name, from)) in objects.iter().enumerate() {
-        if let Err(error) = store.put(name, from).await {
-            for (name, _) in &objects[..index] {
-                // What cannot be taken away has no manifest, and is no backup.
-                let _ = store.remove(name).await;
-            }
-            return Err(error);
-        }
+fn path(file: &NamedTempFile) -> Result<&Utf8Path, Failure> {
+    let path = Utf8Path::from_path(file.path());
+    path.ok_or_else(|| Failure::new(Exit::Usage, format!("{} is not UTF-8", file.path().display())))
+}
+
+impl Arguments {
+    /// Every path in them but the destinations': what a timer has to be told from the root on.
+    pub(super) fn paths(&self) -> Vec<&Utf8Path> {
+        let one = [&self.inventory, &self.metrics, &self.state, &self.destinations.ssh_config];
+        one.into_iter().flatten().chain(&self.recipients_file).map(Utf8PathBuf::as_path).collect()
     }
-    Ok(())
+
+    /// Where the metrics go.
+    pub(super) fn metrics(&self) -> Option<&Utf8Path> {
+        self.metrics.as_deref()
+    }
+
+    /// Where the state is, when it is said.
+    pub(super) fn state(&self) -> Option<&Utf8Path> {
+        self.state.as_deref()
+    }
 }

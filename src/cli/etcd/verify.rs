@@ -7,12 +7,14 @@ use clap::Args;
 
 use crate::backup::prove::{Unproven, prove};
 use crate::backup::seal::Identities;
+use crate::backup::sink::sweep;
 use crate::backup::verify::{Fault, Files, check};
-use crate::backup::{BackupName, Manifest, Part};
+use crate::backup::{BackupName, Manifest, Part, metrics_file};
 use crate::cli::{Format, files};
 use crate::error::{Exit, Failure};
 use crate::remote::store::Store;
 use crate::remote::throwaway::Programs;
+use crate::remote::{Clock as _, SystemClock};
 use crate::report::{self, Looked};
 
 /// Arguments of `windlass etcd verify`.
@@ -41,6 +43,12 @@ pub(in crate::cli) struct Arguments {
     /// Where etcd, and etcdutl or etcdctl, of the snapshot's version are [default: as PATH says]
     #[arg(long, value_name = "FOLDER", requires = "prove")]
     etcd_bin: Option<Utf8PathBuf>,
+    /// A configuration of ssh for ssh:// destinations, in place of the user's own
+    #[arg(long, value_name = "FILE", env = "WINDLASS_SSH_CONFIG")]
+    ssh_config: Option<Utf8PathBuf>,
+    /// Tell node exporter's textfile collector, in this file (….prom), one for each cluster
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<Utf8PathBuf>,
     /// Where to work on what has to be opened [default: $XDG_STATE_HOME/windlass or ~/.local/state/windlass]
     #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
     state: Option<Utf8PathBuf>,
@@ -53,6 +61,7 @@ pub(in crate::cli) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let identities = identities(&arguments.identity)?;
     let folder = files::state_folder(arguments.state.clone(), "verify")?;
+    sweep(&folder);
     let path = Utf8Path::new(&arguments.what);
     let mut looked = if path.is_file() && !arguments.all {
         vec![one_file(path, &identities, &folder)]
@@ -69,7 +78,31 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Format::Text => anstream::print!("{}", report::verified(&looked)),
         Format::Json => anstream::println!("{:#}", report::verified_json(&looked)),
     }
+    if let Some(path) = &arguments.metrics {
+        tell(&arguments, path, &looked)?;
+    }
     ended(&looked)
+}
+
+/// Leaves what was found where node exporter picks it up.
+fn tell(arguments: &Arguments, path: &Utf8Path, looked: &[Looked]) -> Result<(), Failure> {
+    let told = looked.iter().find_map(|one| one.manifest.as_ref()).map(|manifest| &manifest.cluster);
+    let Some(cluster) = arguments.cluster.as_ref().or(told) else {
+        return Err(
+            Failure::new(Exit::Usage, "no metrics: no manifest says which cluster it is").hint("give --cluster")
+        );
+    };
+    let mut metrics = metrics_file::read(path, cluster).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let broken = |one: &Looked| one.found.as_ref().is_err_and(|fault| !matches!(fault, Fault::Unproven(_)));
+    metrics.verified = Some(!looked.iter().any(broken));
+    if arguments.prove {
+        let proven = looked.iter().all(|one| one.found.is_ok() && one.proof.is_some());
+        metrics.proven = Some(proven);
+        if proven {
+            metrics.last_proven = Some(SystemClock::start().now());
+        }
+    }
+    metrics_file::write(path, &metrics).map_err(|error| Failure::of(Exit::StepFailed, &error))
 }
 
 /// Adds its proof to what is good.
@@ -208,6 +241,7 @@ async fn at_destination(
     folder: &Utf8Path,
 ) -> Result<Vec<Looked>, Failure> {
     let store = Store::parse(&arguments.what).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let store = store.with_ssh_config(arguments.ssh_config.as_deref());
     let entries = store.list().await.map_err(|error| Failure::of(Exit::Unreachable, &error))?;
     let mut backups: BTreeMap<BackupName, Vec<(Part, String)>> = BTreeMap::new();
     for entry in entries {
@@ -244,16 +278,15 @@ async fn fetched(
     let unmade = |error: std::io::Error| Failure::of(Exit::StepFailed, &error).because(format!("in {folder}"));
     let what = format!("{store}/{name}");
     let fetched = tempfile::tempdir_in(folder).map_err(unmade)?;
-    let at = match store.folder() {
-        Some(folder) => folder.path().to_owned(),
-        None => {
-            let at = Utf8PathBuf::try_from(fetched.path().to_owned()).map_err(|e| unmade(e.into_io_error()))?;
-            for (_, object) in parts {
-                let got = store.get(object, &at.join(object)).await;
-                got.map_err(|error| Failure::of(Exit::Unreachable, &error))?;
-            }
-            at
+    let at = if let Some(folder) = store.folder() {
+        folder.path().to_owned()
+    } else {
+        let at = Utf8PathBuf::try_from(fetched.path().to_owned()).map_err(|e| unmade(e.into_io_error()))?;
+        for (_, object) in parts {
+            let got = store.get(object, &at.join(object)).await;
+            got.map_err(|error| Failure::of(Exit::Unreachable, &error))?;
         }
+        at
     };
     let database = parts.iter().find(|(part, _)| matches!(part, Part::Database { .. }));
     let Some((part, object)) = database else {

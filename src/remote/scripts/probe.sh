@@ -306,7 +306,7 @@ certificates() {
 
 # The settings that are told; everything else in its environment stays there.
 SETTINGS='name|data-dir|wal-dir|heartbeat-interval|election-timeout|quota-backend-bytes|enable-v2|config-file|advertise-client-urls'
-SETTINGS="$SETTINGS|listen-(client|peer|metrics)-urls|initial-advertise-peer-urls|initial-cluster-token|strict-reconfig-check|pre-vote"
+SETTINGS="$SETTINGS|listen-(client|peer|metrics)-urls|initial-advertise-peer-urls|strict-reconfig-check|pre-vote"
 SETTINGS="$SETTINGS|snapshot-count|max-(snapshots|wals|txn-ops|request-bytes)|auto-compaction-(mode|retention)|metrics|logger|log-(level|outputs)"
 SETTINGS="$SETTINGS|(peer-)?(cert-file|key-file|client-cert-auth|trusted-ca-file)|(client|peer)-crl-file|peer-cert-allowed-cn|cipher-suites"
 SETTINGS="$SETTINGS|tls-min-version|experimental-(initial-corrupt-check|corrupt-check-time|watch-progress-notify-interval|compaction-batch-limit)"

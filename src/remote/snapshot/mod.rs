@@ -115,7 +115,7 @@ async fn next(node: &NodeName, stream: &mut SnapshotStreaming) -> Result<Option<
     let bad = |why: String| RemoteError::BadSnapshot { node: node.clone(), why };
     let message = tokio::time::timeout(IDLE_LIMIT, stream.message()).await;
     let message = message.map_err(|_| bad(format!("nothing came for {} s", IDLE_LIMIT.as_secs())))?;
-    message.map_err(|error| bad(format!("the stream broke off: {error}")))
+    message.map_err(|error| bad(format!("the stream broke off: {}", super::etcd::words(&error))))
 }
 
 enum Unfinished {

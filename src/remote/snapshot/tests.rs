@@ -69,7 +69,7 @@ fn what_is_inside_is_what_etcd_says_of_itself() {
     file.write_all(REAL).expect("written");
     let inside = inside(file.as_file()).expect("it is good");
     assert_eq!((inside.keys, inside.compact_revision), (460, 0));
-    assert_eq!(inside.members, [(0x0628_170c_800d_bcee, "default".to_owned())]);
+    assert_eq!(inside.members, [(0x0628_170c_800d_bcee, "fix-1".to_owned())]);
     assert_eq!(inside.kube_system_uid, None, "it has no namespaces");
 }
 

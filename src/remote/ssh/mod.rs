@@ -27,8 +27,8 @@ use crate::facts::MemberStatus;
 use crate::inventory::{Etcd, Inventory, NodeName};
 
 pub use config::UnfitWord;
-pub(super) use here::run as run_here;
-pub(super) use link::{Link, forward};
+pub use here::run as run_here;
+pub(super) use link::{IDLE_SECONDS, Link, forward};
 pub use timings::{NodeTime, Timings};
 pub(super) use trouble::chain;
 pub use trouble::{Reason, SshTrouble};
@@ -257,7 +257,7 @@ pub(super) fn failed(node: &NodeName, failure: Failure) -> RemoteError {
 }
 
 /// A folder of ours alone, with a path short enough for sockets.
-fn private_folder() -> std::io::Result<tempfile::TempDir> {
+pub(super) fn private_folder() -> std::io::Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt;
     let usual = std::env::temp_dir();
     let parent = if usual.as_os_str().len() + "/wl-XXXXXX".len() > LONGEST_FOLDER { "/tmp".into() } else { usual };

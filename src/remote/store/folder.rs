@@ -1,15 +1,14 @@
 //! A folder on this machine as a destination.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::DirBuilderExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use sha2::{Digest as _, Sha256};
 
-use super::{Entry, StoreError};
-
-/// What temporary files begin with; they are never listed. One that a crash left behind is in nobody's way but the disk's.
-pub(crate) const TEMPORARY: &str = ".windlass-";
+use super::fresh::{Fresh, parent, sync};
+use super::{Entry, LEFT_BEHIND, SMALL, StoreError, TEMPORARY};
 
 /// A folder; made, 0700, by the first object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +63,7 @@ impl Folder {
             folder.make()?;
             let at = folder.path.join(&name);
             let what = || format!("put {name} into {}", folder.path);
+            folder.tidy().map_err(failed(what))?;
             match link_or_copy(&from, &at) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     Err(StoreError::Exists { at: folder.path.to_string(), name: name.clone() })
@@ -74,9 +74,34 @@ impl Folder {
         .await
     }
 
+    /// Takes away what runs that were killed left here: a disk that fills night by night keeps no backups.
+    fn tidy(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let temporary = entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY));
+            let age = entry.metadata().and_then(|data| data.modified()).map(|time| time.elapsed().unwrap_or_default());
+            if temporary && age.is_ok_and(|age| age > LEFT_BEHIND) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn get(&self, name: &str, into: &Utf8Path) -> Result<(), StoreError> {
         let (from, into, name) = (self.path.join(name), into.to_owned(), name.to_owned());
         blocking(move || copy(&from, &into).map_err(failed(|| format!("fetch {name} into {into}")))).await
+    }
+
+    pub(super) async fn read(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
+        let (folder, names) = (self.clone(), names.to_vec());
+        let one = move |name: &String| {
+            let mut text = String::new();
+            let opened = File::open(folder.path.join(name));
+            let read = opened.and_then(|file| file.take(SMALL).read_to_string(&mut text));
+            read.map_err(failed(|| format!("read {name} in {}", folder.path)))?;
+            Ok(text)
+        };
+        blocking(move || names.iter().map(one).collect()).await
     }
 
     pub(super) async fn remove(&self, name: &str) -> Result<(), StoreError> {
@@ -105,26 +130,26 @@ fn link_or_copy(from: &Utf8Path, at: &Utf8Path) -> io::Result<()> {
     }
 }
 
-/// A copy that appears under its name only when it is whole and on disk.
+/// A copy that appears under its name only when it was read back, and is whole and on disk.
 fn copy(from: &Utf8Path, at: &Utf8Path) -> io::Result<()> {
-    let folder = parent(at);
-    let mut copy = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .permissions(fs::Permissions::from_mode(0o600))
-        .tempfile_in(folder)?;
-    io::copy(&mut File::open(from)?, copy.as_file_mut())?;
-    copy.as_file().sync_all()?;
-    copy.persist_noclobber(at).map_err(|error| error.error)?;
-    sync(folder)
-}
-
-fn parent(path: &Utf8Path) -> &Utf8Path {
-    path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."))
-}
-
-/// A name survives a power loss only once its folder was synced.
-fn sync(folder: &Utf8Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    let (mut fresh, mut source, mut read) = (Fresh::new(at)?, File::open(from)?, Sha256::new());
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = source.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        read.update(&buffer[..count]);
+        fresh.write(&buffer[..count])?;
+    }
+    fresh.file().sync_all()?;
+    let (mut back, mut file) = (Sha256::new(), fresh.file());
+    file.rewind()?;
+    io::copy(&mut file, &mut back)?;
+    if back.finalize() != read.finalize() {
+        return Err(io::Error::other("the disk gives back other bytes than were written"));
+    }
+    fresh.finish()
 }
 
 fn failed(what: impl FnOnce() -> String) -> impl FnOnce(io::Error) -> StoreError {
@@ -141,6 +166,8 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::super::Store;
     use super::*;
 
@@ -174,6 +201,7 @@ mod tests {
     async fn nothing_is_replaced_and_nothing_unfinished_is_listed() {
         let (_folder, file, store) = place();
         store.put("one", &file).await.expect("put");
+        fs::remove_file(&file).expect("removed");
         fs::write(&file, "another").expect("written");
         let twice = store.put("one", &file).await.expect_err("it is there");
         assert!(matches!(&twice, StoreError::Exists { name, .. } if name == "one"), "{twice:?}");
@@ -196,11 +224,38 @@ mod tests {
         assert_ne!(inode(&Utf8Path::new(&store.to_string()).join("copied")), inode(&file));
     }
 
+    #[tokio::test]
+    async fn what_a_killed_run_left_goes_after_a_day() {
+        let (_folder, file, store) = place();
+        store.put("one", &file).await.expect("put");
+        let below = Utf8PathBuf::from(store.to_string());
+        let day = std::time::Duration::from_secs(86_400);
+        for (name, age) in [(".windlass-old", day * 2), (".windlass-new", day / 2), ("old", day * 2)] {
+            let left = File::create(below.join(name)).expect("made");
+            left.set_modified(std::time::SystemTime::now() - age).expect("aged");
+        }
+        store.put("two", &file).await.expect("put");
+        let mut names: Vec<_> = below
+            .read_dir_utf8()
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name().to_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names, [".windlass-new", "old", "one", "two"]);
+    }
+
     #[test]
     fn destinations_as_people_write_them() {
         assert_eq!(Store::parse("file:///srv/backups").expect("a folder").to_string(), "/srv/backups");
         assert_eq!(Store::parse("backups").expect("a folder").to_string(), "backups");
-        for wrong in ["", "file://backups", "ftp://host/x"] {
+        for same in
+            ["ssh://backup@store:2222/srv/etcd", "ssh://store/~/etcd", "s3://my-bucket/etcd/lab", "s3://my-bucket"]
+        {
+            assert_eq!(Store::parse(same).expect("a destination").to_string(), same);
+        }
+        for wrong in
+            ["", "file://backups", "ftp://host/x", "s3://", "s3://B/x", "s3://my_bucket/x", "ssh://host", "ssh://-oX/y"]
+        {
             assert!(matches!(Store::parse(wrong), Err(StoreError::Unknown(_))), "{wrong}");
         }
     }

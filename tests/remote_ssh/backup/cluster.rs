@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -18,12 +18,17 @@ pub(super) const UID: &str = "0b6a5a3e-9a52-4dc4-8d2c-0f3f9a0c7b11";
 /// What happens on the way of the bytes that a member sends on one connection: asked after each piece, with how many came.
 type Way = Arc<Mutex<dyn FnMut(usize) + Send>>;
 
+/// One cluster at a time: three members that compete for a busy machine with three others lose their leaders.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// The cluster.
 pub(super) struct Cluster {
     pub(super) server: Server,
     etcds: Vec<Child>,
     pub(super) port: u16,
     ways: Vec<Arc<Mutex<Option<Way>>>>,
+    // Last, so that the next begins when all of this is gone.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Drop for Cluster {
@@ -43,6 +48,8 @@ fn host(number: usize) -> String {
 impl Cluster {
     /// Three members that are healthy, with their keys.
     pub(super) fn start() -> Self {
+        // A test that failed is no reason for the others to.
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let server = Server::start_for(4);
         certificates(server.base());
         let (port, inner, peer) = (Member::free_port(), Member::free_port(), Member::free_port());
@@ -52,7 +59,7 @@ impl Cluster {
         for (number, way) in ways.iter().enumerate() {
             relay(&host(number), port, inner, Arc::clone(way));
         }
-        let cluster = Self { server, etcds, port, ways };
+        let cluster = Self { server, etcds, port, ways, _alone: alone };
         cluster.write_inventory();
         assert!(eventually(|| cluster.etcdctl(&["endpoint", "health", "--cluster"], "").status.success()), "healthy");
         cluster.put(
@@ -94,6 +101,8 @@ impl Cluster {
         let at = self.base();
         let mut child = Command::new("etcdctl")
             .env("ETCDCTL_API", "3")
+            // A busy machine answers late; a second try might write twice.
+            .args(["--dial-timeout", "30s", "--command-timeout", "60s"])
             .args(["--endpoints", &format!("https://{}:{}", host(0), self.port)])
             .args(["--cacert", at.join("ca.crt").as_str(), "--cert", at.join("node.crt").as_str()])
             .args(["--key", at.join("node.key").as_str()])
@@ -127,13 +136,20 @@ impl Cluster {
 
     /// Which of the members leads.
     pub(super) fn leader(&self) -> usize {
-        let leads = |number: &usize| {
-            let endpoint = format!("--endpoints=https://{}:{}", host(*number), self.port);
-            let status = self.etcdctl(&[&endpoint, "endpoint", "status"], "").stdout;
+        let find = || {
+            let status = self.etcdctl(&["endpoint", "status", "--cluster"], "").stdout;
+            let status = String::from_utf8_lossy(&status).into_owned();
             // endpoint, id, version, size, whether it leads, …
-            String::from_utf8_lossy(&status).split(", ").nth(4) == Some("true")
+            let line = status.lines().find(|line| line.split(", ").nth(4) == Some("true"))?;
+            (0..3).find(|number| line.contains(&format!("//{}:", host(*number))))
         };
-        (0..3).find(leads).expect("one leads")
+        // On a busy machine there may be none for a moment.
+        let mut leader = None;
+        assert!(eventually(|| {
+            leader = find();
+            leader.is_some()
+        }));
+        leader.expect("one leads")
     }
 
     /// Signals a member's process.
@@ -189,6 +205,11 @@ pub(super) fn files(folder: &std::path::Path) -> Vec<String> {
     names
 }
 
+/// Whether this is a backup's manifest.
+pub(super) fn is_manifest(name: &str) -> bool {
+    windlass::backup::BackupName::parse(name).is_some_and(|(_, part)| part == windlass::backup::Part::Manifest)
+}
+
 fn certificates(folder: &Utf8Path) {
     let script = "
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca
@@ -203,6 +224,7 @@ fn start_member(folder: &Utf8Path, number: usize, client: u16, peer: u16, cluste
     let (client, peer) = (format!("https://{}:{client}", host(number)), format!("http://{}:{peer}", host(number)));
     let log = std::fs::File::create(folder.join(format!("m{number}.log"))).expect("a log");
     Command::new("etcd")
+        .args(["--heartbeat-interval", "200", "--election-timeout", "2000"])
         .args(["--name", &format!("m{number}"), "--data-dir", folder.join(format!("m{number}")).as_str()])
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client, "--client-cert-auth"])
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer, "--initial-cluster", cluster])

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::cluster::{Cluster, files, pause, said};
+use super::cluster::{Cluster, files, is_manifest, pause, said};
 use crate::server::eventually;
 
 /// How many bytes of a stream of 24 MB have come when something happens to it.
@@ -67,7 +67,7 @@ fn without_quorum_only_an_emergency_takes_what_there_is_and_marks_it() {
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("EMERGENCY"), "{out}");
     let kept = cluster.kept();
-    let manifest = kept.iter().find(|name| name.ends_with(".json") && !first.contains(name)).expect("a new one");
+    let manifest = kept.iter().find(|name| is_manifest(name) && !first.contains(name)).expect("a new one");
     assert_eq!(super::json(&cluster, manifest)["emergency"], true);
     let (code, out, err) = cluster.windlass(&["etcd", "verify", "backups"]);
     assert_eq!(code, 0, "{out}{err}");
@@ -118,7 +118,7 @@ fn a_slow_link_takes_its_time_and_a_second_backup_is_told_of_the_first() {
     told.recv_timeout(Duration::from_secs(20)).expect("it streams");
     let (code, out, err) = cluster.backup(&[]);
     assert_eq!(code, 11, "{out}{err}");
-    assert!(err.contains(&format!("another backup of this cluster runs: ")), "{err}");
+    assert!(err.contains("another backup of this cluster runs: "), "{err}");
     assert!(err.contains(&format!("process {}", first.id())), "{err}");
     let code = first.wait().expect("it ends").code();
     assert_eq!((code, since.elapsed() > Duration::from_secs(10)), (Some(0), true));

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use self::cluster::{Cluster, UID, identity, said};
+use self::cluster::{Cluster, UID, files, identity, is_manifest, said};
 
 fn json(cluster: &Cluster, file: &str) -> Value {
     let text = std::fs::read_to_string(cluster.path("backups").join(file)).expect("a manifest");
@@ -51,6 +51,20 @@ fn a_backup_is_taken_from_a_follower_and_told_in_its_manifest() {
     let (code, out, err) = cluster.windlass(&["etcd", "verify", "backups"]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains(": good; ") && out.contains("revision 5, compacted to 0, 2 keys; cluster loopback"), "{out}");
+
+    let (code, out, err) = cluster.windlass(&["etcd", "verify", "backups", "--prove"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("proven: restored and started on etcd ") && out.contains("is that of 3 members"), "{out}");
+    assert_eq!(files(cluster.path("state/verify").as_std_path()), Vec::<String>::new(), "nothing of the proof is left");
+    // A manifest whose hash is another's: only etcd itself can tell.
+    let path = cluster.path("backups").join(manifest);
+    let hash = hashes[0].to_string();
+    let other = std::fs::read_to_string(&path).expect("a manifest").replace(&hash, "4294967295");
+    std::fs::write(&path, other).expect("written");
+    assert_eq!(cluster.windlass(&["etcd", "verify", "backups"]).0, 0);
+    let (code, _, err) = cluster.windlass(&["etcd", "verify", "backups", "--prove"]);
+    assert_eq!(code, 26, "{err}");
+    assert!(err.contains("it is not proven: restored and started, its HashKV is "), "{err}");
 }
 
 /// Nothing in the clear is anywhere, at any moment, under a name.
@@ -70,7 +84,7 @@ fn an_encrypted_backup_brings_its_keys_and_leaves_nothing_in_the_clear() {
     assert_eq!(code, 0, "{out}{err}");
     let kept = cluster.kept();
     assert_eq!(kept.len(), 3, "{kept:?}");
-    assert!(kept[0].ends_with(".db.zst.age") && kept[1].ends_with(".json") && kept[2].ends_with(".pki.tar.zst.age"));
+    assert!(kept[0].ends_with(".db.zst.age") && is_manifest(&kept[1]) && kept[2].ends_with(".pki.tar.zst.age"));
     let mut grep = std::process::Command::new("grep");
     grep.args(["-rlF", marker, "backups", "state"]).current_dir(cluster.base());
     assert_eq!(said(&grep.output().expect("grep runs")), (1, String::new(), String::new()));

@@ -1,6 +1,6 @@
 //! What `verify` finds, each with its own exit code and its own words.
 
-use super::cluster::{Cluster, identity, pause};
+use super::cluster::{Cluster, identity, is_manifest, pause};
 
 /// Makes a copy of the backups in the folder `broken`, with `break_it` done to the file that ends so.
 fn broken(cluster: &Cluster, ending: &str, break_it: impl FnOnce(&mut Vec<u8>)) {
@@ -24,13 +24,26 @@ fn verified(cluster: &Cluster, words: &[&str]) -> (i32, String, String) {
     cluster.windlass(&[&["etcd", "verify"], words].concat())
 }
 
-/// A byte of a page that no tree leads to: flipped, no reader of the pages would notice.
+/// A snapshot with the hash that belongs to its pages.
+fn rehashed(bytes: &mut [u8]) {
+    use sha2::Digest as _;
+    let end = bytes.len() - 32;
+    let hash = sha2::Sha256::digest(&bytes[..end]);
+    bytes[end..].copy_from_slice(&hash);
+}
+
+/// A byte of a page that no tree leads to: whoever only reads the pages does not notice when it is another.
 fn free_page(bytes: &[u8]) -> usize {
     let page = 4096;
-    let zeroed = |at: &usize| bytes[*at..at + page].iter().all(|byte| *byte == 0);
-    // The freelist names free pages; one that was never written is free for certain.
-    let end = bytes.len() - 32;
-    (2 * page..end).step_by(page).find(zeroed).expect("a page that was never written") + 100
+    let unread = |at: &usize| {
+        let mut changed = bytes.to_vec();
+        changed[*at..at + page].fill(0xA5);
+        rehashed(&mut changed);
+        let mut file = tempfile::tempfile().expect("a file");
+        std::io::Write::write_all(&mut file, &changed).expect("written");
+        windlass::remote::snapshot::inside(&file).is_ok()
+    };
+    (2 * page..bytes.len() - 32).step_by(page).find(unread).expect("a free page") + 100
 }
 
 #[test]
@@ -52,13 +65,10 @@ fn every_damage_is_found_and_told_apart() {
     check(".db", 21, "SHA-256", &|bytes| flip(bytes, bytes.len() / 3));
     check(".db", 21, "SHA-256", &|bytes| flip(bytes, free_page(bytes)));
     check(".db", 22, "its pages are broken", &|bytes| {
-        use sha2::Digest as _;
         // A good hash over bad pages: what a broken member would send.
-        let end = bytes.len() - 32;
         bytes[16] ^= 1;
         bytes[4096 + 16] ^= 1;
-        let hash = sha2::Sha256::digest(&bytes[..end]);
-        bytes[end..].copy_from_slice(&hash);
+        rehashed(bytes);
     });
     let edit = |bytes: &mut Vec<u8>, from: &str, to: &str| {
         let text = String::from_utf8(bytes.clone()).expect("JSON");
@@ -74,7 +84,7 @@ fn every_damage_is_found_and_told_apart() {
     check(".json", 10, "this windlass reads format 1", &|b| edit(b, "\"format\": 1", "\"format\": 2"));
 
     broken(&cluster, ".db", |_| ());
-    let manifest = cluster.kept().into_iter().find(|name| name.ends_with(".json")).expect("a manifest");
+    let manifest = cluster.kept().into_iter().find(|name| is_manifest(name)).expect("a manifest");
     std::fs::remove_file(cluster.path("broken").join(manifest)).expect("removed");
     let (code, _, err) = verified(&cluster, &["broken"]);
     assert_eq!(code, 10, "{err}");

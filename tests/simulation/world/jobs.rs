@@ -44,8 +44,8 @@ pub(crate) enum Op {
     Configured(String),
     /// Restarts etcd where its package did not.
     RestartIfOld,
-    /// Moves leadership off the node's member.
-    MoveLeader,
+    /// Moves leadership off the member at this URL.
+    MoveLeader(String),
     /// A change of etcd's members.
     Members(members::Change),
     /// kubeadm's checks before anything: its own version, the API, the control planes.
@@ -109,7 +109,7 @@ impl World {
             ("install-packages", [guard, holds, specs @ ..]) if !specs.is_empty() => install(guard, holds, specs),
             ("move-leader", [_, _, _, own, others]) => {
                 assert!(own.starts_with("https://") && !others.is_empty(), "{own} {others}");
-                vec![seconds(1, Op::MoveLeader)]
+                vec![seconds(1, Op::MoveLeader(own.clone()))]
             }
             (
                 "member-add" | "member-join" | "member-promote" | "member-remove" | "member-retire" | "member-config",
@@ -149,7 +149,7 @@ impl World {
             Op::Configure(spec) => self.set_package(at, &spec, Dpkg::HalfConfigured),
             Op::Configured(spec) => self.configured(at, &spec),
             Op::RestartIfOld => self.restart_if_old(at),
-            Op::MoveLeader => self.move_leader(at)?,
+            Op::MoveLeader(url) => self.move_leader(&url)?,
             Op::Members(change) => self.change_members(at, change)?,
             Op::Preflight(version) => self.preflight(at, &version)?,
             Op::NodePreflight => self.node_preflight(at, key)?,
