@@ -26,7 +26,7 @@ impl Drop for Machine {
 
 impl Machine {
     fn new(pods: &[&str]) -> Self {
-        let machine = Self { fakes: Fakes::new(&[("systemctl", "echo 0")]), processes: Vec::new() };
+        let machine = Self { fakes: Fakes::new(&[("systemctl", "echo 0"), ("crictl", "")]), processes: Vec::new() };
         fs::create_dir_all(machine.path("etc/kubernetes/manifests")).expect("a folder");
         for pod in pods {
             fs::write(machine.path(&format!("etc/kubernetes/manifests/{pod}.yaml")), pod).expect("a manifest");
