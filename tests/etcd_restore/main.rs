@@ -114,13 +114,13 @@ async fn comes_back(version: &str, tool: &str, bump: Option<i64>) {
 #[tokio::test]
 #[ignore = "needs the lab's etcd packages"]
 async fn three_members_of_3_4_23_come_back_after_a_thousand_writes() {
-    comes_back("3.4.23", "etcdctl", None).await;
+    Box::pin(comes_back("3.4.23", "etcdctl", None)).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the lab's etcd packages"]
 async fn three_members_of_3_5_16_come_back_after_a_thousand_writes() {
-    comes_back("3.5.16", "etcdutl", Some(BUMP)).await;
+    Box::pin(comes_back("3.5.16", "etcdutl", Some(BUMP))).await;
 }
 
 async fn destroyed(version: &str, tool: &str, bump: &str) {
