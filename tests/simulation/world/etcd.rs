@@ -31,6 +31,7 @@ pub(crate) enum Sick {
 
 /// A member.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not whatever the others are")]
 pub(crate) struct Member {
     /// Its machine.
     pub(crate) at: At,
