@@ -6,7 +6,7 @@ use windlass::error::chain;
 use windlass::remote::store::Store;
 
 use crate::place::Place;
-use crate::s3::{BUCKET, Line, Server, store};
+use crate::s3::{BUCKET, Line, Server, store, store_at};
 
 fn said<T: std::fmt::Debug>(result: Result<T, windlass::remote::store::StoreError>) -> String {
     let words = chain(&result.expect_err("it fails")).join(": ");
@@ -68,12 +68,12 @@ async fn a_server_that_dies_in_the_middle_leaves_nothing_under_a_final_name() {
     let large = place.file("large", 30 << 20);
     // The first part is through, the second is on its way.
     let line = Line::to(server.at, 12 << 20).await;
-    let words = said(server.store_at(line.at).put("a.db", &large).await);
+    let words = said(store_at(line.at).put("a.db", &large).await);
     assert!(line.is_cut(), "{words}");
     assert!(words.contains("nor could its parts be taken back"), "{words}");
     assert_eq!(server.store().list().await.expect("a list"), []);
     line.mend();
-    server.store_at(line.at).put("a.db", &large).await.expect("put, now that it is back");
+    store_at(line.at).put("a.db", &large).await.expect("put, now that it is back");
 }
 
 #[tokio::test]

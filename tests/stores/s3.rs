@@ -29,21 +29,16 @@ impl Server {
         Self { folder, at }
     }
 
-    /// Its bucket, reached at `at`.
-    pub(crate) fn store_at(&self, at: SocketAddr) -> Store {
-        store(at, BUCKET, "key", "secret")
-    }
-
     /// Its bucket.
     pub(crate) fn store(&self) -> Store {
-        self.store_at(self.at)
+        store_at(self.at)
     }
 
     /// Every file in its folder, also those of uploads that were not finished; what it writes of itself beside an object left
     /// out.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut names: Vec<String> = walk(self.folder.path());
-        names.retain(|name| !name.ends_with(".json") || !name.contains("/."));
+        names.retain(|name| !(name.contains("/.") && name.rsplit_once('.').is_some_and(|(_, end)| end == "json")));
         names.sort();
         names
     }
@@ -53,6 +48,11 @@ fn walk(folder: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path.display().to_string()] }).collect()
+}
+
+/// A server's bucket, reached at `at`.
+pub(crate) fn store_at(at: SocketAddr) -> Store {
+    store(at, BUCKET, "key", "secret")
 }
 
 /// A destination in `bucket` of the server at `at`.
