@@ -194,6 +194,8 @@ impl Members {
 
     /// Puts a snapshot where `put-file` puts it, on every member's machine; returns its SHA-256.
     pub(crate) async fn snapshot(&self, name: &str) -> String {
+        // A snapshot is of what its member has applied: a read through it waits for that.
+        self.keys(2).await;
         let mut stream = self.client(2).await.snapshot().await.expect("a snapshot");
         let mut bytes = Vec::new();
         while let Some(part) = stream.message().await.expect("a part") {
