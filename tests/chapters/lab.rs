@@ -46,9 +46,22 @@ pub(crate) fn kubectl(words: &[&str]) -> String {
     lab_ok(&[&["kubectl"], words].concat())
 }
 
-/// Waits for nodes that an earlier test has healed: ssh answers before the kubelet is Ready again.
+/// Waits until every node has been Ready for half a minute. One that an earlier test has healed is taken for Ready until its
+/// kubelet is up, says for a moment that it is not, and only then is.
 pub(crate) fn all_ready() {
-    kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=180s"]);
+    const POLLS: usize = 15;
+    let query = "jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}";
+    let mut ready = 0;
+    for _ in 0..POLLS * 6 {
+        let said = kubectl(&["get", "nodes", "-o", query]);
+        let all = said.split_whitespace().filter(|status| *status == "True").count() == KUBERNETES.len();
+        ready = if all { ready + 1 } else { 0 };
+        if ready == POLLS {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(2));
+    }
+    panic!("the nodes do not stay Ready");
 }
 
 /// One digest of everything on a node that planning has to leave alone: configuration, programs, the package manager's
