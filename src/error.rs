@@ -25,6 +25,20 @@ pub enum Exit {
     Drifted = 14,
     /// Interrupted; the same command goes on.
     Interrupted = 15,
+    /// `etcd verify`: the backup is cut off, empty, or without its hash.
+    BackupCutOff = 20,
+    /// `etcd verify`: bits of the backup have changed.
+    BackupChanged = 21,
+    /// `etcd verify`: the pages of the snapshot make no database.
+    BackupPages = 22,
+    /// `etcd verify`: the snapshot is good, and not what its manifest says.
+    BackupLie = 23,
+    /// `etcd verify`: the backup is of another cluster than it says.
+    BackupForeign = 24,
+    /// `etcd verify`: the backup cannot be decrypted with what was given.
+    BackupLocked = 25,
+    /// `etcd verify --prove`: restored and started, the snapshot is not what it should be.
+    BackupUnproven = 26,
 }
 
 impl Exit {

@@ -12,9 +12,11 @@
 //!   So is [`document`], by which the files of people are read and complained about.
 //! - [`observe`] looks, through [`remote`], and changes nothing.
 //! - [`engine`] is the only room that changes a cluster, and only through [`remote`].
+//! - [`backup`] is what a backup of etcd is, how one is taken and how one is looked at; it changes no cluster.
 //! - [`remote`] is the seam: the only room that knows SSH, etcd's client, the clock and the disk of the journal.
 //! - [`report`] turns values and events into text and JSON; [`cli`] parses arguments and decides nothing.
 
+pub mod backup;
 pub mod cli;
 pub mod decide;
 pub mod document;

@@ -7,7 +7,7 @@ use crate::report;
 
 /// Gives the run up.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Some(run) = Run::open(arguments, "abort").await? else { return Ok(()) };
+    let Some(run) = Run::open(arguments, "upgrade abort").await? else { return Ok(()) };
     let over = run.is_over() || !run.history.begun();
     if !over {
         run.show_holder().await;
@@ -18,7 +18,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         ask(shown, &format!("Give plan {} up?", run.plan.id), "see with `windlass upgrade abort --help` what it does")?;
     }
     let (plan, snapshot) = (run.plan.clone(), run.history.snapshot.clone());
-    let finish = run.arguments.again("finish");
+    let finish = run.arguments.again("upgrade finish");
     match run.drive(async |engine| engine.abort().await).await?.0 {
         Abort::NeverBegan => anstream::println!("plan {} was never begun: there is nothing to give up", plan.id),
         Abort::Completed => {

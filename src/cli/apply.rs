@@ -1,15 +1,21 @@
-//! `windlass upgrade apply`: a plan in; asks once, carries it out, or goes on with it.
+//! `windlass … apply`: a plan in; asks once, carries it out, or goes on with it.
 
+use super::etcd;
 use super::run::{Arguments, Run, ask};
+use crate::decide::action::Action;
+use crate::decide::drift::Progress;
 use crate::decide::plan::Plan;
 use crate::engine::Outcome;
 use crate::error::Failure;
 use crate::report;
 
-/// Carries the plan out.
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Some(run) = Run::open(arguments, "apply").await? else { return Ok(()) };
+/// Carries the plan out, for `windlass COMMAND`.
+pub(super) async fn run(arguments: Arguments, command: &'static str) -> Result<(), Failure> {
+    let Some(run) = Run::open(arguments, command).await? else { return Ok(()) };
     if !run.is_over() {
+        if let Some(restore) = run.plan.task.restore().filter(|_| is_unsent(&run)) {
+            etcd::restore::still_the_same(restore)?;
+        }
         run.show_holder().await;
         if !run.arguments.yes {
             let question = match (run.arguments.take_over, run.history.begun()) {
@@ -32,7 +38,18 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether the snapshot of a restore has still to be sent: later, also somebody without the file goes on.
+fn is_unsent(run: &Run) -> bool {
+    run.plan.placed().any(|placed| {
+        matches!(placed.step.action, Action::SendSnapshot(_))
+            && run.history.progress(&placed.id()) != Progress::Finished
+    })
+}
+
 fn targets(plan: &Plan) -> String {
+    if let Some(words) = plan.task.words() {
+        return words;
+    }
     let named = [("Kubernetes", &plan.kubernetes), ("etcd", &plan.etcd)];
     let at: Vec<String> = named
         .iter()

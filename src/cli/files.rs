@@ -91,6 +91,12 @@ pub(super) fn write(path: &Utf8Path, content: &str) -> Result<(), Failure> {
     written().map_err(|error| Failure::new(Exit::Usage, format!("could not write {path}")).because(error.to_string()))
 }
 
+/// Where everything that is kept is, also when it is not made yet; absolute.
+pub(super) fn state_place(given: Option<&Utf8Path>) -> Result<Utf8PathBuf, Failure> {
+    let given = given.map(Utf8Path::to_owned);
+    camino::absolute_utf8(state_root(given)?).map_err(|error| Failure::of(Exit::Usage, &error))
+}
+
 fn state_root(given: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Failure> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
     given

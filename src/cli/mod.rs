@@ -4,6 +4,7 @@
 mod abort;
 mod apply;
 mod check;
+mod etcd;
 mod files;
 mod finish;
 mod lock;
@@ -38,6 +39,9 @@ enum Command {
     /// Look at the lock that keeps a second operator away
     #[command(subcommand)]
     Lock(Lock),
+    /// Look after etcd: backups, members, restore
+    #[command(subcommand)]
+    Etcd(Box<etcd::Etcd>),
     /// Plan and carry out an upgrade
     #[command(subcommand)]
     Upgrade(Box<Upgrade>),
@@ -103,11 +107,12 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Inventory(Check::Check { file }) => check::inventory(&file),
         Command::Playbook(Check::Check { file }) => check::playbook(&file),
         Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
+        Command::Etcd(etcd) => etcd::run(*etcd).await,
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
-            Upgrade::Apply(arguments) => apply::run(arguments).await,
+            Upgrade::Apply(arguments) => apply::run(arguments, "upgrade apply").await,
             Upgrade::Abort(arguments) => abort::run(arguments).await,
-            Upgrade::Finish(arguments) => finish::run(arguments).await,
+            Upgrade::Finish(arguments) => finish::run(arguments, "upgrade finish", false).await,
             Upgrade::Status(arguments) => status::run(arguments).await,
         },
     }

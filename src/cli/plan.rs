@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use semver::Version;
 
@@ -95,7 +95,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let wanted =
         Wanted { inventory: &read.inventory, playbooks: &playbooks, facts: &facts, target: &target, sources: &sources };
     match planner::plan(wanted) {
-        Ok(plan) => show(&arguments, &plan),
+        Ok(plan) => show(&Shown { out: arguments.out.as_deref(), output: arguments.output }, &plan),
         Err(findings) => Err(refuse(arguments.output, &findings)),
     }
 }
@@ -154,23 +154,33 @@ fn along(raises: Raises) -> Result<(Playbook, String), Failure> {
     Ok((playbook, digest(text.as_bytes())))
 }
 
-fn show(arguments: &Arguments, plan: &Plan) -> Result<(), Failure> {
-    if let Some(path) = &arguments.out {
+/// How a plan is shown.
+pub(super) struct Shown<'a> {
+    /// Where it is written.
+    pub(super) out: Option<&'a Utf8Path>,
+    /// As what it is printed.
+    pub(super) output: Format,
+}
+
+/// Writes and shows a plan.
+pub(super) fn show(shown: &Shown<'_>, plan: &Plan) -> Result<(), Failure> {
+    if let Some(path) = shown.out {
         files::write(path, &plan.to_json())?;
     }
-    match arguments.output {
+    match shown.output {
         Format::Json => anstream::print!("{}", plan.to_json()),
         Format::Text => {
             anstream::print!("{}", report::plan(plan));
-            if let (Some(path), false) = (&arguments.out, plan.is_empty()) {
-                anstream::println!("\nTo carry it out: windlass upgrade apply {path}");
+            if let (Some(path), false) = (shown.out, plan.is_empty()) {
+                anstream::println!("\nTo carry it out: windlass {} apply {path}", plan.task.command());
             }
         }
     }
     Ok(())
 }
 
-fn refuse(output: Format, findings: &[Finding]) -> Failure {
+/// Shows why there is no plan.
+pub(super) fn refuse(output: Format, findings: &[Finding]) -> Failure {
     match output {
         Format::Text => anstream::print!("{}", report::findings(findings)),
         Format::Json => {

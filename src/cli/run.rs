@@ -51,7 +51,7 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// `windlass upgrade COMMAND` once more, as a shell takes it.
+    /// `windlass COMMAND` once more, as a shell takes it; COMMAND as `upgrade apply`.
     pub(super) fn again(&self, command: &str) -> String {
         let option = |name: &str, path: &Option<Utf8PathBuf>| {
             path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", shell_word(path.as_str())))
@@ -60,9 +60,9 @@ impl Arguments {
         let (inventory, state) = (option("-i", &self.inventory), option("--state", &self.state));
         let Some(plan) = &self.plan else {
             let run = self.run.as_ref().map_or_else(String::new, |run| format!(" --run {}", shell_word(run)));
-            return format!("windlass upgrade {command} --resume{inventory}{run}{state}");
+            return format!("windlass {command} --resume{inventory}{run}{state}");
         };
-        format!("windlass upgrade {command} {}{inventory}{state}", shell_word(plan.as_str()))
+        format!("windlass {command} {}{inventory}{state}", shell_word(plan.as_str()))
     }
 
     /// Where the plan is; with `--resume`, once it was brought here.
@@ -94,9 +94,10 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Reads the plan and opens its journal, for `windlass upgrade COMMAND`. Nothing when the plan is empty, which is said.
+    /// Reads the plan and opens its journal, for `windlass COMMAND`. Nothing when the plan is empty, which is said.
     pub(super) async fn open(arguments: Arguments, command: &'static str) -> Result<Option<Self>, Failure> {
         let plan = read_plan(&arguments.plan().await?)?;
+        fits(&plan, command)?;
         let at = arguments.inventory.clone().unwrap_or_else(|| Utf8PathBuf::from(&plan.sources.inventory));
         let inventory = read_inventory(&at, &plan)?;
         if plan.is_empty() {
@@ -110,8 +111,7 @@ impl Run {
             Fleet::new(&inventory, Utf8Path::new(".")).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
         if !arguments.resume {
             let own = files::read(&journal_path(&folder, &plan))?;
-            let from_there =
-                format!("windlass upgrade {command} --resume -i {} --run {}", shell_word(at.as_str()), plan.id);
+            let from_there = format!("windlass {command} --resume -i {} --run {}", shell_word(at.as_str()), plan.id);
             resume::gone_on_here(&fleet, &inventory, &plan, &own, &from_there).await?;
         }
         let clock = SystemClock::start();
@@ -213,6 +213,21 @@ pub(super) fn lawful(plan: &Plan, called: &str) -> Result<(), Failure> {
     Err(failure.hint("make a new plan with `windlass upgrade plan`"))
 }
 
+/// That this command is the one for the plan. What ends a run is the same for each.
+fn fits(plan: &Plan, command: &str) -> Result<(), Failure> {
+    let task = plan.task.command();
+    let wanted = format!("{task} apply");
+    let ends = command == "upgrade finish" || command == format!("{task} finish");
+    if command == wanted || ends || (command == "upgrade abort" && plan.task.is_upgrade()) {
+        return Ok(());
+    }
+    let what = match plan.task.words() {
+        None => format!("plan {} is for an upgrade", plan.id),
+        Some(words) => format!("plan {} is for something else: {words}", plan.id),
+    };
+    Err(Failure::new(Exit::Usage, what).hint(format!("nothing was changed; carry it out with `windlass {wanted}`")))
+}
+
 fn read_inventory(path: &Utf8Path, plan: &Plan) -> Result<Inventory, Failure> {
     let read = files::inventory(path)?;
     if read.digest == plan.sources.inventory_digest {
@@ -306,14 +321,14 @@ mod tests {
             state: None,
             record: None,
         };
-        assert_eq!(arguments.again("abort"), "windlass upgrade abort plan.json");
+        assert_eq!(arguments.again("upgrade abort"), "windlass upgrade abort plan.json");
         arguments.plan = Some("it's a plan.json".into());
         arguments.inventory = Some("lab.toml".into());
         arguments.state = Some("/srv/my state".into());
         let wanted = r"windlass upgrade apply 'it'\''s a plan.json' -i lab.toml --state '/srv/my state'";
-        assert_eq!(arguments.again("apply"), wanted);
+        assert_eq!(arguments.again("upgrade apply"), wanted);
         arguments = Arguments { plan: None, resume: true, run: Some("0123456789ab".to_owned()), ..arguments };
         let wanted = "windlass upgrade apply --resume -i lab.toml --run 0123456789ab --state '/srv/my state'";
-        assert_eq!(arguments.again("apply"), wanted);
+        assert_eq!(arguments.again("upgrade apply"), wanted);
     }
 }

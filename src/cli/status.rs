@@ -155,7 +155,7 @@ async fn view(arguments: &Arguments, inventory: &Utf8Path, fleet: &Fleet, lock: 
     let holds = lock.holders().iter().any(|(holder, _)| holder.run == plan.id.0);
     let over = status.completed || status.given_up == Some(GivenUp::Through);
     let next = (!over || holds).then(|| {
-        let next = next(arguments, inventory, lock, here);
+        let next = next(arguments, inventory, lock, &plan, here);
         // What is being given up cannot be carried out any more.
         if status.given_up.is_some() { next.replacen("upgrade apply", "upgrade abort", 1) } else { next }
     });
@@ -188,7 +188,8 @@ async fn doing(fleet: &Fleet, plan: &Plan, attempt: &Attempt) -> String {
 }
 
 /// The exact next command.
-fn next(arguments: &Arguments, inventory: &Utf8Path, lock: &LockFacts, here: bool) -> String {
+fn next(arguments: &Arguments, inventory: &Utf8Path, lock: &LockFacts, plan: &Plan, here: bool) -> String {
+    let command = plan.task.command();
     let option = |name: &str, path: &Option<Utf8PathBuf>| {
         path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", shell_word(path.as_str())))
     };
@@ -201,8 +202,8 @@ fn next(arguments: &Arguments, inventory: &Utf8Path, lock: &LockFacts, here: boo
     match (&arguments.plan, here) {
         (Some(plan), true) => {
             let inventory = option("-i", &arguments.inventory);
-            format!("windlass upgrade apply {}{inventory}{state}{over}", shell_word(plan.as_str()))
+            format!("windlass {command} apply {}{inventory}{state}{over}", shell_word(plan.as_str()))
         }
-        _ => format!("windlass upgrade apply --resume -i {}{state}{over}", shell_word(inventory.as_str())),
+        _ => format!("windlass {command} apply --resume -i {}{state}{over}", shell_word(inventory.as_str())),
     }
 }

@@ -8,10 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::actions::archive::ArchiveNode;
 use super::actions::command::{Gate, RunCommand};
 use super::actions::cordon::{Cordon, Drain, Uncordon};
+use super::actions::defrag::DefragMember;
 use super::actions::etcd::{AwaitClusterVersion, AwaitEtcd, MoveLeader, Snapshot, SwapEtcd};
 use super::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan};
 use super::actions::kubelet::{AwaitReady, RestartKubelet};
+use super::actions::members::{
+    AddMember, AwaitMembers, JoinMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
+};
 use super::actions::packages::{FetchPackages, InstallPackages, PullImages};
+use super::actions::renew::{AwaitHeard, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods};
+use super::actions::restore::{AwaitRestored, RestoreMember, SaveWhatLives, SendSnapshot, StartEtcd, StopEtcd};
 use super::call::{Call, Script};
 use super::look::{Look, Question, Sight};
 use super::plan::RunId;
@@ -45,6 +51,19 @@ pub enum Effect {
     },
     /// A verified snapshot of etcd to the operator's machine, and a copy to a control plane.
     Snapshot,
+    /// A snapshot of every member of etcd that still answers to the operator's machine.
+    Salvage,
+    /// A file of the operator's, to the lane's node.
+    Send {
+        /// The file, absolute.
+        file: String,
+        /// What it is called below Windlass's folder on the node.
+        name: String,
+        /// SHA-256 of the file, hex.
+        sha256: String,
+        /// Its size in bytes.
+        bytes: u64,
+    },
     /// A command on the operator's machine.
     Operator {
         /// Program and arguments; no shell.
@@ -162,6 +181,22 @@ actions! {
     AwaitEtcd,
     /// Wait for the cluster version of etcd.
     AwaitClusterVersion,
+    /// Put a member on the list.
+    AddMember,
+    /// Make a machine's etcd the member that was added for it.
+    JoinMember,
+    /// Let a learner vote.
+    PromoteMember,
+    /// Take a member off the list.
+    RemoveMember,
+    /// Stop the etcd of a member that was removed.
+    RetireMember,
+    /// Write the members into an environment file.
+    WriteMembers,
+    /// Defragment a member.
+    DefragMember,
+    /// Wait for the members to be whole.
+    AwaitMembers,
     /// `kubeadm upgrade plan`.
     KubeadmPlan,
     /// `kubeadm upgrade apply`.
@@ -180,6 +215,28 @@ actions! {
     AwaitReady,
     /// Uncordon if ours.
     Uncordon,
+    /// Send the snapshot that is to be restored.
+    SendSnapshot,
+    /// Snapshot what still lives of etcd.
+    SaveWhatLives,
+    /// Take static pods away.
+    StopStaticPods,
+    /// Stop a member and keep it from being started.
+    StopEtcd,
+    /// Replace a member's data.
+    RestoreMember,
+    /// Start a member.
+    StartEtcd,
+    /// Wait for the restored members.
+    AwaitRestored,
+    /// Give static pods back.
+    StartStaticPods,
+    /// Restart the kubelet as it is.
+    RenewKubelet,
+    /// Wait for a kubelet's own word.
+    AwaitHeard,
+    /// Restart containers.
+    RestartContainers,
     /// Wait for a condition of the cluster.
     Gate,
     /// A command of the operator's.
@@ -249,7 +306,7 @@ impl Action {
 
     /// Whether it only makes ready: nothing of the cluster is touched, and it may be done long before the rest.
     pub fn prepares(&self) -> bool {
-        matches!(self, Self::ArchiveNode(_) | Self::FetchPackages(_) | Self::PullImages(_))
+        matches!(self, Self::ArchiveNode(_) | Self::FetchPackages(_) | Self::PullImages(_) | Self::SendSnapshot(_))
     }
 
     /// Changes something of the cluster (downloads, snapshots and waits do not).
@@ -260,7 +317,12 @@ impl Action {
                 | Self::FetchPackages(_)
                 | Self::PullImages(_)
                 | Self::Snapshot(_)
+                | Self::SendSnapshot(_)
+                | Self::SaveWhatLives(_)
+                | Self::AwaitRestored(_)
+                | Self::AwaitHeard(_)
                 | Self::AwaitEtcd(_)
+                | Self::AwaitMembers(_)
                 | Self::AwaitClusterVersion(_)
                 | Self::AwaitApiServers(_)
                 | Self::AwaitReady(_)

@@ -33,8 +33,12 @@ pub enum Script {
     CopyRead,
     /// Quick: prints etcd's client certificate, key and CA as PEM.
     EtcdIdentity,
+    /// Quick: prints what a snapshot of etcd does not bring back: CAs, keys, configuration.
+    PkiRead,
     /// Manages: takes away what was kept for going back in a run that is over.
     ForgetRun,
+    /// Manages: deletes what a restore has set aside of a member's data.
+    ForgetData,
     /// Job: archives a node's configuration before anything on it is changed.
     Archive,
     /// Job: downloads packages, and keeps them and the former versions of them.
@@ -47,6 +51,22 @@ pub enum Script {
     RestorePackages,
     /// Job: moves etcd's leadership off this member.
     MoveLeader,
+    /// Quick: what a machine that is to become a member of etcd has for it.
+    MemberReady,
+    /// Job: puts a member on etcd's list.
+    MemberAdd,
+    /// Job: makes this node's etcd the member that was added for it.
+    MemberJoin,
+    /// Job: lets a learner vote.
+    MemberPromote,
+    /// Job: takes a member off etcd's list.
+    MemberRemove,
+    /// Job: stops the etcd of a member that was removed.
+    MemberRetire,
+    /// Job: writes the members into etcd's environment file.
+    MemberConfig,
+    /// Job: defragments this node's member of etcd.
+    Defrag,
     /// Job: `kubeadm upgrade plan`.
     KubeadmPlan,
     /// Job: `kubeadm upgrade apply`.
@@ -61,6 +81,18 @@ pub enum Script {
     Uncordon,
     /// Job: restarts the kubelet.
     KubeletRestart,
+    /// Job: takes static pods' manifests away, and waits until their containers are gone.
+    StopStaticPods,
+    /// Job: gives static pods' manifests back.
+    StartStaticPods,
+    /// Job: stops etcd and keeps it from being started.
+    StopEtcd,
+    /// Job: sets a member's data aside and restores a snapshot in their place.
+    RestoreMember,
+    /// Job: lets etcd run again, and starts it.
+    StartEtcd,
+    /// Job: ends containers, so that the kubelet starts them anew.
+    RestartContainers,
     /// Job: a command of the operator's.
     Run,
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::action::Action;
 use super::plan::{Plan, step_id};
 use super::planner::machine_baseline;
-use crate::facts::{Facts, Seen, begun_version};
+use crate::facts::{EtcdMember, Facts, Seen, begun_version};
 use crate::inventory::{Inventory, NodeName};
 
 /// How far a step has come, as far as the journal can say.
@@ -25,8 +25,13 @@ pub fn drift(plan: &Plan, inventory: &Inventory, facts: &Facts, progress: &dyn F
     let mut drift = Vec::new();
     machines(plan, inventory, facts, progress, &mut drift);
     api_servers(plan, facts, progress, &mut drift);
-    kube_nodes(plan, facts, &mut drift);
-    etcd_members(plan, facts, &mut drift);
+    // A restore goes back to the nodes and members of another time.
+    if plan.task.is_upgrade() {
+        kube_nodes(plan, facts, &mut drift);
+    }
+    if plan.task.restore().is_none() {
+        etcd_members(plan, facts, progress, &mut drift);
+    }
     drift
 }
 
@@ -51,7 +56,12 @@ fn machines(
         if before.machine_id.is_some() && before.machine_id != now.machine_id {
             drift.push(format!("{name} is another machine than the one that was planned for (its machine id changed)"));
         }
-        if before.etcd_config.is_some() && now.etcd_config.is_some() && before.etcd_config != now.etcd_config {
+        let written = writes_config(plan, name, progress);
+        if !written
+            && before.etcd_config.is_some()
+            && now.etcd_config.is_some()
+            && before.etcd_config != now.etcd_config
+        {
             drift.push(format!("etcd's configuration on {name} was changed"));
         }
         for (package, version) in &before.packages {
@@ -135,19 +145,51 @@ fn kube_nodes(plan: &Plan, facts: &Facts, drift: &mut Vec<String>) {
     }
 }
 
-fn etcd_members(plan: &Plan, facts: &Facts, drift: &mut Vec<String>) {
+/// Whether a step of the plan has, or may have, written etcd's configuration on the node.
+fn writes_config(plan: &Plan, node: &NodeName, progress: &dyn Fn(&str) -> Progress) -> bool {
+    plan.placed().any(|placed| {
+        matches!(placed.step.action, Action::WriteMembers(_) | Action::JoinMember(_))
+            && placed.node == Some(node)
+            && progress(&placed.id()) != Progress::Untouched
+    })
+}
+
+fn etcd_members(plan: &Plan, facts: &Facts, progress: &dyn Fn(&str) -> Progress, drift: &mut Vec<String>) {
     let Seen::Known(etcd) = &facts.etcd else { return };
     if etcd.cluster_id != plan.baseline.etcd_cluster {
         drift.push("this is another etcd cluster than the one that was planned for".to_owned());
         return;
     }
+    let changes: Vec<(Progress, &Action)> =
+        plan.placed().map(|placed| (progress(&placed.id()), &placed.step.action)).collect();
+    let removal = |id: u64| {
+        let of = |action: &Action| matches!(action, Action::RemoveMember(remove) if remove.member == id);
+        changes.iter().find(|(_, action)| of(action)).map_or(Progress::Untouched, |(progress, _)| *progress)
+    };
     for (id, name) in &plan.baseline.etcd_members {
-        if !etcd.members.iter().any(|member| member.id == *id) {
-            drift.push(format!("etcd member {name} ({id:x}) was removed"));
+        let there = etcd.members.iter().any(|member| member.id == *id);
+        match removal(*id) {
+            Progress::Untouched if !there => drift.push(format!("etcd member {name} ({id:x}) was removed")),
+            Progress::Finished if there => drift.push(format!("etcd member {name} ({id:x}) was removed and is there")),
+            _ => {}
         }
     }
-    for member in etcd.members.iter().filter(|member| !plan.baseline.etcd_members.contains_key(&member.id)) {
+    let added = |member: &EtcdMember| {
+        changes.iter().any(|(progress, action)| {
+            matches!(action, Action::AddMember(add) if member.peer_urls == [add.peer_url.clone()])
+                && *progress != Progress::Untouched
+        })
+    };
+    let unplanned = |member: &&EtcdMember| !plan.baseline.etcd_members.contains_key(&member.id) && !added(member);
+    for member in etcd.members.iter().filter(unplanned) {
         let name = if member.name.is_empty() { "without a name yet" } else { &member.name };
         drift.push(format!("etcd member {name} ({:x}, {}) was added", member.id, member.peer_urls.join(", ")));
+    }
+    for (_, action) in changes.iter().filter(|(progress, _)| *progress == Progress::Finished) {
+        if let Action::AddMember(add) = action
+            && !etcd.members.iter().any(|member| member.peer_urls == [add.peer_url.clone()])
+        {
+            drift.push(format!("etcd member {} ({}) was added and is not there", add.name, add.peer_url));
+        }
     }
 }

@@ -68,6 +68,10 @@ pub enum Rule {
     EtcdLearner,
     /// An alarm is raised.
     EtcdAlarm,
+    /// A change of the members, and what comes with it.
+    EtcdMembers,
+    /// Members hold different data.
+    EtcdCorrupt,
     /// Not enough members are healthy.
     EtcdQuorum,
     /// Members are more than one minor apart.
@@ -100,6 +104,14 @@ pub enum Rule {
     Cordoned,
     /// A node is left out.
     LeftOut,
+    /// A machine that is said to be cut off, and what that means.
+    Fenced,
+    /// Watches of before that a restore would leave waiting.
+    Watches,
+    /// What a restore takes away.
+    Lost,
+    /// A snapshot that may be another cluster's.
+    Foreign,
     /// The plan would break a law.
     Law,
     /// The inventory weakens host key checking.

@@ -4,6 +4,7 @@
 //! and lanes are bindings of it, so that a plan for thousands of nodes can still be read.
 
 mod reading;
+mod task;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::inventory::{NodeName, Role};
 use crate::text::hex;
 
 pub use reading::PlanError;
+pub use task::{Joining, Leaving, MemberChange, Restore, Task};
 
 /// The format number of plans that this Windlass writes and reads.
 pub const FORMAT: u32 = 1;
@@ -37,6 +39,9 @@ pub struct Plan {
     pub cluster: String,
     /// When its facts were taken.
     pub made_at: Timestamp,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Task::is_upgrade")]
+    pub task: Task,
     /// Kubernetes, from and to, when it is raised.
     pub kubernetes: Option<Raise>,
     /// etcd, from and to, when it is raised.
@@ -85,7 +90,7 @@ pub struct Raise {
 }
 
 /// The files a plan was made from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sources {
     /// The inventory's path, as given, made absolute.

@@ -7,15 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::action::Action;
 use super::actions::etcd::EtcdAccess;
 use super::actions::former::former;
+use super::actions::members::JoinMember;
 use super::actions::packages::Pinned;
+use super::actions::restore::RestoreMember;
 use super::plan::{Placed, Plan};
 use crate::inventory::{check_endpoint, check_node_path, check_package, check_preflight, check_slug, check_unit};
 
 /// The longest time that a step may be given, in seconds: a year. Longer ones are slips, and cannot all be added up.
 const LONGEST_SECONDS: u64 = 365 * 24 * 3600;
 
-/// The most that a version may have, in letters: file names of packages have to hold it.
+/// The most that a version, or a member's name, may have, in letters: file names of packages have to hold it.
 const LONGEST_VERSION: usize = 128;
+
+/// The most that a setting of etcd may have, in letters: seven members with two addresses each are far below.
+const LONGEST_SETTING: usize = 2000;
 
 /// A word that is not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,15 +79,48 @@ fn action(action: &Action) -> Result<(), String> {
             access(&swap.access)
         }
         Action::MoveLeader(moved) => access(&moved.access),
+        Action::RemoveMember(it) => access(&it.access),
+        Action::AddMember(it) => {
+            check("the member's name", check_slug, &it.name)?;
+            address(&it.peer_url)?;
+            access(&it.access)
+        }
+        Action::PromoteMember(it) => {
+            address(&it.peer_url)?;
+            access(&it.access)
+        }
+        Action::JoinMember(it) => joins(it),
+        Action::RetireMember(it) => {
+            check("the service", check_unit, &it.service)?;
+            check("a path on the node", check_node_path, &it.data_dir)?;
+            access(&it.access)
+        }
+        Action::DefragMember(it) => access(&it.access),
+        Action::WriteMembers(it) => {
+            check("a path on the node", check_node_path, &it.env_file)?;
+            setting(&it.members)
+        }
         Action::KubeadmPlan(plan) => ignored(&plan.ignore),
         Action::KubeadmApply(apply) => ignored(&apply.ignore),
         Action::KubeadmNode(node) => ignored(&node.ignore),
         Action::Drain(drain) => seconds(drain.timeout_seconds),
+        Action::SendSnapshot(send) => sha256(&send.sha256),
+        Action::StopStaticPods(stop) => static_pods(&stop.pods),
+        Action::StartStaticPods(start) => static_pods(&start.pods),
+        Action::StopEtcd(stop) => check("the service", check_unit, &stop.service),
+        Action::StartEtcd(start) => check("the service", check_unit, &start.service),
+        Action::RestoreMember(restore) => restores(restore),
+        Action::RestartContainers(restart) => static_pods(&restart.names),
         Action::RunCommand(run) if run.argv.is_empty() => Err("it names no program".to_owned()),
         Action::RunCommand(_)
         | Action::Snapshot(_)
+        | Action::SaveWhatLives(_)
+        | Action::AwaitRestored(_)
+        | Action::RenewKubelet(_)
+        | Action::AwaitHeard(_)
         | Action::AwaitEtcd(_)
         | Action::AwaitClusterVersion(_)
+        | Action::AwaitMembers(_)
         | Action::AwaitApiServers(_)
         | Action::Cordon(_)
         | Action::RestartKubelet(_)
@@ -122,11 +160,88 @@ fn access(access: &EtcdAccess) -> Result<(), String> {
         check("a path on the node", check_node_path, path)?;
     }
     for url in std::iter::once(&access.own).chain(&access.others) {
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let rest = rest.ok_or_else(|| format!("{} is no address of etcd", crate::text::quoted(url)))?;
-        check("an address of etcd", check_endpoint, rest)?;
+        address(url)?;
     }
     Ok(())
+}
+
+fn address(url: &str) -> Result<(), String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = rest.ok_or_else(|| format!("{} is no address of etcd", crate::text::quoted(url)))?;
+    check("an address of etcd", check_endpoint, rest)
+}
+
+/// What a member is restored with: all of it reaches etcd's own tool as arguments.
+fn restores(restore: &RestoreMember) -> Result<(), String> {
+    check("the service", check_unit, &restore.service)?;
+    for path in std::iter::once(&restore.data_dir).chain(&restore.wal_dir).chain(std::iter::once(&restore.tool)) {
+        check("a path on the node", check_node_path, path)?;
+    }
+    sha256(&restore.sha256)?;
+    member_name(&restore.name)?;
+    restore.peer_urls.iter().try_for_each(|url| address(url))?;
+    if restore.peer_urls.is_empty() {
+        return Err("the member has no peer URL".to_owned());
+    }
+    for (name, url) in &restore.members {
+        member_name(name)?;
+        address(url)?;
+    }
+    Ok(())
+}
+
+/// The settings of a member that joins, which become lines of a file that systemd reads.
+fn joins(join: &JoinMember) -> Result<(), String> {
+    address(&join.peer_url)?;
+    check("the service", check_unit, &join.service)?;
+    check("a path on the node", check_node_path, &join.env_file)?;
+    check("a path on the node", check_node_path, &join.data_dir)?;
+    access(&join.access)?;
+    for (name, value) in &join.settings {
+        let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        if !name.starts_with("ETCD_") || !name.chars().all(fits) {
+            return Err(format!("{} is no setting of etcd", crate::text::quoted(name)));
+        }
+        setting(value)?;
+    }
+    Ok(())
+}
+
+/// A name that etcd has already, as `NAME=URL,…` can hold it.
+fn member_name(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_graphic() && !"\"'\\$`,=".contains(c);
+    if !name.is_empty() && !name.starts_with('-') && name.len() <= LONGEST_VERSION && name.chars().all(fits) {
+        Ok(())
+    } else {
+        Err(format!("{} as a member's name", crate::text::quoted(name)))
+    }
+}
+
+fn sha256(word: &str) -> Result<(), String> {
+    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if word.len() == 64 && word.chars().all(hex) {
+        Ok(())
+    } else {
+        Err(format!("{} as a SHA-256", crate::text::quoted(word)))
+    }
+}
+
+/// Names that become file names, or patterns of the container runtime's.
+fn static_pods(names: &[String]) -> Result<(), String> {
+    if names.is_empty() {
+        return Err("it names nothing".to_owned());
+    }
+    names.iter().try_for_each(|name| check("a container's name", check_slug, name))
+}
+
+/// A value in double quotes, in which neither systemd nor a shell finds anything to replace.
+fn setting(value: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_graphic() && !"\"'\\$`".contains(c);
+    if value.len() <= LONGEST_SETTING && value.chars().all(fits) {
+        Ok(())
+    } else {
+        Err(format!("{} as a setting of etcd", crate::text::quoted(value)))
+    }
 }
 
 fn ignored(names: &[String]) -> Result<(), String> {

@@ -63,7 +63,7 @@ impl Engine<'_> {
         let abort = self.again.replacen("upgrade apply", "upgrade abort", 1);
         match how_far {
             GivenUp::Through => Failure::new(Exit::Refused, format!("plan {} was aborted", self.plan.id))
-                .hint("nothing was changed; make a new plan with `windlass upgrade plan`"),
+                .hint(format!("nothing was changed; {}", self.plan_anew())),
             GivenUp::Begun => Failure::new(Exit::Refused, format!("plan {} is being aborted", self.plan.id))
                 .hint(format!("nothing was changed; to end that, run `{abort}`; then make a new plan")),
         }
@@ -175,7 +175,26 @@ impl Engine<'_> {
             | Action::FetchPackages(_)
             | Action::PullImages(_)
             | Action::Snapshot(_)
+            | Action::SendSnapshot(_)
+            | Action::SaveWhatLives(_)
+            | Action::StopStaticPods(_)
+            | Action::StopEtcd(_)
+            | Action::RestoreMember(_)
+            | Action::StartEtcd(_)
+            | Action::AwaitRestored(_)
+            | Action::StartStaticPods(_)
+            | Action::RenewKubelet(_)
+            | Action::AwaitHeard(_)
+            | Action::RestartContainers(_)
             | Action::MoveLeader(_)
+            | Action::AddMember(_)
+            | Action::JoinMember(_)
+            | Action::PromoteMember(_)
+            | Action::RemoveMember(_)
+            | Action::RetireMember(_)
+            | Action::WriteMembers(_)
+            | Action::DefragMember(_)
+            | Action::AwaitMembers(_)
             | Action::InstallPackages(_)
             | Action::SwapEtcd(_)
             | Action::AwaitClusterVersion(_)

@@ -14,6 +14,7 @@ mod lock;
 mod long_way;
 pub mod meter;
 mod others;
+mod salvage;
 mod snapshot;
 mod step;
 mod undo;
@@ -133,7 +134,8 @@ impl Engine<'_> {
         }
         self.fence_rest().await?;
         // A clock that was set back since says nothing of the snapshot's age.
-        if let Some(last) = history.last_snapshot
+        // What a restore saved is what was there before; nothing that it does leans on its age.
+        if let Some(last) = history.last_snapshot.filter(|_| self.plan.task.restore().is_none())
             && !(0..=SNAPSHOT_AGE_SECONDS).contains(&(self.clock.now().as_second() - last.as_second()))
         {
             let why =
@@ -190,6 +192,7 @@ impl Engine<'_> {
     async fn look_around(&self) -> Result<Facts, Failure> {
         let _busy = self.meter.remote(self.clock);
         let facts = observe(self.remote, self.clock, self.inventory, &Ask::about(self.inventory, false)).await;
+        self.still_fenced(&facts)?;
         let gone: Vec<String> = facts
             .nodes
             .iter()
@@ -198,7 +201,7 @@ impl Engine<'_> {
                 Seen::Unknown(why) => Some(format!("{}: {why}", node.name)),
                 Seen::Known(_) => None,
             })
-            .chain(if self.history().begun() { Vec::new() } else { unseen_as_a_whole(&facts) })
+            .chain(if self.need_not_be_whole() { Vec::new() } else { self.unseen_as_a_whole(&facts) })
             .collect();
         if gone.is_empty() {
             return Ok(facts);
@@ -210,6 +213,11 @@ impl Engine<'_> {
         Err(failure.hint(format!("{state}; when they answer again, run `{}`", self.again)))
     }
 
+    /// What was begun may be what keeps the API and etcd from answering; and a restore is for when they do not.
+    fn need_not_be_whole(&self) -> bool {
+        self.history().begun() || self.plan.task.restore().is_some()
+    }
+
     /// The whole cluster, once more, against what the plan made of it.
     async fn verify(&self) -> Result<(), Failure> {
         let facts = self.look_around().await?;
@@ -217,7 +225,7 @@ impl Engine<'_> {
         if !found.is_empty() {
             return Err(self.drifted(found));
         }
-        let unseen = unseen_as_a_whole(&facts);
+        let unseen = self.unseen_as_a_whole(&facts);
         if unseen.is_empty() {
             return Ok(());
         }
@@ -231,7 +239,22 @@ impl Engine<'_> {
         failure.causes = found;
         let begun = self.history().begun();
         let state = if begun { "the run stopped where it was" } else { "nothing was changed" };
-        failure.hint(format!("{state}; make a new plan with `windlass upgrade plan` and read what it says"))
+        failure.hint(format!("{state}; {} and read what it says", self.plan_anew()))
+    }
+
+    /// The command that plans once more, for hints.
+    pub(crate) fn plan_anew(&self) -> String {
+        format!("make a new plan with `windlass {} plan`", self.plan.task.command())
+    }
+
+    /// What of the API and of etcd was not seen. Before anything is begun, and at the end, both have to be: members and nodes
+    /// that came and went would not be noticed. In between a step of ours may be what keeps them from answering. Who works on
+    /// etcd alone needs no API, which may be away just because of etcd.
+    fn unseen_as_a_whole(&self, facts: &Facts) -> Vec<String> {
+        let needed = self.plan.task.is_upgrade() || self.plan.task.restore().is_some();
+        let api = unseen(&facts.api).filter(|_| needed).map(|why| format!("the API: {why}"));
+        let etcd = unseen(&facts.etcd).map(|why| format!("etcd: {why}"));
+        api.into_iter().chain(etcd).collect()
     }
 
     pub(crate) fn interrupted(&self) -> Failure {
@@ -270,14 +293,6 @@ impl Engine<'_> {
     pub(crate) fn token(&self) -> String {
         self.token.load(Ordering::SeqCst).to_string()
     }
-}
-
-/// What of the API and of etcd was not seen. Before anything is begun, and at the end, both have to be: members and nodes
-/// that came and went would not be noticed. In between a step of ours may be what keeps them from answering.
-fn unseen_as_a_whole(facts: &Facts) -> Vec<String> {
-    let api = unseen(&facts.api).map(|why| format!("the API: {why}"));
-    let etcd = unseen(&facts.etcd).map(|why| format!("etcd: {why}"));
-    api.into_iter().chain(etcd).collect()
 }
 
 fn unseen<T>(seen: &Seen<T>) -> Option<&str> {

@@ -3,30 +3,18 @@
 //! below `/registry`, and the members' hashes equal at one revision.
 
 use camino::Utf8PathBuf;
-use futures_util::future::join_all;
 
 use super::Engine;
 use super::event::Event;
-use crate::decide::actions::etcd::unhealthy;
+use crate::backup::choose::source;
 use crate::decide::call::{Call, Script};
 use crate::error::{Exit, Failure, chain};
-use crate::facts::{EtcdFacts, EtcdMember, Seen};
+use crate::facts::{EtcdFacts, Seen};
 use crate::inventory::{NodeName, Role};
-use crate::remote::{HashKv, SnapshotContents, SnapshotWanted};
+use crate::remote::{SnapshotContents, SnapshotWanted};
 use crate::{journal, observe, text};
 
-/// Tries at a revision that no compaction passes while the members are asked one after another. Compactions are minutes
-/// apart.
-const HASH_TRIES: u32 = 3;
-
-/// Which members have to be healthy for a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Members {
-    /// All: nothing has been touched yet.
-    All,
-    /// A quorum: a run is resumed, and what is unhealthy may be the member that it was at work on.
-    Quorum,
-}
+pub(super) use crate::backup::choose::Members;
 
 /// Why there is no good snapshot.
 struct Bad {
@@ -102,27 +90,11 @@ impl Engine<'_> {
 
     /// All members that answer hash the same at one revision.
     async fn same_hashes(&self, etcd: &EtcdFacts) -> Result<(), String> {
-        let healthy = etcd.members.iter().filter(|member| unhealthy(member).is_none());
-        let nodes: Vec<&NodeName> = healthy.filter_map(|member| member.node.as_ref()).collect();
-        let mut why = String::new();
-        for _ in 0..HASH_TRIES {
-            let first = nodes.first().ok_or("no member answers from a machine of the inventory")?;
-            let revision = self.remote.etcd_status(first).await.map_err(|e| chain(&e).join(": "))?.revision;
-            let answers = join_all(nodes.iter().map(|node| self.remote.etcd_hash(node, revision))).await;
-            let mut hashes: Vec<HashKv> = Vec::new();
-            for answer in answers {
-                hashes.push(answer.map_err(|error| chain(&error).join(": "))?);
-            }
-            if hashes.windows(2).all(|pair| pair[0] == pair[1]) {
-                return Ok(());
-            }
-            let comparable = hashes.windows(2).all(|pair| pair[0].compact_revision == pair[1].compact_revision);
-            why = format!("the members' data differ at revision {revision}: {hashes:?}");
-            if comparable {
-                break;
-            }
+        match observe::hashes(self.remote, etcd).await {
+            Seen::Known(hashes) if hashes.equal() => Ok(()),
+            Seen::Known(hashes) => Err(hashes.differ()),
+            Seen::Unknown(why) => Err(why),
         }
-        Err(why)
     }
 
     /// A copy on the first control plane that takes it.
@@ -145,22 +117,4 @@ impl Engine<'_> {
         let why = format!("no control plane took a copy of the snapshot: {why}");
         Err(Bad { exit: Exit::StepFailed, why, causes: Vec::new() })
     }
-}
-
-/// A healthy member to take it from; not the leader where there is a choice.
-fn source(etcd: &EtcdFacts, members: Members) -> Result<NodeName, String> {
-    let sick: Vec<String> = etcd.members.iter().filter_map(unhealthy).collect();
-    let quorum = etcd.members.len() / 2 + 1;
-    match (members, sick.first()) {
-        (Members::All, Some(why)) => return Err(why.clone()),
-        (Members::Quorum, Some(why)) if etcd.members.len() - sick.len() < quorum => return Err(why.clone()),
-        _ => {}
-    }
-    let leads = |member: &&EtcdMember| member.status.known().is_some_and(|status| status.leader == member.id);
-    let fit = |member: &&EtcdMember| member.node.is_some() && !member.learner && unhealthy(member).is_none();
-    let with_node = || etcd.members.iter().filter(fit);
-    let member = with_node().find(|member| !leads(member)).or_else(|| with_node().next());
-    member
-        .and_then(|member| member.node.clone())
-        .ok_or_else(|| "no member answers from a machine of the inventory".to_owned())
 }

@@ -95,7 +95,7 @@ impl Engine<'_> {
             let waited = self.clock.elapsed().saturating_sub(began);
             match self.look(placed, Moment::Before).await {
                 look @ (Look::Done | Look::Ready(_)) => return Ok(look),
-                Look::Drifted(why) => return Err(drifted(placed, &why)),
+                Look::Drifted(why) => return Err(self.step_drifted(placed, &why)),
                 Look::NotYet(why) if waited < limit => self.wait_a_little(placed, why).await,
                 Look::Unseen(why) if waited < UNSEEN_FOR => self.wait_a_little(placed, why).await,
                 Look::NotYet(why) | Look::Unseen(why) => {
@@ -137,7 +137,17 @@ impl Engine<'_> {
             }
             Effect::Snapshot => {
                 self.started(placed, attempt).await?;
-                self.snapshot(&step, Members::All).await?;
+                // Members are changed most of all where one is not well.
+                let members = if self.plan.task.is_upgrade() { Members::All } else { Members::Quorum };
+                self.snapshot(&step, members).await?;
+            }
+            Effect::Salvage => {
+                self.started(placed, attempt).await?;
+                self.salvage(placed).await?;
+            }
+            Effect::Send { file, name, sha256, bytes } => {
+                self.started(placed, attempt).await?;
+                self.send_file(placed, &file, vec![self.token(), name, sha256, bytes.to_string()]).await?;
             }
             Effect::Operator { argv } => {
                 self.started(placed, attempt).await?;
@@ -189,7 +199,7 @@ impl Engine<'_> {
                     held = Some((fingerprint, since));
                     "it has to stay so for a moment".to_owned()
                 }
-                Look::Drifted(why) => return Err(drifted(placed, &why)),
+                Look::Drifted(why) => return Err(self.step_drifted(placed, &why)),
                 Look::Ready(why) | Look::NotYet(why) | Look::Unseen(why) => {
                     held = None;
                     why
@@ -234,10 +244,10 @@ impl Engine<'_> {
             format!("nothing of this step is under way on {node}")
         }
     }
-}
 
-fn drifted(placed: Placed<'_>, why: &str) -> Failure {
-    Failure::new(Exit::Drifted, format!("step {} found something else than planned", placed.id()))
-        .because(why)
-        .hint("the run stopped where it was; make a new plan with `windlass upgrade plan`")
+    fn step_drifted(&self, placed: Placed<'_>, why: &str) -> Failure {
+        Failure::new(Exit::Drifted, format!("step {} found something else than planned", placed.id()))
+            .because(why)
+            .hint(format!("the run stopped where it was; {}", self.plan_anew()))
+    }
 }

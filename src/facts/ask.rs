@@ -27,6 +27,8 @@ pub enum Section {
     Windlass,
     /// What is kept for going back: archives, packages, copies of snapshots.
     Kept,
+    /// What restores a member's data.
+    EtcdTool,
 }
 
 impl Section {
@@ -59,6 +61,7 @@ impl Section {
             Self::Etcd => "etcd",
             Self::Windlass => "windlass",
             Self::Kept => "kept",
+            Self::EtcdTool => "etcd-tool",
         }
     }
 }

@@ -3,15 +3,31 @@
 //! Pure. A setting that is nowhere has etcd's own default, which is a fact as long as etcd runs; of a stopped one only
 //! what its configuration says is known.
 
+use std::collections::BTreeMap;
+
 use semver::Version;
 use serde::Deserialize;
 
 use super::sections::{beginning, seen, value, values};
 use super::version::parse_version;
-use super::{EtcdProcess, Seen};
+use super::{EtcdProcess, EtcdTool, Seen};
+
+/// Settings with a field of their own in [`EtcdProcess`].
+const OWN_FIELD: [&str; 6] =
+    ["name", "data-dir", "heartbeat-interval", "election-timeout", "quota-backend-bytes", "enable-v2"];
 
 /// etcd's `DefaultQuotaBytes`: 2 GiB.
-const DEFAULT_QUOTA: u64 = 2 << 30;
+pub(crate) const DEFAULT_QUOTA: u64 = 2 << 30;
+
+/// Reads the section `etcd-tool`: `tool PATH VERSION yes|no`, whether it can raise revisions.
+pub(super) fn tool(lines: &[&str]) -> Result<EtcdTool, String> {
+    let line = value(lines, "tool").ok_or("the machine names no tool")?;
+    let unreadable = || format!("the tool `{}` cannot be read", beginning(line));
+    let words: Vec<&str> = line.split(' ').collect();
+    let &[path, version, bumps] = words.as_slice() else { return Err(unreadable()) };
+    let version = parse_version(version).ok_or_else(unreadable)?;
+    Ok(EtcdTool { path: path.to_owned(), version, bumps: bumps == "yes" })
+}
 
 /// Reads the section; `None` when the machine runs no etcd.
 pub(super) fn read(lines: &[&str]) -> Result<Option<EtcdProcess>, String> {
@@ -40,6 +56,8 @@ pub(super) fn read(lines: &[&str]) -> Result<Option<EtcdProcess>, String> {
         heartbeat_ms: seen(settings.number("heartbeat-interval", 100)),
         election_ms: seen(settings.number("election-timeout", 1000)),
         quota_bytes: seen(settings.quota()),
+        settings: settings.others(),
+        configured_members: value(lines, "file-members").map(|text| text.trim().to_owned()),
         v2_keys: seen(v2_keys(lines, &enable_v2, &server_version)),
         enable_v2,
         server_version,
@@ -67,6 +85,13 @@ impl Settings<'_> {
             return Err(format!("etcd is configured by {file}, where none of its settings could be read"));
         }
         Ok(last("conf", key).map(str::to_owned))
+    }
+
+    /// What has no field of its own.
+    fn others(&self) -> BTreeMap<String, String> {
+        let set = values(self.lines, "set").filter_map(|line| line.split_once(' '));
+        let others = set.filter(|(key, _)| !OWN_FIELD.contains(key));
+        others.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect()
     }
 
     fn text(&self, key: &str, default: impl FnOnce() -> Result<String, String>) -> Result<String, String> {

@@ -9,11 +9,13 @@ mod certificates;
 mod cluster;
 pub mod copies;
 mod etcd;
+pub mod health;
 mod kept;
 mod kubeadm;
 pub mod lock;
 mod packages;
 pub mod probe;
+pub mod ready;
 mod saved;
 mod sections;
 pub mod unit;
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
 
+pub(crate) use etcd::DEFAULT_QUOTA;
 pub use lock::RunningUnit;
 
 pub use cluster::{
@@ -153,6 +156,9 @@ pub struct MachineFacts {
     /// What is kept for going back. It is looked at when it is needed, and not saved.
     #[serde(skip, default = "kept_unasked")]
     pub kept: Seen<Kept>,
+    /// What restores a member's data here. It is looked at when it is needed, and not saved.
+    #[serde(skip, default = "tool_unasked")]
+    pub etcd_tool: Seen<EtcdTool>,
     /// Units of Windlass that run on it, of any run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<RunningUnit>,
@@ -160,6 +166,21 @@ pub struct MachineFacts {
 
 fn kept_unasked() -> Seen<Kept> {
     Seen::Unknown("not asked".to_owned())
+}
+
+fn tool_unasked() -> Seen<EtcdTool> {
+    Seen::Unknown("not asked".to_owned())
+}
+
+/// The program that restores a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdTool {
+    /// Where it is: `etcdutl`, or an `etcdctl` that still can.
+    pub path: String,
+    /// Its version.
+    pub version: Version,
+    /// Whether it can raise revisions (`--bump-revision`, from 3.4.27 and 3.5.10 on).
+    pub bumps: bool,
 }
 
 /// An operating system, from `/etc/os-release`.
@@ -285,6 +306,12 @@ pub struct EtcdProcess {
     pub quota_bytes: Seen<u64>,
     /// Whether the v2 API is switched on.
     pub enable_v2: Seen<bool>,
+    /// Its other settings that Windlass knows, as they run, by the names of etcd's flags.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// The members that its environment file names (`ETCD_INITIAL_CLUSTER`), when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured_members: Option<String>,
     /// Whether keys of the v2 API exist; unknown where that API is off (until 3.6, which refuses to start on any).
     pub v2_keys: Seen<bool>,
     /// `etcdserver` of `GET /version`.

@@ -47,6 +47,7 @@ pub fn parse(stdout: &str) -> Result<MachineFacts, ProbeError> {
         token: token(windlass)?,
         lock: value(windlass, "lock").map(|text| text.trim().to_owned()),
         kept: seen(answer.section("kept").and_then(kept::read)),
+        etcd_tool: seen(answer.section("etcd-tool").and_then(etcd::tool)),
         units: values(windlass, "unit").filter_map(RunningUnit::read).collect(),
     })
 }

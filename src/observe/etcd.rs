@@ -12,10 +12,15 @@ use crate::remote::{ListedMember, MemberList, Remote};
 
 use super::{AT_ONCE, all_or, reason};
 
-type Answers = Vec<(NodeName, Result<MemberStatus, String>)>;
+pub(super) type Answers = Vec<(NodeName, Result<MemberStatus, String>)>;
 
 /// Looks at etcd: the member list and alarms from the first etcd node that gives them, the status of every one at once.
 pub async fn etcd(remote: &dyn Remote, inventory: &Inventory) -> Seen<EtcdFacts> {
+    members(remote, inventory).await.0
+}
+
+/// The same, with what each machine answered: that is something also when no member gives the list.
+pub(super) async fn members(remote: &dyn Remote, inventory: &Inventory) -> (Seen<EtcdFacts>, Answers) {
     let answers = stream::iter(inventory.etcd_nodes())
         .map(|node| async {
             let status = remote.etcd_status(&node.name).await;
@@ -26,11 +31,11 @@ pub async fn etcd(remote: &dyn Remote, inventory: &Inventory) -> Seen<EtcdFacts>
     let (list, answers): (_, Answers) = join(first_list(remote, inventory), answers).await;
     let list = match list {
         Ok(list) => list,
-        Err(why) => return Seen::Unknown(why),
+        Err(why) => return (Seen::Unknown(why), answers),
     };
     let mut members: Vec<_> = list.members.into_iter().map(|member| with_status(member, &answers)).collect();
     members.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-    Seen::Known(EtcdFacts { cluster_id: list.cluster_id, members, alarms: list.alarms })
+    (Seen::Known(EtcdFacts { cluster_id: list.cluster_id, members, alarms: list.alarms }), answers)
 }
 
 async fn first_list(remote: &dyn Remote, inventory: &Inventory) -> Result<MemberList, String> {

@@ -5,7 +5,9 @@
 
 mod copies;
 mod etcd;
+mod health;
 mod probe;
+mod ready;
 
 use std::error::Error;
 use std::time::Duration;
@@ -23,7 +25,9 @@ use crate::remote::{Clock, Remote};
 
 pub use copies::copies;
 pub use etcd::etcd;
+pub use health::{etcd_health, hashes};
 pub use probe::{Look, machine, probe_call};
+pub use ready::ready;
 
 /// Machines asked at the same time. Each costs the operator's machine an ssh master (2.7 MB) and few file descriptors; 64
 /// stays far below the usual limit of 1,024 of those and keeps 5,000 machines within minutes.
@@ -40,6 +44,8 @@ pub struct Ask {
     pub candidates: bool,
     /// A folder on the operator's machine whose room is looked at.
     pub folder_here: Option<Utf8PathBuf>,
+    /// Whether to look, on the machines of etcd's members, for what restores a snapshot.
+    pub etcd_tool: bool,
 }
 
 impl Ask {
@@ -54,6 +60,7 @@ impl Ask {
             etcd_packages: etcd.into_iter().flatten().cloned().collect(),
             candidates,
             folder_here: None,
+            etcd_tool: false,
         }
     }
 
@@ -104,6 +111,9 @@ async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, 
     let mut sections = Section::ALL.to_vec();
     if ask.candidates {
         sections.push(Section::Candidates);
+    }
+    if ask.etcd_tool && inventory.etcd_nodes().any(|member| member.name == node.name) {
+        sections.push(Section::EtcdTool);
     }
     let look = Look { sections, packages: ask.packages(node) };
     NodeFacts { name: node.name.clone(), machine: machine(remote, clock, inventory, node, &look).await }

@@ -1,5 +1,5 @@
-//! The door to one member of etcd: its own client protocol over an SSH forward to the node's loopback, with the certificates
-//! that lie on the node. It only reads; what changes etcd runs as a job on a node.
+//! The door to one member of etcd: its own client protocol over an SSH forward to the node's loopback, or on this machine's
+//! own, with the certificates that lie on the node. It only reads; what changes etcd runs as a job on a node.
 //!
 //! Certificates and key are read anew for each connection (kubeadm renews them in an upgrade), kept in memory that is wiped,
 //! and never written or logged.
@@ -12,8 +12,11 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use etcd_client::{AlarmAction, AlarmType, Client, Error};
 use tokio::sync::Mutex;
+use tokio::sync::mpsc::Sender;
 
 use self::connect::Socket;
+pub(super) use self::connect::plain_client;
+pub(super) use self::parse::words;
 use super::snapshot;
 use super::ssh::Link;
 use super::{HashKv, MemberList, RemoteError, SnapshotContents, SnapshotWanted};
@@ -25,6 +28,15 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The key that is read for health, as `etcdctl endpoint health` does. It need not exist.
 const HEALTH_KEY: &str = "health";
+
+/// The way to a member.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    /// Over SSH.
+    Over(&'a Link),
+    /// It runs on this machine.
+    Here,
+}
 
 /// The door to the member on one node.
 pub(super) struct EtcdDoor {
@@ -44,8 +56,8 @@ impl EtcdDoor {
         self.open.lock().await.take();
     }
 
-    pub(super) async fn members(&self, link: &Link, etcd: &Etcd) -> Result<MemberList, RemoteError> {
-        self.ask(link, etcd, |mut client| async move {
+    pub(super) async fn members(&self, way: Way<'_>, etcd: &Etcd) -> Result<MemberList, RemoteError> {
+        self.ask(way, etcd, |mut client| async move {
             let list = client.member_list().await?;
             let alarms = client.alarm(AlarmAction::Get, AlarmType::None, None).await?;
             Ok(parse::members(&list, &alarms))
@@ -53,10 +65,10 @@ impl EtcdDoor {
         .await
     }
 
-    pub(super) async fn status(&self, link: &Link, etcd: &Etcd) -> Result<MemberStatus, RemoteError> {
-        let status = self.ask(link, etcd, |mut client| async move { client.status().await }).await?;
+    pub(super) async fn status(&self, way: Way<'_>, etcd: &Etcd) -> Result<MemberStatus, RemoteError> {
+        let status = self.ask(way, etcd, |mut client| async move { client.status().await }).await?;
         let read =
-            self.ask(link, etcd, |mut client| async move { client.get(HEALTH_KEY, None).await.map(|_| ()) }).await;
+            self.ask(way, etcd, |mut client| async move { client.get(HEALTH_KEY, None).await.map(|_| ()) }).await;
         let healthy = match read {
             Ok(()) => Seen::Known(()),
             Err(RemoteError::Etcd { what, .. }) => Seen::Unknown(what),
@@ -65,30 +77,43 @@ impl EtcdDoor {
         parse::status(&status, healthy).map_err(|what| self.trouble(what))
     }
 
-    pub(super) async fn hash(&self, link: &Link, etcd: &Etcd, revision: u64) -> Result<HashKv, RemoteError> {
+    pub(super) async fn hash(&self, way: Way<'_>, etcd: &Etcd, revision: u64) -> Result<HashKv, RemoteError> {
         let revision = i64::try_from(revision).map_err(|_| self.trouble(format!("no such revision: {revision}")))?;
-        let answer = self.ask(link, etcd, |mut client| async move { client.hash_kv(revision).await }).await?;
+        let answer = self.ask(way, etcd, |mut client| async move { client.hash_kv(revision).await }).await?;
         Ok(HashKv { hash: answer.hash(), compact_revision: answer.compact_version() })
     }
 
     pub(super) async fn snapshot(
         &self,
-        link: &Link,
+        way: Way<'_>,
         etcd: &Etcd,
         into: &Utf8Path,
         wanted: &SnapshotWanted,
     ) -> Result<SnapshotContents, RemoteError> {
-        let stream = self.ask(link, etcd, |mut client| async move { client.snapshot().await }).await?;
+        let stream = self.ask(way, etcd, |mut client| async move { client.snapshot().await }).await?;
         snapshot::save(&self.node, stream, into, wanted).await
+    }
+
+    /// Streams a snapshot into `into`, for as long as somebody listens there.
+    pub(super) async fn stream(&self, way: Way<'_>, etcd: &Etcd, into: &Sender<Vec<u8>>) -> Result<(), RemoteError> {
+        let stream = self.ask(way, etcd, |mut client| async move { client.snapshot().await }).await?;
+        snapshot::pass_on(&self.node, stream, into).await
+    }
+
+    /// The id of the cluster that the member believes to be of.
+    pub(super) async fn cluster_id(&self, way: Way<'_>, etcd: &Etcd) -> Result<u64, RemoteError> {
+        let status = self.ask(way, etcd, |mut client| async move { client.status().await }).await?;
+        let header = status.header().ok_or_else(|| self.trouble("its status came without a header"))?;
+        Ok(header.cluster_id())
     }
 
     /// Asks through the open client, and once more through a new one when that fails: the member may have been restarted
     /// since. All questions only read, so asking twice is no harm.
-    async fn ask<T, F>(&self, link: &Link, etcd: &Etcd, question: impl Fn(Client) -> F) -> Result<T, RemoteError>
+    async fn ask<T, F>(&self, way: Way<'_>, etcd: &Etcd, question: impl Fn(Client) -> F) -> Result<T, RemoteError>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let (client, fresh) = self.client(link, etcd).await?;
+        let (client, fresh) = self.client(way, etcd).await?;
         let first = match within_limit(Box::pin(question(client))).await {
             Ok(answer) => return Ok(answer),
             Err(trouble) if trouble.connection => trouble,
@@ -98,19 +123,19 @@ impl EtcdDoor {
         if fresh {
             return Err(self.trouble(first.words));
         }
-        let (client, _) = self.client(link, etcd).await?;
+        let (client, _) = self.client(way, etcd).await?;
         within_limit(question(client)).await.map_err(|trouble| self.trouble(trouble.words))
     }
 
     /// A client, and whether it was opened just now.
-    async fn client(&self, link: &Link, etcd: &Etcd) -> Result<(Client, bool), RemoteError> {
+    async fn client(&self, way: Way<'_>, etcd: &Etcd) -> Result<(Client, bool), RemoteError> {
         let mut open = self.open.lock().await;
         if let Some(client) = &*open {
             return Ok((client.clone(), false));
         }
         let socket = Socket { node: &self.node, address: &self.address, path: &self.sockets };
         // Boxed, because it is large and seldom needed.
-        let client = Box::pin(connect::open(link, etcd, &socket)).await?;
+        let client = Box::pin(connect::open(way, etcd, &socket)).await?;
         *open = Some(client.clone());
         Ok((client, true))
     }

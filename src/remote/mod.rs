@@ -4,16 +4,21 @@
 
 pub mod clock;
 pub mod etcd;
+pub mod here;
 pub mod recorded;
 pub mod scripts;
 pub mod snapshot;
 pub mod ssh;
+pub mod store;
+pub mod throwaway;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::Sender;
+use zeroize::Zeroizing;
 
 use crate::facts::{Alarm, MemberStatus};
 use crate::inventory::NodeName;
@@ -138,7 +143,7 @@ pub struct SnapshotContents {
 /// What a snapshot has to be, besides whole: this cluster's, young, and of Kubernetes (law 2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotWanted {
-    /// Ids of the cluster's members, ascending.
+    /// Ids of the cluster's members, ascending; empty when it may be of any.
     pub members: Vec<u64>,
     /// The revision that was read before the snapshot began.
     pub revision: u64,
@@ -147,7 +152,8 @@ pub struct SnapshotWanted {
 impl SnapshotWanted {
     /// What is wrong with a snapshot that holds this; nothing when it is the one that was wanted.
     pub fn fault(&self, contents: &SnapshotContents) -> Option<String> {
-        if contents.members != self.members {
+        // etcd 3.4 leaves the members of before in what it restores: there may be others besides.
+        if !self.members.iter().all(|id| contents.members.contains(id)) {
             Some("it is of another cluster: its members are not the ones that answer".to_owned())
         } else if contents.revision < self.revision {
             let (is, was) = (contents.revision, self.revision);
@@ -158,6 +164,30 @@ impl SnapshotWanted {
             None
         }
     }
+}
+
+/// What a script printed that nobody else may see; wiped when it is dropped. It has no `Debug`: nobody prints it by mistake.
+pub struct Secret {
+    /// Its exit status.
+    pub status: i32,
+    /// What it printed.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// What it complained, which is no secret.
+    pub complaint: String,
+}
+
+/// What a backup asks beyond [`Remote`]: what is long, and what is secret. It is never recorded.
+#[async_trait]
+pub trait Streams: Remote {
+    /// Streams a snapshot of the member on `node` into `into`, for as long as somebody listens there. Fails when the stream
+    /// is idle too long or breaks off; whether what came is whole is for the listener to say.
+    async fn etcd_stream(&self, node: &NodeName, into: &Sender<Vec<u8>>) -> Result<(), RemoteError>;
+
+    /// The id of the cluster that the member on `node` believes to be of. It needs no quorum.
+    async fn etcd_cluster_id(&self, node: &NodeName) -> Result<u64, RemoteError>;
+
+    /// Runs a script that only reads and prints secrets.
+    async fn secret(&self, node: &NodeName, call: &Call) -> Result<Secret, RemoteError>;
 }
 
 /// The machines and the etcd of one cluster.

@@ -36,6 +36,7 @@ pub fn name(script: Script) -> &'static str {
         Script::CopyAppend => "copy-append",
         Script::CopyRead => "copy-read",
         Script::EtcdIdentity => "etcd-identity",
+        Script::PkiRead => "pki-read",
         Script::ForgetRun => "forget-run",
         Script::Archive => "archive",
         Script::FetchPackages => "fetch-packages",
@@ -43,6 +44,14 @@ pub fn name(script: Script) -> &'static str {
         Script::InstallPackages => "install-packages",
         Script::RestorePackages => "restore-packages",
         Script::MoveLeader => "move-leader",
+        Script::MemberReady => "member-ready",
+        Script::MemberAdd => "member-add",
+        Script::MemberJoin => "member-join",
+        Script::MemberPromote => "member-promote",
+        Script::MemberRemove => "member-remove",
+        Script::MemberRetire => "member-retire",
+        Script::MemberConfig => "member-config",
+        Script::Defrag => "defrag",
         Script::KubeadmPlan => "kubeadm-plan",
         Script::KubeadmApply => "kubeadm-apply",
         Script::KubeadmNode => "kubeadm-node",
@@ -50,6 +59,13 @@ pub fn name(script: Script) -> &'static str {
         Script::Drain => "drain",
         Script::Uncordon => "uncordon",
         Script::KubeletRestart => "kubelet-restart",
+        Script::StopStaticPods => "stop-static-pods",
+        Script::StartStaticPods => "start-static-pods",
+        Script::StopEtcd => "stop-etcd",
+        Script::RestoreMember => "restore-member",
+        Script::StartEtcd => "start-etcd",
+        Script::RestartContainers => "restart-containers",
+        Script::ForgetData => "forget-data",
         Script::Run => "run",
     }
 }
@@ -58,13 +74,20 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 14] = [
+const JOBS: [Script; 27] = [
     Script::Archive,
     Script::FetchPackages,
     Script::PullImages,
     Script::InstallPackages,
     Script::RestorePackages,
     Script::MoveLeader,
+    Script::MemberAdd,
+    Script::MemberJoin,
+    Script::MemberPromote,
+    Script::MemberRemove,
+    Script::MemberRetire,
+    Script::MemberConfig,
+    Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,
     Script::KubeadmNode,
@@ -72,6 +95,12 @@ const JOBS: [Script; 14] = [
     Script::Drain,
     Script::Uncordon,
     Script::KubeletRestart,
+    Script::StopStaticPods,
+    Script::StartStaticPods,
+    Script::StopEtcd,
+    Script::RestoreMember,
+    Script::StartEtcd,
+    Script::RestartContainers,
     Script::Run,
 ];
 
@@ -94,14 +123,44 @@ macro_rules! with_etcd {
     };
 }
 
+/// A job that changes etcd's members, with the parts that ask for them and keep data aside before it.
+macro_rules! with_members {
+    ($file:literal) => {
+        concat!(
+            include_str!("scripts/jobs/members.part.sh"),
+            include_str!("scripts/jobs/aside.part.sh"),
+            include_str!($file)
+        )
+    };
+}
+
+/// A job that a member of etcd must not be touched by unless all others are well, with the parts that see to it before it.
+macro_rules! with_guard {
+    ($file:literal) => {
+        concat!(
+            include_str!("scripts/jobs/etcd.part.sh"),
+            include_str!("scripts/jobs/guard.part.sh"),
+            include_str!($file)
+        )
+    };
+}
+
 /// A job that changes packages, with the parts that guard them before it.
 macro_rules! with_packages {
     ($file:literal) => {
         concat!(
             include_str!("scripts/jobs/etcd.part.sh"),
+            include_str!("scripts/jobs/guard.part.sh"),
             include_str!("scripts/jobs/packages.part.sh"),
             include_str!($file)
         )
+    };
+}
+
+/// A job that looks for containers, with the part that finds them before it.
+macro_rules! with_containers {
+    ($file:literal) => {
+        concat!(include_str!("scripts/jobs/containers.part.sh"), include_str!($file))
     };
 }
 
@@ -115,6 +174,7 @@ fn own_text(script: Script) -> &'static str {
         Script::Probe => concat!(
             include_str!("scripts/probe-own.part.sh"),
             include_str!("scripts/kept.part.sh"),
+            include_str!("scripts/etcd-tool.part.sh"),
             include_str!("scripts/probe.sh")
         ),
         Script::Api => include_str!("scripts/api.sh"),
@@ -129,13 +189,23 @@ fn own_text(script: Script) -> &'static str {
         Script::CopyAppend => with_prelude!("scripts/copy-append.sh"),
         Script::CopyRead => with_prelude!("scripts/copy-read.sh"),
         Script::EtcdIdentity => include_str!("scripts/etcd-identity.sh"),
+        Script::PkiRead => include_str!("scripts/pki-read.sh"),
         Script::ForgetRun => with_prelude!("scripts/forget-run.sh"),
+        Script::ForgetData => with_prelude!("scripts/forget-data.sh"),
         Script::Archive => include_str!("scripts/jobs/archive.sh"),
         Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
         Script::PullImages => include_str!("scripts/jobs/pull-images.sh"),
         Script::InstallPackages => with_packages!("scripts/jobs/install-packages.sh"),
         Script::RestorePackages => with_packages!("scripts/jobs/restore-packages.sh"),
         Script::MoveLeader => with_etcd!("scripts/jobs/move-leader.sh"),
+        Script::MemberReady => include_str!("scripts/member-ready.sh"),
+        Script::MemberAdd => with_members!("scripts/jobs/member-add.sh"),
+        Script::MemberJoin => with_members!("scripts/jobs/member-join.sh"),
+        Script::MemberPromote => with_members!("scripts/jobs/member-promote.sh"),
+        Script::MemberRemove => with_members!("scripts/jobs/member-remove.sh"),
+        Script::MemberRetire => with_members!("scripts/jobs/member-retire.sh"),
+        Script::MemberConfig => include_str!("scripts/jobs/member-config.sh"),
+        Script::Defrag => with_guard!("scripts/jobs/defrag.sh"),
         Script::KubeadmPlan => include_str!("scripts/jobs/kubeadm-plan.sh"),
         Script::KubeadmApply => include_str!("scripts/jobs/kubeadm-apply.sh"),
         Script::KubeadmNode => include_str!("scripts/jobs/kubeadm-node.sh"),
@@ -143,6 +213,14 @@ fn own_text(script: Script) -> &'static str {
         Script::Drain => with_own_api!("scripts/jobs/drain.sh"),
         Script::Uncordon => with_own_api!("scripts/jobs/uncordon.sh"),
         Script::KubeletRestart => include_str!("scripts/jobs/kubelet-restart.sh"),
+        Script::StopStaticPods => with_containers!("scripts/jobs/stop-static-pods.sh"),
+        Script::StartStaticPods => include_str!("scripts/jobs/start-static-pods.sh"),
+        Script::StopEtcd => include_str!("scripts/jobs/stop-etcd.sh"),
+        Script::RestoreMember => {
+            concat!(include_str!("scripts/jobs/aside.part.sh"), include_str!("scripts/jobs/restore-member.sh"))
+        }
+        Script::StartEtcd => include_str!("scripts/jobs/start-etcd.sh"),
+        Script::RestartContainers => with_containers!("scripts/jobs/restart-containers.sh"),
         Script::Run => include_str!("scripts/jobs/run.sh"),
     }
 }
@@ -152,6 +230,10 @@ mod back_tests;
 #[cfg(test)]
 mod job_tests;
 #[cfg(test)]
+mod member_tests;
+#[cfg(test)]
 mod operator_tests;
+#[cfg(test)]
+mod restore_tests;
 #[cfg(test)]
 mod tests;

@@ -12,11 +12,12 @@ use crate::text;
 /// A heading with the lines below it: a step's stage and name, and words.
 type Group = (&'static str, fn(&Plan, &Placed<'_>) -> Option<String>);
 
-const GROUPS: [Group; 4] = [
+const GROUPS: [Group; 5] = [
     ("by itself, when the step fails", by_itself),
     ("not at all, when the step fails", not_kept),
     ("by kubeadm, when its step fails", by_kubeadm),
     ("the long way only, once the step is through", long),
+    ("by hand", by_hand),
 ];
 
 /// The ways back of a plan.
@@ -51,7 +52,7 @@ pub(super) fn going_back(plan: &Plan) -> String {
 fn by_itself(plan: &Plan, placed: &Placed<'_>) -> Option<String> {
     let action = &placed.step.action;
     let own = action.way_back(Site { run: &plan.id, node: placed.node }).is_some();
-    (own || matches!(action, Action::AwaitEtcd(_))).then(|| action.undo())
+    (own || (plan.task.is_upgrade() && matches!(action, Action::AwaitEtcd(_)))).then(|| action.undo())
 }
 
 fn not_kept(plan: &Plan, placed: &Placed<'_>) -> Option<String> {
@@ -66,6 +67,11 @@ fn by_kubeadm(_: &Plan, placed: &Placed<'_>) -> Option<String> {
         Action::KubeadmNode(node) if node.control_plane => Some(placed.step.action.undo()),
         _ => None,
     }
+}
+
+fn by_hand(_: &Plan, placed: &Placed<'_>) -> Option<String> {
+    let action = &placed.step.action;
+    matches!(action, Action::RestoreMember(_) | Action::StopStaticPods(_)).then(|| action.undo())
 }
 
 fn long(plan: &Plan, placed: &Placed<'_>) -> Option<String> {

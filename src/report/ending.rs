@@ -85,16 +85,17 @@ fn ways(plan: &Plan, snapshot: Option<&(String, u64, Option<NodeName>)>, finish:
 
 /// What was taken away from each node.
 pub fn finish(run: &RunId, freed: &[Finish]) -> String {
-    let bytes = |finish: &Finish| finish.archive + finish.packages + finish.units;
+    let bytes = |finish: &Finish| finish.archive + finish.packages + finish.units + finish.data;
     let total: u64 = freed.iter().map(bytes).sum();
     if total == 0 {
         return format!("no node keeps anything of plan {run} any more; snapshots stay where they are\n");
     }
     let mut out = String::new();
     for finish in freed.iter().filter(|finish| bytes(finish) > 0) {
-        let Finish { node, archive, packages, units } = finish;
+        let Finish { node, archive, packages, units, data } = finish;
         let (archive, packages, units) = (text::bytes(*archive), text::bytes(*packages), text::bytes(*units));
-        let _ = writeln!(out, "  {node:<12} archive {archive}, packages {packages}, logs {units}");
+        let data = if *data > 0 { format!(", former data {}", text::bytes(*data)) } else { String::new() };
+        let _ = writeln!(out, "  {node:<12} archive {archive}, packages {packages}, logs {units}{data}");
     }
     format!("{out}{} taken away of plan {run}; snapshots stay where they are\n", text::bytes(total))
 }

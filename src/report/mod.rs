@@ -1,17 +1,23 @@
 //! Shows: values and events in, text out. It decides nothing and asks nothing.
 
 mod back;
+mod backup;
 mod ending;
+mod etcd;
 mod findings;
 mod lock;
 mod plan;
 pub mod progress;
+mod retention;
 mod status;
 
+pub use backup::{Looked, backup, backup_json, verified, verified_json};
 pub use ending::{abort, finish};
+pub use etcd::{etcd, etcd_json};
 pub use findings::findings;
 pub use lock::{lock, lock_json};
 pub use plan::plan;
+pub use retention::{pruning, undelivered};
 pub use status::{InHand, RunView, status, status_json};
 
 use std::time::Duration;

@@ -25,6 +25,9 @@ pub fn plan(plan: &Plan) -> String {
 
 fn head(plan: &Plan) -> String {
     let mut out = format!("Plan {} for cluster {}\n\n", plan.id, plan.cluster);
+    if let Some(words) = plan.task.words() {
+        let _ = writeln!(out, "  {:<11} {words}", "etcd");
+    }
     for (what, raise) in [("Kubernetes", &plan.kubernetes), ("etcd", &plan.etcd)] {
         if let Some(Raise { from, to }) = raise {
             let _ = if from == to && !plan.is_empty() && what == "Kubernetes" {

@@ -108,6 +108,9 @@ fn moment(at: Timestamp) -> String {
 }
 
 fn raises(plan: &Plan) -> String {
+    if let Some(words) = plan.task.words() {
+        return words;
+    }
     let raise = |what: &str, raise: &Option<Raise>| {
         raise.as_ref().map(
             |Raise { from, to }| if from == to { format!("{what} {to}") } else { format!("{what} {from} -> {to}") },

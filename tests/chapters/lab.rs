@@ -46,6 +46,11 @@ pub(crate) fn kubectl(words: &[&str]) -> String {
     lab_ok(&[&["kubectl"], words].concat())
 }
 
+/// Waits for nodes that an earlier test has healed: ssh answers before the kubelet is Ready again.
+pub(crate) fn all_ready() {
+    kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=180s"]);
+}
+
 /// One digest of everything on a node that planning has to leave alone: configuration, programs, the package manager's
 /// memory, the kubelet's files.
 pub(crate) fn digest(node: &str) -> String {

@@ -12,6 +12,7 @@ mod operators;
 mod outcome;
 mod raising;
 mod refusing;
+mod restoring;
 mod run;
 mod secrets;
 mod storm;
@@ -22,6 +23,7 @@ mod writing;
 #[test]
 #[ignore = "needs the lab"]
 fn chapter_01_skips_are_refused_and_planning_changes_nothing() {
+    lab::all_ready();
     refusing::skips_are_refused_and_planning_changes_nothing();
 }
 
@@ -89,4 +91,12 @@ fn chapter_09_one_operator_follows_another() {
 fn chapter_10_what_failed_goes_back() {
     lab::lab_ok(&["up", "--fresh"]);
     back::what_failed_goes_back();
+}
+
+/// Starts from a lab that it makes anew. Leaves 1.20.2 and etcd 3.5.16.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_11_etcd_comes_back_from_a_snapshot() {
+    lab::lab_ok(&["up", "--fresh"]);
+    restoring::etcd_comes_back_from_a_snapshot();
 }

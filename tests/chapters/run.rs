@@ -122,6 +122,12 @@ pub(crate) fn start_apply(plan: &str) -> Watched {
     watched(apply_command(plan))
 }
 
+/// Starts windlass.
+pub(crate) fn start(words: &[&str]) -> Watched {
+    println!("$ windlass {}", words.join(" "));
+    watched(command(words))
+}
+
 fn watched(mut command: Command) -> Watched {
     let mut child = command.stdout(Stdio::piped()).spawn().expect("windlass starts");
     let lines = BufReader::new(child.stdout.take().expect("its output")).lines();

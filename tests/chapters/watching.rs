@@ -47,12 +47,13 @@ fn curl(path: &str, patience: &str) -> Command {
     command
 }
 
-/// The kubeconfig's certificates as files.
 fn credentials() -> PathBuf {
-    let folder = folder().join("credentials");
-    if folder.join("client.key").exists() {
-        return folder;
-    }
+    folder().join("credentials")
+}
+
+/// Writes the kubeconfig's certificates as files: those of the lab as it is now, which may be newer than an earlier chapter's.
+fn write_credentials() {
+    let folder = credentials();
     std::fs::create_dir_all(&folder).expect("a folder");
     let kubeconfig = std::fs::read_to_string(state().join("kubeconfig")).expect("the kubeconfig");
     let pairs = [
@@ -69,13 +70,12 @@ fn credentials() -> PathBuf {
             .status();
         assert!(decoded.expect("base64 runs").success());
     }
-    folder
 }
 
 impl Watcher {
     /// Begins to watch.
     pub(crate) fn start() -> Self {
-        credentials();
+        write_credentials();
         let (stop, away) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let fewest = Arc::new(Mutex::new(Vec::new()));
         let set = {
@@ -96,6 +96,7 @@ impl Watcher {
             thread.join().expect("a watcher");
         }
         let ready = self.fewest.lock().expect("the counts").clone();
+        assert!(!ready.is_empty(), "the StatefulSet was never seen");
         Watch { ready, longest_away: Duration::from_millis(self.longest_away_millis.load(Ordering::SeqCst)) }
     }
 }
@@ -135,11 +136,16 @@ fn note(object: &serde_json::Value, counts: &Mutex<Vec<u64>>) {
 fn watch_api(stop: &AtomicBool, longest: &AtomicU64) {
     const PAUSE: Duration = Duration::from_millis(100);
     let mut last = Instant::now();
-    while !stop.load(Ordering::SeqCst) {
-        if curl("readyz", "2").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
+    loop {
+        let over = stop.load(Ordering::SeqCst);
+        let answers = curl("readyz", "2").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+        if answers || over {
             let away = last.elapsed().saturating_sub(PAUSE).as_millis();
             longest.fetch_max(u64::try_from(away).unwrap_or(u64::MAX), Ordering::SeqCst);
             last = Instant::now();
+        }
+        if over {
+            return;
         }
         std::thread::sleep(PAUSE);
     }

@@ -1,9 +1,11 @@
 //! Windlass as a black box, without a node: what it prints, which files it writes, and every exit code that files and
 //! arguments alone can bring about.
 
+mod etcd;
 mod hostile;
 mod place;
 mod refusing;
+mod schedule;
 
 use std::path::Path;
 

@@ -219,7 +219,7 @@ Ways on
 
 #[test]
 fn finish_says_what_it_frees_and_that_snapshots_stay() {
-    let freed = |node: &str, archive| Finish { node: name(node), archive, packages: 3 << 20, units: 2048 };
+    let freed = |node: &str, archive| Finish { node: name(node), archive, packages: 3 << 20, units: 2048, data: 0 };
     let run = golden().id;
     let text = report::finish(&run, &[freed("cp1", 65536), freed("w1", 4096)]).replace(&run.0, "RUN");
     let wanted = "  cp1          archive 64.0 KiB, packages 3.0 MiB, logs 2.0 KiB
@@ -227,7 +227,7 @@ fn finish_says_what_it_frees_and_that_snapshots_stay() {
 6.1 MiB taken away of plan RUN; snapshots stay where they are
 ";
     assert_eq!(text, wanted);
-    let nothing = Finish { node: name("w1"), archive: 0, packages: 0, units: 0 };
+    let nothing = Finish { node: name("w1"), archive: 0, packages: 0, units: 0, data: 0 };
     let text = report::finish(&run, &[nothing]).replace(&run.0, "RUN");
     assert_eq!(text, "no node keeps anything of plan RUN any more; snapshots stay where they are\n");
 }

@@ -5,9 +5,12 @@
 mod back;
 mod checker;
 mod cluster;
+mod defrag;
 mod drift;
+mod members;
 mod oracle;
 mod plan_file;
 mod playbooks;
 mod properties;
+mod restore;
 mod scenarios;

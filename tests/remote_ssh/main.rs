@@ -3,7 +3,10 @@
 //! Each test starts an sshd of its own, with a throw-away host key, as whoever runs the tests. `make test-lab`
 //! runs them, with the lab's etcd in the path, where there is an sshd; it says so where there is none.
 
+mod backup;
 mod etcd;
+mod loopback;
+mod members;
 mod operators;
 mod secrets;
 mod server;

@@ -45,11 +45,13 @@ impl Server {
         let at = folder.path().display();
         let config = format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/user.pub\nPidFile none\nUsePAM no\n\
-             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSetEnv WINDLASS_ROOT={at}/node PATH={at}/bin:/usr/bin:/bin\n"
+             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\n\
+             SetEnv WINDLASS_ROOT={at}/node WINDLASS_FILES={at}/files PATH={at}/bin:/usr/bin:/bin\n"
         );
         let (mut first, mut last) = (String::new(), String::new());
         for number in 2..=machines {
-            let set = format!("SetEnv WINDLASS_ROOT={at}/node{number} PATH={at}/bin:/usr/bin:/bin");
+            let set =
+                format!("SetEnv WINDLASS_ROOT={at}/node{number} WINDLASS_FILES={at}/files PATH={at}/bin:/usr/bin:/bin");
             first.push_str(&["ListenAddress 127.0.0.", &number.to_string(), ":", &port.to_string(), "\n"].concat());
             last.push_str(&["Match LocalAddress 127.0.0.", &number.to_string(), "\n", &set, "\n"].concat());
         }

@@ -5,23 +5,18 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use semver::Version;
 use windlass::decide::call::Script;
-use windlass::decide::plan::{Plan, Sources};
-use windlass::decide::planner::{self, Wanted};
-use windlass::decide::rules::Case;
-use windlass::decide::target::Target;
+use windlass::decide::plan::Plan;
 use windlass::engine::{Abort, Engine, Event, Finish, Interrupts, Meter, Operator, Others, Outcome, Reporter};
 use windlass::error::Failure;
-use windlass::facts::{self, Facts, MachineFacts, Seen};
-use windlass::inventory::{self, Inventory};
+use windlass::facts::Facts;
+use windlass::inventory::Inventory;
 use windlass::journal::store::{Journal, Store};
 use windlass::journal::{self, History};
 use windlass::observe::{self, Ask, observe};
-use windlass::playbook;
 use windlass::remote::{Clock, Remote};
 
 use crate::laws::Watch;
@@ -29,19 +24,9 @@ use crate::seams::clock::VirtualClock;
 use crate::seams::disk::{Disk, Killed, MemoryStore};
 use crate::seams::fault::{Then, When};
 use crate::seams::remote::{Now, Simulation};
-use crate::world::{World, real_certificate};
+use crate::world::World;
 
-/// What to raise: Kubernetes and etcd.
-pub(crate) type Raise = (Option<&'static str>, Option<&'static str>);
-
-/// Raises etcd and Kubernetes by a minor each.
-pub(crate) const MINOR: Raise = (Some("1.21.14"), Some("3.5.16"));
-/// Raises Kubernetes by a minor.
-pub(crate) const KUBERNETES: Raise = (Some("1.21.14"), None);
-/// Raises Kubernetes within its minor.
-pub(crate) const PATCH: Raise = (Some("1.20.15"), None);
-/// Raises etcd alone.
-pub(crate) const ETCD: Raise = (None, Some("3.5.16"));
+pub(crate) use crate::lab::{ETCD, KUBERNETES, MINOR, PATCH, RESTORE, Raise, lab_facts, lab_inventory, lab_plan, plan};
 
 /// Keeps what was told, and lets the seam know which step is at hand.
 pub(crate) struct Told {
@@ -81,69 +66,11 @@ pub(crate) struct Bench {
     pub(crate) told: Told,
 }
 
-/// What was seen of the lab, with one certificate for all.
-pub(crate) fn lab_facts() -> Facts {
-    static FACTS: OnceLock<Facts> = OnceLock::new();
-    FACTS.get_or_init(read_lab_facts).clone()
-}
-
-fn read_lab_facts() -> Facts {
-    let mut facts = facts::from_json(include_str!("../fixtures/engine/lab.json")).expect("facts");
-    let ends = facts::probe::parse(&format!(
-        "@@ certificates\n certificate {} /\n@@ end certificates ok\n@@ done\n",
-        real_certificate()
-    ));
-    let ends = ends.expect("an answer").certificates.known().expect("certificates")[0].not_after;
-    for node in &mut facts.nodes {
-        if let Seen::Known(MachineFacts { certificates: Seen::Known(certificates), .. }) = &mut node.machine {
-            for certificate in certificates {
-                certificate.not_after = ends;
-            }
-        }
-    }
-    facts
-}
-
-pub(crate) fn lab_inventory() -> Inventory {
-    static INVENTORY: OnceLock<Inventory> = OnceLock::new();
-    let read = || inventory::parse(include_str!("../../inventories/lab.toml")).expect("an inventory").value;
-    INVENTORY.get_or_init(read).clone()
-}
-
 /// The lab as it was seen, simulated.
 pub(crate) fn lab() -> Arc<Simulation> {
     let facts = lab_facts();
     let clock = VirtualClock::start(facts.taken_at);
     Arc::new(Simulation::new(World::new(facts), Watch::default(), clock))
-}
-
-/// The plan that the planner makes of these facts.
-pub(crate) fn plan(inventory: &Inventory, facts: &Facts, (kubernetes, etcd): Raise) -> Plan {
-    let version = |text: &str| Version::parse(text).expect("a version");
-    let target = Target {
-        kubernetes: kubernetes.map(version),
-        etcd: etcd.map(version),
-        leave_out: std::collections::BTreeSet::default(),
-        accept_outage: false,
-    };
-    let raises = planner::raises(Case { inventory, facts, target: &target });
-    let playbooks: Vec<_> =
-        raises.into_iter().map(|raises| playbook::parse(playbook::builtin(raises)).expect("a playbook")).collect();
-    let sources = Sources {
-        inventory: "lab.toml".to_owned(),
-        inventory_digest: String::new(),
-        playbook_digests: BTreeMap::new(),
-        facts_digest: String::new(),
-    };
-    planner::plan(Wanted { inventory, playbooks: &playbooks, facts, target: &target, sources: &sources })
-        .unwrap_or_else(|findings| panic!("{findings:?}"))
-}
-
-/// The plan for the lab as it was seen; made once.
-pub(crate) fn lab_plan(raise: Raise) -> Plan {
-    static PLANS: Mutex<BTreeMap<Raise, Plan>> = Mutex::new(BTreeMap::new());
-    let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
-    plans.entry(raise).or_insert_with(|| plan(&lab_inventory(), &lab_facts(), raise)).clone()
 }
 
 impl Bench {
@@ -235,7 +162,7 @@ impl Bench {
 
     /// Takes away what is kept, as this operator would.
     pub(crate) async fn finish(&self) -> Result<Vec<Finish>, Failure> {
-        self.drive_own("finish", async |engine| engine.finish().await).await
+        self.drive_own("finish", async |engine| engine.finish(false).await).await
     }
 
     async fn drive_own<T>(&self, command: &'static str, work: impl AsyncFnOnce(&Engine<'_>) -> T) -> T {

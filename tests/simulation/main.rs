@@ -4,6 +4,7 @@
 //! - [`world`]: the truth, a pure state machine that time drives.
 //! - [`seams`]: the machines, the clock, the journal's disk and the faults, as an engine meets them.
 //! - [`laws`]: the invariants, judged from the truth alone.
+//! - [`lab`]: what was seen of the lab, and plans for it.
 //! - [`bench`]: a cluster, a plan, a journal, an engine that can be killed.
 //! - [`focused`]: one test a behaviour.
 //! - [`matrix`]: every step interrupted in every way.
@@ -12,6 +13,7 @@
 
 mod bench;
 mod focused;
+mod lab;
 mod laws;
 mod matrix;
 mod mutants;

@@ -14,7 +14,7 @@ use crate::decide::look::{Every, Look, Question, Sight, Who, seen};
 use crate::decide::target::minor;
 use crate::facts::ask::Section;
 use crate::facts::version::parse_version;
-use crate::facts::{EtcdFacts, EtcdMember, MemberStatus, Seen, begun_version};
+use crate::facts::{EtcdFacts, EtcdMember, MachineFacts, MemberStatus, Seen, begun_version};
 
 /// A verified snapshot, before anything is touched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ impl Act for MoveLeader {
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
         let etcd = seen!(sight.etcd, "etcd");
         let mut others = etcd.members.iter().filter(|member| member.id != self.member);
-        if let Some(why) = others.find_map(unhealthy) {
+        if let Some(why) = others.find_map(EtcdMember::unhealthy) {
             return Look::NotYet(why);
         }
         match agreed_leader(etcd, Some(self.member)) {
@@ -117,7 +117,7 @@ impl Act for MoveLeader {
     }
 
     fn serves(&self, later: &Action) -> bool {
-        matches!(later, Action::SwapEtcd(_))
+        matches!(later, Action::SwapEtcd(_) | Action::RemoveMember(_) | Action::DefragMember(_))
     }
 }
 
@@ -241,7 +241,7 @@ pub struct AwaitEtcd {
 
 /// Entries that a member may be behind: what etcd itself counts as caught up is far more; a thousand are applied in well
 /// under a second.
-const SMALL_LAG: u64 = 1000;
+pub(super) const SMALL_LAG: u64 = 1000;
 
 impl Act for AwaitEtcd {
     fn describe(&self) -> String {
@@ -257,7 +257,7 @@ impl Act for AwaitEtcd {
 
     fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
         let etcd = seen!(sight.etcd, "etcd");
-        if let Some(why) = etcd.members.iter().find_map(unhealthy) {
+        if let Some(why) = etcd.members.iter().find_map(EtcdMember::unhealthy) {
             return Look::NotYet(why);
         }
         if let Err(why) = agreed_leader(etcd, None) {
@@ -340,19 +340,18 @@ impl Act for AwaitClusterVersion {
     }
 }
 
-/// Why a member is not healthy, when it is not.
-pub(crate) fn unhealthy(member: &EtcdMember) -> Option<String> {
-    match &member.status {
-        Seen::Unknown(why) => Some(format!("member {} does not answer: {why}", member.name)),
-        Seen::Known(status) => match &status.healthy {
-            Seen::Unknown(why) => Some(format!("member {} is not healthy: {why}", member.name)),
-            Seen::Known(()) => None,
-        },
-    }
+/// etcd's own default election timeout, in milliseconds.
+const DEFAULT_ELECTION_MS: u64 = 1000;
+
+/// How long the members have to stay well, in milliseconds: half as long again as the longest election timeout of these
+/// machines' members, and at least two seconds. A member that would call an election has done so by then.
+pub(crate) fn steady_ms<'a>(machines: impl Iterator<Item = &'a MachineFacts>) -> u64 {
+    let election = |machine: &'a MachineFacts| machine.etcd.known()?.as_ref()?.election_ms.known().copied();
+    (machines.filter_map(election).max().unwrap_or(DEFAULT_ELECTION_MS) * 3 / 2).max(2000)
 }
 
 /// The leader and term that all members agree on; `except` may be silent (it is the one being worked on).
-fn agreed_leader(etcd: &EtcdFacts, except: Option<u64>) -> Result<(u64, u64), String> {
+pub(super) fn agreed_leader(etcd: &EtcdFacts, except: Option<u64>) -> Result<(u64, u64), String> {
     let mut agreed: Option<(u64, u64)> = None;
     for member in &etcd.members {
         let Seen::Known(status) = &member.status else {

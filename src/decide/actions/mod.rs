@@ -3,8 +3,12 @@
 pub mod archive;
 pub mod command;
 pub mod cordon;
+pub mod defrag;
 pub mod etcd;
 pub mod former;
 pub mod kubeadm;
 pub mod kubelet;
+pub mod members;
 pub mod packages;
+pub mod renew;
+pub mod restore;

@@ -2,8 +2,10 @@
 //! nothing with them but the plan's types, and knows nothing of facts: what a plan claims has to be enough.
 
 mod archives;
+mod members;
 mod order;
 mod pairs;
+mod restore;
 
 use super::action::Action;
 use super::actions::packages::Pinned;
@@ -49,6 +51,8 @@ pub fn check(plan: &Plan) -> Vec<Breach> {
     breaches.extend(order::check(plan));
     breaches.extend(pairs::check(plan));
     breaches.extend(outage(plan));
+    breaches.extend(restore::check(plan));
+    breaches.extend(members::check(plan));
     breaches
 }
 
@@ -117,7 +121,8 @@ fn outage(plan: &Plan) -> Option<Breach> {
 
 /// Whether a step works on etcd's members.
 fn touches_etcd(step: &Step) -> bool {
-    matches!(step.action, Action::SwapEtcd(_) | Action::MoveLeader(_))
+    matches!(step.action, Action::SwapEtcd(_) | Action::MoveLeader(_) | Action::DefragMember(_))
+        || changes_members(&step.action)
 }
 
 /// Whether a step works on Kubernetes.
@@ -164,4 +169,17 @@ fn roles<'a>(plan: &'a Plan, node: &NodeName) -> &'a [Role] {
 
 fn is_control_plane(plan: &Plan, placed: &Placed<'_>) -> bool {
     placed.node.is_some_and(|node| roles(plan, node).contains(&Role::ControlPlane))
+}
+
+/// Whether an action changes etcd's members, or what a machine keeps of them.
+fn changes_members(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::RemoveMember(_)
+            | Action::AddMember(_)
+            | Action::JoinMember(_)
+            | Action::PromoteMember(_)
+            | Action::RetireMember(_)
+            | Action::WriteMembers(_)
+    )
 }

@@ -3,8 +3,8 @@
 
 use super::{Breach, raises_kubelet};
 use crate::decide::action::Action;
-use crate::decide::actions::etcd::AwaitEtcd;
-use crate::decide::plan::{Lane, Law, Plan, Stage, Step};
+use crate::decide::actions::etcd::{AwaitEtcd, MoveLeader};
+use crate::decide::plan::{Lane, Law, Plan, Stage, Step, Task};
 use crate::decide::target::{Way, minor};
 
 pub(super) fn check(plan: &Plan) -> Vec<Breach> {
@@ -12,7 +12,7 @@ pub(super) fn check(plan: &Plan) -> Vec<Breach> {
         let lanes = stage.waves.iter().flat_map(|wave| &wave.lanes);
         lanes.map(move |lane| LaneOf { plan, stage, lane })
     });
-    lanes.flat_map(|lane| [lane.members(), lane.drains(), lane.uncordons()].concat()).collect()
+    lanes.flat_map(|lane| [lane.members(), lane.defrags(), lane.drains(), lane.uncordons()].concat()).collect()
 }
 
 #[derive(Clone, Copy)]
@@ -55,6 +55,40 @@ impl<'a> LaneOf<'a> {
             let seen = |wait: &AwaitEtcd| wait.to == swap.to && member.is_none_or(|member| wait.member == member);
             if !matches!(after, Some(Action::AwaitEtcd(wait)) if seen(wait)) {
                 let detail = "the members are not seen healthy just after it";
+                breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
+            }
+        }
+        breaches
+    }
+
+    /// The same around a defragmentation, which stops a member for a while; and the plan is for nothing else.
+    fn defrags(self) -> Vec<Breach> {
+        let mut breaches = Vec::new();
+        let steps = self.steps();
+        for (at, step) in steps.iter().enumerate() {
+            let defrag = match &step.action {
+                Action::DefragMember(defrag) => defrag,
+                action if self.plan.task == Task::Defrag && !belongs_to_defrag(action) => {
+                    let detail = "it has no place in a plan that defragments";
+                    breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
+                    continue;
+                }
+                _ => continue,
+            };
+            let before = at.checked_sub(1).map(|before| &steps[before].action);
+            let moved = |moved: &MoveLeader| moved.access == defrag.access && moved.member == defrag.member;
+            if !matches!(before, Some(Action::MoveLeader(it)) if moved(it)) {
+                let detail = "leadership is not moved off the member just before it is defragmented";
+                breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
+            }
+            let after = steps.get(at + 1).map(|after| &after.action);
+            if !matches!(after, Some(Action::AwaitEtcd(wait)) if wait.member == defrag.member) {
+                let detail = "the members are not seen healthy just after it";
+                breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
+            }
+            if defrag.access.others.len() + 1 != self.plan.baseline.etcd_members.len() || self.plan.task != Task::Defrag
+            {
+                let detail = "it defragments a member in a plan that is for something else, or asks not all others for their health";
                 breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
             }
         }
@@ -124,4 +158,8 @@ impl<'a> LaneOf<'a> {
         }
         breaches
     }
+}
+
+fn belongs_to_defrag(action: &Action) -> bool {
+    matches!(action, Action::ArchiveNode(_) | Action::Snapshot(_) | Action::MoveLeader(_) | Action::AwaitEtcd(_))
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::decide::plan::{Baseline, MachineBaseline};
 use crate::decide::rules::Case;
-use crate::facts::{MachineFacts, Seen};
-use crate::inventory::Node;
+use crate::facts::{EtcdFacts, Facts, MachineFacts, Seen};
+use crate::inventory::{Inventory, Node, Role};
 
 /// The baseline of a case: its machines that take part, Node objects, etcd members.
 pub(super) fn of(case: Case<'_>) -> Baseline {
@@ -25,6 +25,20 @@ pub(super) fn of(case: Case<'_>) -> Baseline {
         etcd_members: etcd
             .map_or_else(BTreeMap::new, |etcd| etcd.members.iter().map(|m| (m.id, m.name.clone())).collect()),
         etcd_cluster: etcd.map_or(0, |etcd| etcd.cluster_id),
+    }
+}
+
+/// The baseline of a plan for etcd alone: its machines, and the control planes, as far as they answer.
+pub(crate) fn of_etcd(inventory: &Inventory, facts: &Facts, etcd: &EtcdFacts) -> Baseline {
+    let takes_part = |node: &&Node| node.roles.contains(&Role::Etcd) || node.roles.contains(&Role::ControlPlane);
+    let machines = inventory.nodes.iter().filter(takes_part).filter_map(|node| {
+        facts.machine(&node.name).map(|machine| (node.name.clone(), machine_baseline(node, machine)))
+    });
+    Baseline {
+        machines: machines.collect(),
+        kube_nodes: Vec::new(),
+        etcd_members: etcd.members.iter().map(|member| (member.id, member.called())).collect(),
+        etcd_cluster: etcd.cluster_id,
     }
 }
 

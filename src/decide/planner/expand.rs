@@ -9,7 +9,9 @@ use crate::decide::action::Action;
 use crate::decide::actions::archive::ArchiveNode;
 use crate::decide::actions::command::{Condition, Gate, RunCommand};
 use crate::decide::actions::cordon::{Cordon, Drain, Uncordon};
-use crate::decide::actions::etcd::{AwaitClusterVersion, AwaitEtcd, EtcdAccess, MoveLeader, Snapshot, SwapEtcd};
+use crate::decide::actions::etcd::{
+    AwaitClusterVersion, AwaitEtcd, EtcdAccess, MoveLeader, Snapshot, SwapEtcd, steady_ms,
+};
 use crate::decide::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan, behind, config_behind};
 use crate::decide::actions::kubelet::{AwaitReady, RestartKubelet};
 use crate::decide::actions::packages::{FetchPackages, InstallPackages, Pinned, PullImages};
@@ -316,18 +318,10 @@ impl<'a> Bound<'a> {
         Ok(AwaitEtcd { member: self.member()?.id, to: self.etcd_to()?.clone(), steady_ms: self.steady_ms() })
     }
 
-    /// Half as long again as the longest election timeout of the members, and at least two seconds: a member that would
-    /// call an election has done so by then.
     fn steady_ms(self) -> u64 {
-        let election =
-            |node: &Node| self.case.machine(&node.name)?.etcd.known()?.as_ref()?.election_ms.known().copied();
-        let longest = self.case.inventory.etcd_nodes().filter_map(election).max().unwrap_or(DEFAULT_ELECTION_MS);
-        (longest * 3 / 2).max(2000)
+        steady_ms(self.case.inventory.etcd_nodes().filter_map(|node| self.case.machine(&node.name)))
     }
 }
-
-/// etcd's own default election timeout, in milliseconds.
-const DEFAULT_ELECTION_MS: u64 = 1000;
 
 fn drain_steps(timeout: Option<Duration>, drain: DrainOptions) -> Vec<Step> {
     let limit = timeout.map_or(DRAIN_SECONDS, |timeout| timeout.as_secs());

@@ -1,11 +1,11 @@
 //! The planner: inventory, playbooks, facts and target in; a plan, or every reason why there is none, out.
 
 mod baseline;
-pub(crate) use baseline::machine_baseline;
+pub(crate) use baseline::{machine_baseline, of_etcd as etcd_baseline};
 mod archives;
 mod expand;
 pub mod packages;
-mod waves;
+pub(crate) mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use semver::Version;
 use super::action::Action;
 use super::checker;
 use super::finding::{Finding, Rule, Severity};
-use super::plan::{FORMAT, Lane, Law, Outage, Plan, Raise, RunId, Skipped, Sources, Stage, Step, Wave};
+use super::plan::{FORMAT, Lane, Law, Outage, Plan, Raise, RunId, Skipped, Sources, Stage, Step, Task, Wave};
 use super::rules::{self, Case};
 use super::target::{Target, minor};
 use super::words;
@@ -86,6 +86,7 @@ fn finish(wanted: Wanted<'_>, case: Case<'_>, mut draft: Draft, findings: Vec<Fi
         windlass: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: wanted.inventory.name.clone(),
         made_at: facts.taken_at,
+        task: Task::Upgrade,
         kubernetes,
         etcd,
         sources: wanted.sources.clone(),

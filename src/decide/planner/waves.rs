@@ -4,7 +4,7 @@ use crate::decide::plan::Lane;
 use crate::playbook::Batch;
 
 /// Lanes in waves of the given sizes; the last size repeats.
-pub(super) fn batched(lanes: Vec<Lane>, sizes: &[Batch]) -> Vec<Vec<Lane>> {
+pub(crate) fn batched(lanes: Vec<Lane>, sizes: &[Batch]) -> Vec<Vec<Lane>> {
     let total = lanes.len();
     let mut waves = Vec::new();
     let mut lanes = lanes.into_iter().peekable();

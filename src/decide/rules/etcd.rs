@@ -1,14 +1,18 @@
 //! Rules of etcd: versions go by one minor, and only a whole cluster is touched. They hold also when only Kubernetes is
 //! raised, because every rung begins with a snapshot of a healthy etcd and every kubeadm step leans on it.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 use semver::Version;
 
-use super::{Case, needed};
-use crate::decide::actions::etcd::unhealthy;
+use super::{Case, needed, unseen};
 use crate::decide::finding::{Finding, Rule};
-use crate::decide::target::{Way, minors_apart};
-use crate::facts::{EtcdFacts, EtcdProcess, Seen};
-use crate::inventory::{NodeName, Topology};
+use crate::decide::quorum::Count;
+use crate::decide::target::{Target, Way, minors_apart};
+use crate::facts::health::{EtcdHealth, Hashes};
+use crate::facts::{EtcdFacts, EtcdProcess, FORMAT, Facts, MemberStatus, Seen};
+use crate::inventory::{Inventory, NodeName, Topology};
 
 pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -35,6 +39,58 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     found
 }
 
+/// What of etcd needs attention, by itself: no upgrade is asked for.
+pub fn health(inventory: &Inventory, seen: &EtcdHealth) -> Vec<Finding> {
+    let facts = Facts {
+        format: FORMAT,
+        taken_at: Timestamp::UNIX_EPOCH,
+        cluster: inventory.name.clone(),
+        nodes: seen.machines.clone(),
+        api: Seen::Unknown("not asked".to_owned()),
+        etcd: seen.etcd.clone(),
+        operator_disk: Seen::Unknown("not asked".to_owned()),
+    };
+    let case = Case { inventory, facts: &facts, target: &Target::default() };
+    let mut found = BTreeSet::new();
+    match &seen.etcd {
+        Seen::Known(etcd) => {
+            found.extend(members(etcd));
+            found.extend(quorum(etcd));
+            found.extend(alarms(etcd));
+            found.extend(spread(etcd));
+            found.extend(size(case, etcd));
+            found.extend(strangers(case, etcd));
+            found.extend(differing(&seen.hashes));
+        }
+        Seen::Unknown(why) => {
+            found.insert(unseen("etcd", "its member list", why));
+            found.extend(seen.answers.iter().filter_map(|(node, answer)| silent(node, answer)));
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Members that hold different data at one revision.
+fn differing(hashes: &Seen<Hashes>) -> Option<Finding> {
+    let detail = match hashes {
+        Seen::Known(hashes) if hashes.equal() => return None,
+        Seen::Known(hashes) => format!("{}: replace the members that are wrong", hashes.differ()),
+        Seen::Unknown(why) => return Some(unseen("etcd", "whether its members' data agree", why)),
+    };
+    Some(Finding::refusal(Rule::EtcdCorrupt, "etcd", detail))
+}
+
+/// Why a machine's member is of no use, when there is not even a list of members.
+fn silent(node: &NodeName, answer: &Seen<MemberStatus>) -> Option<Finding> {
+    let detail = match answer {
+        Seen::Unknown(why) => format!("its member does not answer: {why}"),
+        Seen::Known(MemberStatus { leader: 0, .. }) => "its member knows no leader".to_owned(),
+        Seen::Known(MemberStatus { healthy: Seen::Unknown(why), .. }) => format!("its member is not healthy: {why}"),
+        Seen::Known(_) => return None,
+    };
+    Some(Finding::refusal(Rule::EtcdUnhealthy, node, detail))
+}
+
 fn processes(case: Case<'_>) -> impl Iterator<Item = (&NodeName, &EtcdProcess)> {
     case.inventory.etcd_nodes().filter_map(move |node| {
         let process = case.machine(&node.name)?.etcd.known()?.as_ref()?;
@@ -52,11 +108,11 @@ fn members(etcd: &EtcdFacts) -> Vec<Finding> {
         if member.name.is_empty() {
             let detail = format!("{:x} was added and never started: start or remove it first", member.id);
             found.push(Finding::refusal(Rule::EtcdUnhealthy, "member", detail));
-        } else if let Some(why) = unhealthy(member) {
+        } else if let Some(why) = member.unhealthy() {
             found.push(Finding::refusal(Rule::EtcdUnhealthy, &member.name, why));
         }
     }
-    let ahead = etcd.members.iter().filter_map(|m| m.status.known()).map(|s| s.raft_index).max().unwrap_or(0);
+    let ahead = etcd.log_end();
     for member in &etcd.members {
         let Seen::Known(status) = &member.status else { continue };
         let behind = ahead.saturating_sub(status.raft_applied);
@@ -72,11 +128,9 @@ fn members(etcd: &EtcdFacts) -> Vec<Finding> {
 const LAG_WORTH_SAYING: u64 = 5000;
 
 fn quorum(etcd: &EtcdFacts) -> Option<Finding> {
-    let voters: Vec<_> = etcd.members.iter().filter(|member| !member.learner).collect();
-    let healthy = voters.iter().filter(|member| unhealthy(member).is_none()).count();
-    let needed = voters.len() / 2 + 1;
-    (healthy < needed).then(|| {
-        let detail = format!("{healthy} of {} members are healthy; {needed} make a quorum", voters.len());
+    let now = Count::of(etcd);
+    (!now.holds()).then(|| {
+        let detail = format!("{} of {} members are healthy; {} make a quorum", now.healthy, now.voters, now.quorum());
         Finding::refusal(Rule::EtcdQuorum, "etcd", detail)
     })
 }

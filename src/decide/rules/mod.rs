@@ -11,6 +11,7 @@ use super::target::Target;
 use crate::facts::{Facts, MachineFacts, NodeFacts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role};
 
+pub use etcd::health as etcd_health;
 pub use kubernetes::oldest_api_server;
 
 /// What the rules judge.

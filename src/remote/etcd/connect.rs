@@ -1,15 +1,16 @@
 //! Opening a client: the identity from the node, a forward, TLS over it.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use etcd_client::{Certificate, Channel, Client, Identity, TlsOptions};
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tonic::transport::{Endpoint, Uri};
 use zeroize::Zeroizing;
 
 use super::super::ssh::{Link, chain, failed, forward};
 use super::super::{Call, Script, scripts};
-use super::ANSWER_LIMIT;
+use super::{ANSWER_LIMIT, Way};
 use crate::inventory::{Address, Etcd, NodeName};
 use crate::remote::RemoteError;
 
@@ -29,20 +30,19 @@ struct Pems {
 }
 
 /// Opens a client that has shaken hands. Etcd usually listens on the node's loopback; when it does not, on its address.
-pub(super) async fn open(link: &Link, etcd: &Etcd, socket: &Socket<'_>) -> Result<Client, RemoteError> {
+pub(super) async fn open(way: Way<'_>, etcd: &Etcd, socket: &Socket<'_>) -> Result<Client, RemoteError> {
     let trouble = |what: String| RemoteError::Etcd { node: socket.node.clone(), what };
-    let pems = identity(link, etcd, socket.node).await?;
-    let not_reached = |cause| RemoteError::NotStarted { node: socket.node.clone(), cause: Box::new(cause) };
-    let (session, _) = link.session().await.map_err(not_reached)?;
+    let pems = match way {
+        Way::Over(link) => identity(link, etcd, socket.node).await?,
+        Way::Here => own_identity(etcd).map_err(trouble)?,
+    };
     let mut complaints = Vec::new();
     for (number, host) in listeners(socket.address).into_iter().enumerate() {
-        let path = Utf8PathBuf::from(format!("{}-{number}", socket.path));
-        if let Err(error) = forward(&session, &path, host, etcd.client_port).await {
-            // The session is lost, or forwarding is refused: another listener will not help.
-            link.forget(&session).await;
-            return Err(trouble(format!("no forward over SSH: {error}")));
-        }
-        let complaint = match shake_hands(&path, &pems, socket).await {
+        let end = match way {
+            Way::Over(link) => forwarded(link, etcd, socket, number, host).await?,
+            Way::Here => End::Tcp(host.to_owned(), etcd.client_port),
+        };
+        let complaint = match shake_hands(&end, &pems, socket).await {
             Ok(client) => return Ok(client),
             Err(complaint) => complaint,
         };
@@ -52,6 +52,51 @@ pub(super) async fn open(link: &Link, etcd: &Etcd, socket: &Socket<'_>) -> Resul
         }
     }
     Err(trouble(complaints.join("; ")))
+}
+
+/// Where a client connects to on this machine.
+#[derive(Clone)]
+enum End {
+    Unix(Utf8PathBuf),
+    Tcp(String, u16),
+}
+
+/// What a client reads from and writes to.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+impl End {
+    async fn connect(&self) -> std::io::Result<Box<dyn Wire>> {
+        Ok(match self {
+            Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Self::Tcp(host, port) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+        })
+    }
+}
+
+/// The local end of a forward to `host` as the node sees it.
+async fn forwarded(
+    link: &Link,
+    etcd: &Etcd,
+    socket: &Socket<'_>,
+    number: usize,
+    host: &str,
+) -> Result<End, RemoteError> {
+    let not_reached = |cause| RemoteError::NotStarted { node: socket.node.clone(), cause: Box::new(cause) };
+    let (session, _) = link.session().await.map_err(not_reached)?;
+    let path = Utf8PathBuf::from(format!("{}-{number}", socket.path));
+    if let Err(error) = forward(&session, &path, host, etcd.client_port).await {
+        // The session is lost, or forwarding is refused: another listener will not help.
+        link.forget(&session).await;
+        let what = format!("no forward over SSH: {error}");
+        return Err(RemoteError::Etcd { node: socket.node.clone(), what });
+    }
+    Ok(End::Unix(path))
 }
 
 /// Where etcd may listen, as seen from its node.
@@ -69,10 +114,10 @@ struct Complaint {
 }
 
 /// Tries the names that a member's certificate usually holds. All of them mean this node: the way there is SSH's.
-async fn shake_hands(path: &Utf8PathBuf, pems: &Pems, socket: &Socket<'_>) -> Result<Client, Complaint> {
+async fn shake_hands(end: &End, pems: &Pems, socket: &Socket<'_>) -> Result<Client, Complaint> {
     let mut words = String::new();
     for name in ["localhost", "127.0.0.1", socket.address.as_str(), socket.node.as_str()] {
-        match tokio::time::timeout(ANSWER_LIMIT, connect(path, pems, name)).await {
+        match tokio::time::timeout(ANSWER_LIMIT, connect(end, pems, name)).await {
             Ok(Ok(client)) => return Ok(client),
             Ok(Err(said)) => words = said,
             Err(_) => words = format!("no handshake within {} s", ANSWER_LIMIT.as_secs()),
@@ -81,23 +126,33 @@ async fn shake_hands(path: &Utf8PathBuf, pems: &Pems, socket: &Socket<'_>) -> Re
             break;
         }
     }
-    let nobody_there = ["eof", "reset by peer", "Broken pipe"].iter().any(|sign| words.contains(sign));
-    if nobody_there {
-        words.push_str(" (nobody listens there, or sshd forbids forwarding)");
+    let nobody_there =
+        ["eof", "reset by peer", "Broken pipe", "Connection refused"].iter().any(|sign| words.contains(sign));
+    match end {
+        End::Unix(_) if nobody_there => words.push_str(" (nobody listens there, or sshd forbids forwarding)"),
+        _ => {}
     }
     Err(Complaint { words, nobody_there })
 }
 
-async fn connect(path: &Utf8PathBuf, pems: &Pems, name: &str) -> Result<Client, String> {
+async fn connect(end: &End, pems: &Pems, name: &str) -> Result<Client, String> {
     let tls = TlsOptions::new()
         .ca_certificate(Certificate::from_pem(&*pems.ca))
         .identity(Identity::from_pem(&*pems.cert, &*pems.key))
         .domain_name(name);
     let endpoint = Endpoint::from_static("https://etcd").tls_config(tls).map_err(|error| chain(&error))?;
-    let path = path.clone();
+    over(endpoint, end.clone()).await
+}
+
+/// A client of a member of this machine that listens at a socket, without TLS.
+pub(in crate::remote) async fn plain_client(socket: &Utf8Path) -> Result<Client, String> {
+    over(Endpoint::from_static("http://etcd"), End::Unix(socket.to_owned())).await
+}
+
+async fn over(endpoint: Endpoint, end: End) -> Result<Client, String> {
     let connector = tower::service_fn(move |_: Uri| {
-        let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+        let end = end.clone();
+        async move { end.connect().await.map(TokioIo::new) }
     });
     let channel = endpoint.connect_with_connector(connector).await.map_err(|error| chain(&error))?;
     Client::from_channel(Channel::Tonic(channel), None).await.map_err(|error| chain(&error))
@@ -114,6 +169,15 @@ async fn identity(link: &Link, etcd: &Etcd, node: &NodeName) -> Result<Pems, Rem
         return Err(trouble(format!("its client's certificates could not be read: {}", said.trim())));
     }
     pems(&answer.stdout).ok_or_else(|| trouble("its client's certificates came in a form unknown".to_owned()))
+}
+
+/// The same from files of this machine.
+fn own_identity(etcd: &Etcd) -> Result<Pems, String> {
+    let read = |path: &Utf8PathBuf| {
+        let bytes = std::fs::read(path).map(Zeroizing::new);
+        bytes.map_err(|error| format!("its client's certificates could not be read: {path}: {error}"))
+    };
+    Ok(Pems { ca: read(&etcd.ca)?, cert: read(&etcd.cert)?, key: read(&etcd.key)? })
 }
 
 /// The three parts of what `etcd-identity` prints.

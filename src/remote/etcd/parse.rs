@@ -67,7 +67,7 @@ pub(super) fn is_connection(error: &Error) -> bool {
 }
 
 /// Etcd's own words, without the layers around them.
-pub(super) fn words(error: &Error) -> String {
+pub(in crate::remote) fn words(error: &Error) -> String {
     match error {
         Error::GRpcStatus(status) => match std::error::Error::source(status) {
             Some(cause) if !status.message().contains(&cause.to_string()) => {

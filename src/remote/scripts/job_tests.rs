@@ -117,6 +117,29 @@ fn the_guard_looks_again_just_before_the_installation() {
     assert!(calls.last().is_some_and(|call| call.contains("--download-only")), "{calls:?}");
 }
 
+/// A power loss after the last package was configured leaves nothing half done, and dpkg's journal not merged: apt goes on only
+/// after `dpkg --configure -a`, as the lab has shown.
+#[test]
+fn what_dpkg_was_at_when_the_power_failed_is_finished_first() {
+    let configured = "dpkg --force-confold --configure -a";
+    let table = [("", "", false), ("0003", "", true), ("tmp.i", "", false), ("", "etcd-server", true)];
+    for (journal, half_done, finished) in table {
+        let dpkg = format!("[ \"$1\" != --audit ] || echo '{half_done}'");
+        let fakes = Fakes::new(&[("apt-get", NOTHING), ("apt-mark", NOTHING), ("dpkg", &dpkg)]);
+        let updates = fakes.path().join("dpkg-admin/updates");
+        std::fs::create_dir_all(&updates).expect("a folder");
+        if !journal.is_empty() {
+            std::fs::write(updates.join(journal), "").expect("written");
+        }
+        let mut job = fakes.job(Script::InstallPackages, &["-", "-", "kubeadm=1.21.14-00"]);
+        assert!(job.env("DPKG_ADMINDIR", fakes.path().join("dpkg-admin")).status().expect("sh runs").success());
+        assert_eq!(fakes.calls("dpkg").iter().any(|call| call == configured), finished, "{journal:?} {half_done:?}");
+        let order = fakes.calls("");
+        let at = |what: &str| order.iter().position(|call| call.starts_with(what));
+        assert!(!finished || at(configured) < at("apt-get"), "{order:?}");
+    }
+}
+
 #[test]
 fn a_guard_of_another_shape_is_refused() {
     let fakes = install(&etcdctl(&says(41, 42), &says(42, 42)), NOTHING);

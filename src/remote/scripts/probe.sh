@@ -34,7 +34,7 @@ main() {
   printf '@@ clock %s\n' "$(date +%s%3N)"
   for section in $(words_of "$1"); do
     case $section in
-      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept)
+      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept | etcd-tool)
         answer "$section" "see_$(printf %s "$section" | tr - _)" ;;
       *) printf '@@ %s\n@@ end %s unseen this probe knows no such section\n' "$section" "$section" ;;
     esac
@@ -305,7 +305,11 @@ certificates() {
 # ---- etcd ----
 
 # The settings that are told; everything else in its environment stays there.
-SETTINGS='name|data-dir|heartbeat-interval|election-timeout|quota-backend-bytes|enable-v2|config-file|advertise-client-urls'
+SETTINGS='name|data-dir|wal-dir|heartbeat-interval|election-timeout|quota-backend-bytes|enable-v2|config-file|advertise-client-urls'
+SETTINGS="$SETTINGS|listen-(client|peer|metrics)-urls|initial-advertise-peer-urls|strict-reconfig-check|pre-vote"
+SETTINGS="$SETTINGS|snapshot-count|max-(snapshots|wals|txn-ops|request-bytes)|auto-compaction-(mode|retention)|metrics|logger|log-(level|outputs)"
+SETTINGS="$SETTINGS|(peer-)?(cert-file|key-file|client-cert-auth|trusted-ca-file)|(client|peer)-crl-file|peer-cert-allowed-cn|cipher-suites"
+SETTINGS="$SETTINGS|tls-min-version|experimental-(initial-corrupt-check|corrupt-check-time|watch-progress-notify-interval|compaction-batch-limit)"
 
 see_etcd() {
   has systemctl || unseen 'systemctl is not here' || return
@@ -325,7 +329,10 @@ see_etcd() {
     '' | 0) stopped_etcd ;;
     *) running_etcd ;;
   esac
-  if [ -f "$config" ]; then printf 'digest %s\n' "$(sha256sum "$config" | cut -d ' ' -f 1)"; fi
+  if [ -f "$config" ]; then
+    printf 'digest %s\n' "$(sha256sum "$config" | cut -d ' ' -f 1)"
+    [ "$config" = "$manifest" ] || sed -n -E "s/^ETCD_INITIAL_CLUSTER=[\"']?([^\"']*).*/file-members \1/p" "$config" | tail -n 1
+  fi
 }
 
 running_etcd() {
@@ -337,7 +344,7 @@ running_etcd() {
   })
   printf '%s\n' "$settings"
   file=$(printf '%s\n' "$settings" | sed -n 's/^set config-file //p' | tail -n 1)
-  [ ! -r "$file" ] || sed -n -E "s/^($SETTINGS): *[\"']?([^\"'#]*).*/conf \1 \2/p" -- "$file"
+  [ ! -r "$file" ] || sed -n -E "/^($SETTINGS):/s/^([a-z0-9-]+): *[\"']?([^\"'#]*).*/conf \1 \2/p" -- "$file"
   etcd_version
 }
 

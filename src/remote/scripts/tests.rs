@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 28] = [
+const ALL: [Script; 44] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -20,6 +20,7 @@ const ALL: [Script; 28] = [
     Script::CopyAppend,
     Script::CopyRead,
     Script::EtcdIdentity,
+    Script::PkiRead,
     Script::ForgetRun,
     Script::Archive,
     Script::FetchPackages,
@@ -27,6 +28,14 @@ const ALL: [Script; 28] = [
     Script::InstallPackages,
     Script::RestorePackages,
     Script::MoveLeader,
+    Script::MemberReady,
+    Script::MemberAdd,
+    Script::MemberJoin,
+    Script::MemberPromote,
+    Script::MemberRemove,
+    Script::MemberRetire,
+    Script::MemberConfig,
+    Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,
     Script::KubeadmNode,
@@ -34,6 +43,13 @@ const ALL: [Script; 28] = [
     Script::Drain,
     Script::Uncordon,
     Script::KubeletRestart,
+    Script::StopStaticPods,
+    Script::StartStaticPods,
+    Script::StopEtcd,
+    Script::RestoreMember,
+    Script::StartEtcd,
+    Script::RestartContainers,
+    Script::ForgetData,
     Script::Run,
 ];
 

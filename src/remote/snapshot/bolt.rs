@@ -217,5 +217,5 @@ impl Seen {
 }
 
 fn bad(why: String) -> Bad {
-    Bad(why)
+    Bad::Pages(why)
 }

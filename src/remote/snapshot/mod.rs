@@ -4,30 +4,61 @@
 
 mod bolt;
 mod contents;
+mod hash;
+mod wire;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use etcd_client::SnapshotStreaming;
-use sha2::{Digest, Sha256};
+use etcd_client::{SnapshotResponse, SnapshotStreaming};
 use tempfile::NamedTempFile;
+use tokio::sync::mpsc::Sender;
 
+use self::hash::HASH_BYTES;
 use super::{RemoteError, SnapshotContents, SnapshotWanted};
 use crate::inventory::NodeName;
-use crate::text::hex;
+
+pub(crate) use self::hash::{Hashes, TrailingHash};
 
 /// Longest silence between two messages of the stream: a stopped etcd would hang it for ever. Etcd sends 32 KiB at a time.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Bytes of the hash at the end.
-const HASH_BYTES: usize = 32;
-
 /// Why a file is not a good snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Bad(pub(crate) String);
+pub enum Bad {
+    /// It cannot be read.
+    #[error("{0}")]
+    Unread(String),
+    /// It ends too early, or its hash is missing.
+    #[error("{0}")]
+    CutOff(String),
+    /// Its bytes are not those that etcd sent.
+    #[error("{0}")]
+    Hash(String),
+    /// Its pages do not make a database of etcd's.
+    #[error("{0}")]
+    Pages(String),
+    /// It is good, and not what was wanted.
+    #[error("{0}")]
+    Unwanted(String),
+}
+
+/// What a snapshot file holds, besides what every reader wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inside {
+    /// What every reader wants to know.
+    pub contents: SnapshotContents,
+    /// The revision below which its history was, or was to be, compacted.
+    pub compact_revision: u64,
+    /// Keys that are not deleted.
+    pub keys: u64,
+    /// The uid of the namespace `kube-system`, where the snapshot has one that can be read.
+    pub kube_system_uid: Option<String>,
+    /// The members' names, by id, ascending.
+    pub members: Vec<(u64, String)>,
+}
 
 /// Receives `stream` into the new file `into`, 0600, once it was read back and found to be what is wanted.
 pub(super) async fn save(
@@ -48,25 +79,43 @@ pub(super) async fn save(
         .tempfile_in(&folder)
         .map_err(local(format!("make a file in {folder}")))?;
     let mut hash = TrailingHash::default();
-    loop {
-        let message = tokio::time::timeout(IDLE_LIMIT, stream.message()).await;
-        let message = message.map_err(|_| bad(format!("nothing came for {} s", IDLE_LIMIT.as_secs())))?;
-        let Some(message) = message.map_err(|error| bad(format!("the stream broke off: {error}")))? else {
-            break;
-        };
+    while let Some(message) = next(node, &mut stream).await? {
         hash.update(message.blob());
         // Straight to the page cache: 32 KiB do not stall the runtime.
         file.write_all(message.blob()).map_err(local(format!("write {into}")))?;
     }
-    let digest = hash.finish().map_err(|why| bad(why.0))?.database;
+    let digest = hash.finish().map_err(|why| bad(why.to_string()))?.database;
     let (into, wanted) = (into.to_owned(), wanted.clone());
     let finishing = tokio::task::spawn_blocking(move || finish(file, &digest, &into, &folder, &wanted));
     match finishing.await {
         Ok(Ok(contents)) => Ok(contents),
-        Ok(Err(Unfinished::Bad(why))) => Err(bad(why.0)),
+        Ok(Err(Unfinished::Bad(why))) => Err(bad(why.to_string())),
         Ok(Err(Unfinished::Local(what, cause))) => Err(RemoteError::Local { what, cause }),
         Err(died) => Err(bad(format!("reading it back failed: {died}"))),
     }
+}
+
+/// Passes `stream` on to `into`, message by message, for as long as somebody listens there.
+pub(super) async fn pass_on(
+    node: &NodeName,
+    mut stream: SnapshotStreaming,
+    into: &Sender<Vec<u8>>,
+) -> Result<(), RemoteError> {
+    while let Some(message) = next(node, &mut stream).await? {
+        if into.send(message.blob().to_vec()).await.is_err() {
+            // Whoever listened knows why it does not any more.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The next message; nothing behind the last.
+async fn next(node: &NodeName, stream: &mut SnapshotStreaming) -> Result<Option<SnapshotResponse>, RemoteError> {
+    let bad = |why: String| RemoteError::BadSnapshot { node: node.clone(), why };
+    let message = tokio::time::timeout(IDLE_LIMIT, stream.message()).await;
+    let message = message.map_err(|_| bad(format!("nothing came for {} s", IDLE_LIMIT.as_secs())))?;
+    message.map_err(|error| bad(format!("the stream broke off: {}", super::etcd::words(&error))))
 }
 
 enum Unfinished {
@@ -85,10 +134,10 @@ fn finish(
     let local = |what: String| move |cause| Unfinished::Local(what, cause);
     let contents = verify_open(file.as_file()).map_err(Unfinished::Bad)?;
     if contents.sha256 != digest {
-        return Err(Unfinished::Bad(Bad("the disk gives back other bytes than were written".to_owned())));
+        return Err(Unfinished::Bad(Bad::Hash("the disk gives back other bytes than were written".to_owned())));
     }
     if let Some(fault) = wanted.fault(&contents) {
-        return Err(Unfinished::Bad(Bad(fault)));
+        return Err(Unfinished::Bad(Bad::Unwanted(fault)));
     }
     file.as_file().sync_all().map_err(local(format!("sync {into}")))?;
     file.persist_noclobber(into).map_err(|error| Unfinished::Local(format!("create {into}"), error.error))?;
@@ -99,87 +148,62 @@ fn finish(
 
 /// Reads the snapshot file `path`: trailing hash, page structure, revision, keys, members.
 pub fn verify(path: &Utf8Path) -> Result<SnapshotContents, Bad> {
-    let file = std::fs::File::open(path).map_err(|error| Bad(format!("{path} cannot be opened: {error}")))?;
+    let file = std::fs::File::open(path).map_err(|error| Bad::Unread(format!("{path} cannot be opened: {error}")))?;
     verify_open(&file)
 }
 
 fn verify_open(file: &std::fs::File) -> Result<SnapshotContents, Bad> {
-    let bytes = file.metadata().map_err(|error| Bad(format!("its size cannot be read: {error}")))?.len();
-    let hashes = check_hash(file, bytes)?;
+    inside(file).map(|inside| inside.contents)
+}
+
+/// Reads all of an open snapshot file: trailing hash, then pages.
+pub fn inside(file: &std::fs::File) -> Result<Inside, Bad> {
+    let hashes = check_hash(file)?;
+    pages(file, hashes)
+}
+
+/// Reads the pages of a snapshot file with these hashes.
+pub(crate) fn pages(file: &std::fs::File, hashes: Hashes) -> Result<Inside, Bad> {
+    let bytes = size(file)?;
     let database = bolt::Database::open(file, bytes - HASH_BYTES as u64)?;
     let found = contents::read(&database)?;
-    Ok(SnapshotContents {
-        bytes,
-        sha256: hashes.database,
-        file_sha256: hashes.file,
-        revision: found.revision,
-        registry_keys: found.registry_keys,
+    Ok(Inside {
+        contents: SnapshotContents {
+            bytes,
+            sha256: hashes.database,
+            file_sha256: hashes.file,
+            revision: found.revision,
+            registry_keys: found.registry_keys,
+            members: found.members.iter().map(|(id, _)| *id).collect(),
+        },
+        compact_revision: found.compact_revision,
+        keys: found.keys,
+        kube_system_uid: found.kube_system_uid,
         members: found.members,
     })
 }
 
+fn size(file: &std::fs::File) -> Result<u64, Bad> {
+    file.metadata().map(|data| data.len()).map_err(|error| Bad::Unread(format!("its size cannot be read: {error}")))
+}
+
 /// Reads the file once and compares its hash.
-fn check_hash(file: &std::fs::File, bytes: u64) -> Result<Hashes, Bad> {
+fn check_hash(file: &std::fs::File) -> Result<Hashes, Bad> {
     use std::os::unix::fs::FileExt;
+    let bytes = size(file)?;
     let mut hash = TrailingHash::default();
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     while at < bytes {
-        let count = file.read_at(&mut buffer, at).map_err(|error| Bad(format!("it cannot be read: {error}")))?;
+        let count =
+            file.read_at(&mut buffer, at).map_err(|error| Bad::Unread(format!("it cannot be read: {error}")))?;
         if count == 0 {
-            return Err(Bad("it became shorter while it was read".to_owned()));
+            return Err(Bad::CutOff("it became shorter while it was read".to_owned()));
         }
         hash.update(&buffer[..count]);
         at += count as u64;
     }
     hash.finish()
-}
-
-/// SHA-256 of a snapshot, hex.
-struct Hashes {
-    /// Of the database, which is what etcd appended.
-    database: String,
-    /// Of the file with that.
-    file: String,
-}
-
-/// SHA-256 of all but the last 32 bytes, which should be that hash.
-#[derive(Default)]
-struct TrailingHash {
-    hash: Sha256,
-    last: Vec<u8>,
-    bytes: u64,
-}
-
-impl TrailingHash {
-    fn update(&mut self, more: &[u8]) {
-        self.bytes += more.len() as u64;
-        // Of what was held back and what came, all but the last 32 bytes is database for certain.
-        let keep = HASH_BYTES.min(self.last.len() + more.len());
-        let from_more = keep.min(more.len());
-        let from_last = keep - from_more;
-        let (sure, kept) = self.last.split_at(self.last.len() - from_last);
-        self.hash.update(sure);
-        self.hash.update(&more[..more.len() - from_more]);
-        let mut last = kept.to_vec();
-        last.extend_from_slice(&more[more.len() - from_more..]);
-        self.last = last;
-    }
-
-    /// The hashes, when the bytes end with the database's.
-    fn finish(self) -> Result<Hashes, Bad> {
-        // A database is whole pages, and those are multiples of 512 bytes: what is left over must be the hash.
-        if self.bytes % 512 != HASH_BYTES as u64 || self.bytes < 512 {
-            return Err(Bad(format!("its {} bytes are not whole pages and a hash: it is cut off", self.bytes)));
-        }
-        let file = self.hash.clone().chain_update(&self.last).finalize();
-        let computed = self.hash.finalize();
-        if computed[..] == self.last[..] {
-            Ok(Hashes { database: hex(&computed), file: hex(&file) })
-        } else {
-            Err(Bad(format!("its SHA-256 is {}, and {} was appended", hex(&computed), hex(&self.last))))
-        }
-    }
 }
 
 #[cfg(test)]

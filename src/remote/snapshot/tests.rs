@@ -3,8 +3,11 @@
 
 use proptest::prelude::*;
 
+use sha2::{Digest as _, Sha256};
+
 use super::bolt::Database;
 use super::*;
+use crate::text::hex;
 
 const REAL: &[u8] = include_bytes!("../../../tests/fixtures/etcd-3.4.23.snapshot");
 const PAGE: usize = 4096;
@@ -16,7 +19,7 @@ fn verify_bytes(bytes: &[u8]) -> Result<SnapshotContents, Bad> {
 }
 
 fn why(bytes: &[u8]) -> String {
-    verify_bytes(bytes).expect_err("refused").0
+    verify_bytes(bytes).expect_err("refused").to_string()
 }
 
 /// The database alone, changed, so that the hash does not hide what the pages say.
@@ -28,7 +31,7 @@ fn pages(change: impl FnOnce(&mut Vec<u8>)) -> Result<contents::Contents, Bad> {
 }
 
 fn pages_why(change: impl FnOnce(&mut Vec<u8>)) -> String {
-    pages(change).expect_err("refused").0
+    pages(change).expect_err("refused").to_string()
 }
 
 /// Byte offsets of the pages of this type.
@@ -58,6 +61,27 @@ fn a_real_snapshot_is_read() {
     assert_eq!(contents.members, [0x0628_170c_800d_bcee]);
     assert_eq!(contents.sha256, hex(&REAL[REAL.len() - HASH_BYTES..]));
     assert_eq!(contents.file_sha256, hex(&Sha256::digest(REAL)));
+}
+
+#[test]
+fn what_is_inside_is_what_etcd_says_of_itself() {
+    let mut file = NamedTempFile::new().expect("a file");
+    file.write_all(REAL).expect("written");
+    let inside = inside(file.as_file()).expect("it is good");
+    assert_eq!((inside.keys, inside.compact_revision), (460, 0));
+    assert_eq!(inside.members, [(0x0628_170c_800d_bcee, "fix-1".to_owned())]);
+    assert_eq!(inside.kube_system_uid, None, "it has no namespaces");
+}
+
+/// However few keys are held at once, they are counted right.
+#[test]
+fn keys_are_counted_in_as_many_walks_as_it_takes() {
+    let bytes = &REAL[..REAL.len() - HASH_BYTES];
+    let database = Database::open(bytes, bytes.len() as u64).expect("it is good");
+    let all = contents::read(&database).expect("it is read");
+    for held in [1, 10, 100, 459] {
+        assert_eq!(contents::read_holding(&database, held).as_ref(), Ok(&all), "{held}");
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use tokio::process::Command;
 use super::local;
 use crate::remote::{Output, RemoteError};
 
-/// Runs a program with its arguments and without input; ends it after `limit`.
-pub(super) async fn run(argv: &[String], limit: Duration) -> Result<Output, RemoteError> {
+/// Runs a program with its arguments and without input; ends it after `limit`. Fails when it cannot be run or lasts longer.
+pub async fn run(argv: &[String], limit: Duration) -> Result<Output, RemoteError> {
     let Some((program, words)) = argv.split_first() else {
         return Err(local("run an empty command")(std::io::ErrorKind::InvalidInput.into()));
     };

@@ -30,7 +30,7 @@ const REFUSAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// A master without use ends after this long. Windlass asks more often while it works; what a `kill -9` of it leaves behind
 /// is gone soon after.
-const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::new(120).expect("120 is not zero");
+pub(in crate::remote) const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::new(120).expect("120 is not zero");
 
 /// Room for an answer before the buffer has to grow, and so leave a copy of what may be a key behind: three PEM files.
 const ANSWER_ROOM: usize = 256 * 1024;

@@ -15,15 +15,20 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use camino::{Utf8Path, Utf8PathBuf};
+use tokio::sync::mpsc::Sender;
 
 use self::link::{Answer, Failure, Ways};
-use super::etcd::EtcdDoor;
-use super::{Call, HashKv, MemberList, Output, Remote, RemoteError, Script, SnapshotContents, SnapshotWanted, scripts};
+use super::etcd::{EtcdDoor, Way};
+use super::{
+    Call, HashKv, MemberList, Output, Remote, RemoteError, Script, Secret, SnapshotContents, SnapshotWanted, Streams,
+    scripts,
+};
 use crate::facts::MemberStatus;
 use crate::inventory::{Etcd, Inventory, NodeName};
 
 pub use config::UnfitWord;
-pub(super) use link::{Link, forward};
+pub use here::run as run_here;
+pub(super) use link::{IDLE_SECONDS, Link, forward};
 pub use timings::{NodeTime, Timings};
 pub(super) use trouble::chain;
 pub use trouble::{Reason, SshTrouble};
@@ -171,17 +176,17 @@ impl Remote for Fleet {
 
     async fn etcd_members(&self, node: &NodeName) -> Result<MemberList, RemoteError> {
         let machine = self.machine(node)?;
-        self.noted(node, "etcd-members", Box::pin(machine.etcd.members(&machine.link, &self.etcd))).await
+        self.noted(node, "etcd-members", Box::pin(machine.etcd.members(Way::Over(&machine.link), &self.etcd))).await
     }
 
     async fn etcd_status(&self, node: &NodeName) -> Result<MemberStatus, RemoteError> {
         let machine = self.machine(node)?;
-        self.noted(node, "etcd-status", Box::pin(machine.etcd.status(&machine.link, &self.etcd))).await
+        self.noted(node, "etcd-status", Box::pin(machine.etcd.status(Way::Over(&machine.link), &self.etcd))).await
     }
 
     async fn etcd_hash(&self, node: &NodeName, revision: u64) -> Result<HashKv, RemoteError> {
         let machine = self.machine(node)?;
-        self.noted(node, "etcd-hash", Box::pin(machine.etcd.hash(&machine.link, &self.etcd, revision))).await
+        self.noted(node, "etcd-hash", Box::pin(machine.etcd.hash(Way::Over(&machine.link), &self.etcd, revision))).await
     }
 
     async fn etcd_snapshot(
@@ -191,8 +196,37 @@ impl Remote for Fleet {
         wanted: &SnapshotWanted,
     ) -> Result<SnapshotContents, RemoteError> {
         let machine = self.machine(node)?;
-        self.noted(node, "etcd-snapshot", Box::pin(machine.etcd.snapshot(&machine.link, &self.etcd, into, wanted)))
-            .await
+        self.noted(
+            node,
+            "etcd-snapshot",
+            Box::pin(machine.etcd.snapshot(Way::Over(&machine.link), &self.etcd, into, wanted)),
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl Streams for Fleet {
+    async fn etcd_stream(&self, node: &NodeName, into: &Sender<Vec<u8>>) -> Result<(), RemoteError> {
+        let machine = self.machine(node)?;
+        let streaming = machine.etcd.stream(Way::Over(&machine.link), &self.etcd, into);
+        self.noted(node, "etcd-stream", Box::pin(streaming)).await
+    }
+
+    async fn etcd_cluster_id(&self, node: &NodeName) -> Result<u64, RemoteError> {
+        let machine = self.machine(node)?;
+        let asking = machine.etcd.cluster_id(Way::Over(&machine.link), &self.etcd);
+        self.noted(node, "etcd-cluster-id", Box::pin(asking)).await
+    }
+
+    async fn secret(&self, node: &NodeName, call: &Call) -> Result<Secret, RemoteError> {
+        let machine = self.machine(node)?;
+        let since = Instant::now();
+        let result = machine.link.run_script(&scripts::text(call), &call.args, limit(call)).await;
+        let status = result.as_ref().map(|answer| answer.status);
+        self.note(node, scripts::name(call.script), call.args.len(), since, status);
+        let Answer { status, stdout, stderr } = result.map_err(|failure| failed(node, failure))?;
+        Ok(Secret { status, bytes: stdout, complaint: String::from_utf8_lossy(&stderr).into_owned() })
     }
 }
 
@@ -223,7 +257,7 @@ pub(super) fn failed(node: &NodeName, failure: Failure) -> RemoteError {
 }
 
 /// A folder of ours alone, with a path short enough for sockets.
-fn private_folder() -> std::io::Result<tempfile::TempDir> {
+pub(super) fn private_folder() -> std::io::Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt;
     let usual = std::env::temp_dir();
     let parent = if usual.as_os_str().len() + "/wl-XXXXXX".len() > LONGEST_FOLDER { "/tmp".into() } else { usual };

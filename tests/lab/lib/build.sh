@@ -89,13 +89,14 @@ lab_build() {
   stage "everything is built"
 }
 
-# The lab's first etcd as programs of this machine, unpacked beside the packages they come from. Nothing is installed.
+# An etcd of the lab's as programs of this machine, its first one by default; unpacked beside the packages they come from.
+# Nothing is installed.
 lab_tools() {
-  local tools deb
+  local tools deb version=${1:-$LAB_ETCD_START}
   artefact_names
-  tools=$REPOSITORY.tools
+  tools=$REPOSITORY.tools${1:+-$1}
   if [ ! -d "$tools" ]; then
-    for deb in "$REPOSITORY"/pool/etcd-{server,client}_"$LAB_ETCD_START"*.deb; do
+    for deb in "$REPOSITORY"/pool/etcd-{server,client}_"$version"*.deb; do
       dpkg-deb -x "$deb" "$tools.part"
     done
     mv "$tools.part" "$tools"

@@ -7,6 +7,7 @@ mod drifting;
 mod failing;
 mod interrupting;
 mod journaling;
+mod members;
 mod operators;
 mod resuming;
 mod snapshots;
@@ -29,6 +30,11 @@ pub(crate) fn timeless(mut facts: Facts) -> Facts {
             machine.clock_skew_ms = Seen::Known(0);
             machine.boot_id = Seen::Known(String::new());
             machine.token = 0;
+        }
+    }
+    if let Seen::Known(api) = &mut facts.api {
+        for condition in api.nodes.iter_mut().flat_map(|node| &mut node.conditions) {
+            condition.heartbeat = None;
         }
     }
     if let Seen::Known(etcd) = &mut facts.etcd {

@@ -15,12 +15,17 @@ enum Field {
     Nothing,
     Etcd,
     Kubernetes,
+    /// Both: it restores.
+    Restore,
 }
 
 fn field(job: &Begun) -> Field {
     match job.job.as_str() {
         "archive" | "fetch-packages" | "pull-images" => Field::Nothing,
+        "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
+        | "restart-containers" => Field::Restore,
         "move-leader" => Field::Etcd,
+        job if job.starts_with("member-") => Field::Etcd,
         "restore-packages" if job.args[4..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         "install-packages" if job.args[2..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         _ => Field::Kubernetes,
@@ -119,6 +124,10 @@ impl Watch {
         if own == Field::Nothing {
             return;
         }
+        // What it renews leans on nothing that was saved.
+        if world.begun.iter().any(|other| other.run == job.run && field(other) == Field::Restore) {
+            return self.restores(world, job, name);
+        }
         let of = |wanted: Field| world.begun.iter().filter(move |other| field(other) == wanted);
         let prepared = of(Field::Nothing).filter_map(|other| other.ended).map(|(at, _)| at).max();
         let etcd = of(Field::Etcd).filter_map(|other| other.ended).map(|(at, _)| at).max();
@@ -155,14 +164,16 @@ impl Watch {
     }
 
     fn member_stopped(&mut self, world: &World, member: usize, led: bool, job: &Begun) {
-        if world.etcd.members.len() < 3 || self.fault_since(job.at) {
+        // A restore stops them all, once the API servers are away.
+        if world.etcd.members.len() < 3 || self.fault_since(job.at) || job.job == "stop-etcd" {
             return;
         }
         let name = &world.etcd.members[member].told.name;
         if led {
             self.broke(world, Invariant::Law(3), format!("{name} was stopped by {} while it led", job.job));
         }
-        let sick = (0..world.etcd.members.len()).find(|other| *other != member && !world.member_answers(*other));
+        let listed = |other: &usize| *other != member && world.etcd.members[*other].listed;
+        let sick = (0..world.etcd.members.len()).filter(listed).find(|other| !world.member_answers(*other));
         if let Some(sick) = sick {
             let sick = &world.etcd.members[sick].told.name;
             self.broke(world, Invariant::Law(3), format!("{name} was stopped by {} while {sick} was away", job.job));

@@ -2,6 +2,7 @@
 //! really happened and what really is, and whether what was started was on a journal's disk.
 
 mod acts;
+mod restoring;
 mod states;
 
 use std::collections::BTreeMap;
@@ -67,6 +68,8 @@ pub(crate) struct Watch {
     process: Option<(Duration, bool)>,
     /// API servers' minors as they were last seen, by machine.
     servers: BTreeMap<usize, u64>,
+    /// When API servers were last away for a restore.
+    away: Option<Duration>,
     /// Since when the API has not been reachable.
     unreachable: Option<Duration>,
     /// Since when a control plane has been healthy all the same.

@@ -32,9 +32,16 @@ impl Watch {
                 self.broke(world, Invariant::Law(1), what);
             }
         }
-        let whole = etcd.members.iter().filter(|member| member.log >= etcd.acknowledged).count();
+        let running = || etcd.members.iter().filter(|member| member.runs.is_some());
+        if let Some(first) = running().next()
+            && running().any(|member| member.restored != first.restored)
+        {
+            self.broke(world, Invariant::Law(3), "members run on former and on restored data at the same time");
+        }
+        let voters = || etcd.members.iter().filter(|member| member.votes());
+        let whole = voters().filter(|member| member.log >= etcd.acknowledged).count();
         let leader = etcd.leader.is_none_or(|leader| etcd.members[leader].log >= etcd.acknowledged);
-        if whole <= etcd.members.len() / 2 || !leader {
+        if whole <= voters().count() / 2 || !leader {
             let what = format!("of {} acknowledged writes not all are on a majority", etcd.acknowledged);
             self.broke(world, Invariant::WritesKept, what);
         }
@@ -62,6 +69,14 @@ impl Watch {
     }
 
     fn reachable(&mut self, world: &World) {
+        // A restore takes the API away, and says so.
+        if world.planes().any(|(_, plane)| plane.components[0].away) {
+            self.away = Some(world.now);
+        }
+        if self.away.is_some_and(|away| world.now.saturating_sub(away) < AFTERMATH) {
+            (self.unreachable, self.unnoticed) = (None, None);
+            return;
+        }
         let mut planes = world.planes();
         if planes.all(|(_, plane)| plane.components[0].runs.is_none() && plane.components[0].stopped_by.is_some()) {
             self.broke(world, Invariant::Law(5), "every API server is stopped by us");

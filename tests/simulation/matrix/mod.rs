@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use windlass::facts::Facts;
 use windlass::journal::{Event, How};
 
-use crate::bench::{Bench, ETCD, KUBERNETES, MINOR, PATCH, Raise};
+use crate::bench::{Bench, ETCD, KUBERNETES, MINOR, PATCH, RESTORE, Raise};
 use crate::focused::timeless;
 
 use cell::Cell;
@@ -53,7 +53,12 @@ pub(crate) async fn reference(raise: Raise) -> Reference {
                 steps.insert(step, Nature::Unit);
             }
             Event::Started { step, .. } => {
-                steps.insert(step, Nature::Snapshot);
+                let nature = match step.split('/').next() {
+                    Some("send") => Nature::Send,
+                    Some("save") => Nature::Save,
+                    _ => Nature::Snapshot,
+                };
+                steps.insert(step, nature);
             }
             Event::Finished { step, how, .. } => {
                 let nature = steps.get(&step).copied().unwrap_or(Nature::Look);
@@ -129,4 +134,9 @@ async fn a_patch_is_interrupted_everywhere() {
 #[tokio::test(start_paused = true)]
 async fn etcd_is_interrupted_everywhere() {
     matrix("etcd-external", ETCD).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_is_interrupted_everywhere() {
+    matrix("restore", RESTORE).await;
 }

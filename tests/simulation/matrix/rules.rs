@@ -9,8 +9,12 @@ use crate::seams::fault::{Then, When};
 pub(crate) enum Nature {
     /// It starts a unit on a node.
     Unit,
-    /// It takes a snapshot.
+    /// It takes a snapshot, and puts a copy on a control plane.
     Snapshot,
+    /// It puts a file on its node.
+    Send,
+    /// It takes snapshots to the operator's machine alone.
+    Save,
     /// It only looks: it waits for something, or finds everything done.
     Look,
 }
@@ -76,6 +80,9 @@ impl Kind {
 
     /// Why this kind means nothing to a step of this nature.
     pub(crate) fn left_out(self, nature: Nature) -> Option<&'static str> {
+        if self == Self::FullDisk && nature == Nature::Save {
+            return Some("the step writes on no node");
+        }
         let only_units = matches!(self, Self::RunningAtResume | Self::Forgotten | Self::FullDiskLater);
         (only_units && nature != Nature::Unit).then_some("the step starts no unit")
     }
@@ -86,6 +93,7 @@ impl Kind {
             (Nature::Unit, _) => When::Unit(step.to_owned()),
             // What a snapshot writes on a node is its copy.
             (Nature::Snapshot, Self::FullDisk) => When::Job("put-file", "cp1".to_owned()),
+            (Nature::Send, Self::FullDisk) => When::Job("put-file", step.split('/').nth(1).expect("a node").to_owned()),
             _ => When::Step(step.to_owned()),
         };
         let drains = step.ends_with("/drain");

@@ -31,6 +31,7 @@ pub(crate) enum Sick {
 
 /// A member.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not whatever the others are")]
 pub(crate) struct Member {
     /// Its machine.
     pub(crate) at: At,
@@ -45,6 +46,19 @@ pub(crate) struct Member {
     pub(crate) log: u64,
     /// Its binary refused its data.
     pub(crate) refused: bool,
+    /// It is kept from being started.
+    pub(crate) blocked: bool,
+    /// The run that restored its data.
+    pub(crate) restored: Option<String>,
+    /// It is in the list of members.
+    pub(crate) listed: bool,
+}
+
+impl Member {
+    /// It is in the list, and votes.
+    pub(crate) fn votes(&self) -> bool {
+        self.listed && !self.told.learner
+    }
 }
 
 /// The members, and who leads them.
@@ -94,7 +108,7 @@ impl Etcd {
     }
 
     fn quorum(&self) -> usize {
-        self.members.len() / 2 + 1
+        self.members.iter().filter(|member| member.votes()).count() / 2 + 1
     }
 }
 
@@ -125,8 +139,13 @@ impl World {
         known.runs.is_some() && !known.away && self.machines[known.at].up
     }
 
+    /// Members that vote and answer.
     fn answering(&self) -> usize {
-        (0..self.etcd.members.len()).filter(|member| self.member_answers(*member)).count()
+        (0..self.etcd.members.len()).filter(|member| self.can_vote(*member)).count()
+    }
+
+    fn can_vote(&self, member: usize) -> bool {
+        self.etcd.members[member].votes() && self.member_answers(member)
     }
 
     /// A linearizable read of the member works.
@@ -159,7 +178,7 @@ impl World {
             return;
         }
         // Only who has everything that was acknowledged can win; who of them does, changes with the term.
-        let able: Vec<usize> = (0..self.etcd.members.len()).filter(|member| self.member_answers(*member)).collect();
+        let able: Vec<usize> = (0..self.etcd.members.len()).filter(|member| self.can_vote(*member)).collect();
         let most = able.iter().map(|member| self.etcd.members[*member].log).max().unwrap_or(0);
         let able: Vec<usize> = able.into_iter().filter(|member| self.etcd.members[*member].log == most).collect();
         let pick = usize::try_from(term).unwrap_or(0) % able.len();
@@ -174,11 +193,11 @@ impl World {
     }
 
     /// Whoever answers has what the leader has.
-    fn catch_up(&mut self) {
+    pub(super) fn catch_up(&mut self) {
         let Some(leader) = self.etcd.leader else { return };
         let (log, cluster) = (self.etcd.members[leader].log, self.etcd.members[leader].cluster.clone());
         for member in 0..self.etcd.members.len() {
-            if self.member_answers(member) {
+            if self.etcd.members[member].listed && self.member_answers(member) {
                 let known = &mut self.etcd.members[member];
                 known.log = log;
                 if known.cluster < cluster {
@@ -198,7 +217,8 @@ impl World {
     }
 
     pub(super) fn compare_versions(&mut self) {
-        let all = (0..self.etcd.members.len()).all(|member| self.member_answers(member));
+        let listed = |member: &usize| self.etcd.members[*member].listed;
+        let all = (0..self.etcd.members.len()).filter(listed).all(|member| self.member_answers(member));
         let lowest = self.etcd.members.iter().filter_map(|member| member.runs.clone()).min();
         let (true, Some(lowest), Some(leader)) = (all && self.etcd.strangers.is_empty(), lowest, self.etcd.leader)
         else {
@@ -226,7 +246,7 @@ impl World {
         self.etcd.sick.as_ref().is_some_and(|sick| *sick == (member, at.clone(), how))
     }
 
-    fn member_stops(&mut self, member: usize) {
+    pub(super) fn member_stops(&mut self, member: usize) {
         if self.etcd.members[member].runs.take().is_some() {
             let led = self.etcd.leader == Some(member);
             self.happened(Happened::MemberStopped { member, led, by: self.acting });
@@ -248,13 +268,20 @@ impl World {
 
     pub(super) fn member_restarts(&mut self, member: usize) {
         self.member_stops(member);
+        self.member_starts_soon(member);
+    }
+
+    pub(super) fn member_starts_soon(&mut self, member: usize) {
         let boot = self.machines[self.etcd.members[member].at].boot;
         self.after(std::time::Duration::from_millis(RESTART_MS), Later::MemberStarts(member, boot));
     }
 
     pub(super) fn member_starts(&mut self, member: usize, boot: u32) {
         let machine = &self.machines[self.etcd.members[member].at];
-        if machine.boot != boot || !machine.up || self.etcd.members[member].runs.is_some() {
+        // Who was removed ends at once; who was added and never joined has no data to start with.
+        let known = &self.etcd.members[member];
+        let starts = known.listed && !known.told.name.is_empty();
+        if machine.boot != boot || !machine.up || known.runs.is_some() || known.blocked || !starts {
             return;
         }
         let version = machine.upstream("etcd-server");
@@ -277,7 +304,8 @@ impl World {
         if self.etcd.leader != Some(member) {
             return self.etcd_serves();
         }
-        let other = (0..self.etcd.members.len()).find(|other| *other != member && self.member_healthy(*other));
+        let fit = |other: &usize| *other != member && self.can_vote(*other) && self.member_healthy(*other);
+        let other = (0..self.etcd.members.len()).find(fit);
         if let Some(other) = other {
             self.lead(other);
         }
@@ -299,7 +327,8 @@ impl World {
             client_urls: member.client_urls.clone(),
             learner: member.learner,
         };
-        let members = self.etcd.members.iter().map(|member| &member.told).chain(&self.etcd.strangers);
+        let own = self.etcd.members.iter().filter(|member| member.listed).map(|member| &member.told);
+        let members = own.chain(&self.etcd.strangers);
         Ok(MemberList {
             cluster_id: self.etcd.cluster_id,
             members: members.map(listed).collect(),
@@ -314,7 +343,9 @@ impl World {
             Seen::Known(status) => status,
             Seen::Unknown(why) => panic!("{why}"),
         };
-        let healthy = if self.member_healthy(member) {
+        let healthy = if known.told.learner {
+            Seen::Unknown("etcdserver: rpc not supported for learner".to_owned())
+        } else if self.member_healthy(member) {
             Seen::Known(())
         } else {
             Seen::Unknown("etcdserver: no leader".to_owned())
@@ -342,7 +373,8 @@ impl World {
     pub(crate) fn etcd_snapshot(&mut self, at: At, wanted: &SnapshotWanted) -> Result<SnapshotContents, String> {
         let member = self.door(at)?;
         self.etcd.snapshots += 1;
-        let mut members: Vec<u64> = self.etcd.members.iter().map(|member| member.told.id).collect();
+        let listed = self.etcd.members.iter().filter(|member| member.listed);
+        let mut members: Vec<u64> = listed.map(|member| member.told.id).collect();
         members.sort_unstable();
         let mut contents = SnapshotContents {
             bytes: 4096,

@@ -71,7 +71,18 @@ fn member(told: EtcdMember, machines: &[Machine]) -> Member {
     let at: At = machines.iter().position(|machine| machine.name == name.as_str()).expect("a machine");
     let process = machines[at].told.etcd.known().cloned().flatten().expect("a process");
     let (runs, cluster): (Version, Version) = (known(process.server_version), known(process.cluster_version));
-    Member { at, told, runs: Some(runs), away: false, cluster, log: 0, refused: false }
+    Member {
+        at,
+        told,
+        runs: Some(runs),
+        away: false,
+        cluster,
+        log: 0,
+        refused: false,
+        listed: true,
+        blocked: false,
+        restored: None,
+    }
 }
 
 /// The lab's workload: a replicated web tier, a database that may lose one replica at a time, an agent on every node.

@@ -1,6 +1,7 @@
 //! What each job does: a sequence of small effects over time, so that what cuts it off leaves what it would really leave.
 
 mod kubeadm;
+mod members;
 mod nodes;
 mod packages;
 
@@ -11,6 +12,7 @@ use semver::Version;
 
 use super::kept;
 use super::planes::COMPONENTS;
+use super::restore::{self, Restoring};
 use super::{At, Dpkg, World};
 
 /// One effect of a job.
@@ -42,8 +44,10 @@ pub(crate) enum Op {
     Configured(String),
     /// Restarts etcd where its package did not.
     RestartIfOld,
-    /// Moves leadership off the node's member.
-    MoveLeader,
+    /// Moves leadership off the member at this URL.
+    MoveLeader(String),
+    /// A change of etcd's members.
+    Members(members::Change),
     /// kubeadm's checks before anything: its own version, the API, the control planes.
     Preflight(Version),
     /// The same for `upgrade node`, whose version is the cluster's.
@@ -80,6 +84,8 @@ pub(crate) enum Op {
     OthersAt(Vec<String>, String),
     /// The guard, where the member runs.
     GuardIfRuns(Vec<String>),
+    /// Something of a restore's.
+    Restoring(Restoring),
     /// Not the job's doing: a person installs a package.
     SomebodyInstalls(&'static str, &'static str),
     /// Not the job's doing: a person uncordons the node.
@@ -102,9 +108,13 @@ impl World {
             ("pull-images", [version, package, what]) => pull(version, package, what),
             ("install-packages", [guard, holds, specs @ ..]) if !specs.is_empty() => install(guard, holds, specs),
             ("move-leader", [_, _, _, own, others]) => {
-                assert!(own.starts_with("https://") && others.split(',').count() == 2, "{own} {others}");
-                vec![seconds(1, Op::MoveLeader)]
+                assert!(own.starts_with("https://") && !others.is_empty(), "{own} {others}");
+                vec![seconds(1, Op::MoveLeader(own.clone()))]
             }
+            (
+                "member-add" | "member-join" | "member-promote" | "member-remove" | "member-retire" | "member-config",
+                _,
+            ) => members::program(job, args),
             ("kubeadm-plan", [version, ignore]) if ignore == "-" => {
                 vec![seconds(2, Op::Preflight(target(version))), seconds(13, Op::Preflight(target(version)))]
             }
@@ -117,7 +127,8 @@ impl World {
                 vec![seconds(1, Op::Drain(name.clone(), limit))]
             }
             ("kubelet-restart", []) => vec![seconds(2, Op::RestartKubelet)],
-            _ => panic!("the simulation does not know the job {job} with {args:?}"),
+            _ => restore::program(job, args)
+                .unwrap_or_else(|| panic!("the simulation does not know the job {job} with {args:?}")),
         };
         VecDeque::from(ops)
     }
@@ -138,7 +149,8 @@ impl World {
             Op::Configure(spec) => self.set_package(at, &spec, Dpkg::HalfConfigured),
             Op::Configured(spec) => self.configured(at, &spec),
             Op::RestartIfOld => self.restart_if_old(at),
-            Op::MoveLeader => self.move_leader(at)?,
+            Op::MoveLeader(url) => self.move_leader(&url)?,
+            Op::Members(change) => self.change_members(at, change)?,
             Op::Preflight(version) => self.preflight(at, &version)?,
             Op::NodePreflight => self.node_preflight(at, key)?,
             Op::Manifest(component, version) => self.manifest(at, component, &version)?,
@@ -165,6 +177,7 @@ impl World {
             | Op::OthersAt(..)
             | Op::GuardIfRuns(_)
             | Op::SomebodyInstalls(..) => self.keep(at, op)?,
+            Op::Restoring(op) => self.restoring(at, key, op)?,
             Op::SomebodyUncordons(name) => {
                 self.acting = None;
                 let node = self.node_at(&name);
@@ -175,7 +188,7 @@ impl World {
     }
 
     /// These effects come next, in this order.
-    fn next(&mut self, at: At, key: &str, ops: Vec<(Duration, Op)>) {
+    pub(super) fn next(&mut self, at: At, key: &str, ops: Vec<(Duration, Op)>) {
         let unit = self.machines[at].own.units.get_mut(key).expect("a unit");
         for op in ops.into_iter().rev() {
             unit.ops.push_front(op);

@@ -112,6 +112,7 @@ impl World {
         if !self.api_balanced() || self.silenced.contains(&at) {
             return self.after(SECOND, Later::KubeletReports(at, boot));
         }
+        let heard = self.real_time() + jiff::SignedDuration::from_millis(self.machines[at].skew_ms);
         let node = self.node_of(at);
         let known = &mut self.kube.nodes[node];
         if known.kubelet != runs {
@@ -120,6 +121,9 @@ impl World {
             return self.after(SECOND * SETTLES, Later::KubeletReports(at, boot));
         }
         known.ready = true;
+        for condition in &mut known.told.conditions {
+            condition.heartbeat = Some(heard);
+        }
         self.pods_of_ready(node);
         self.controllers_soon();
     }

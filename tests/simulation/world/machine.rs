@@ -148,7 +148,12 @@ impl World {
             let machine = &mut self.machines[at];
             machine.cut_off = false;
             machine.full = false;
-            machine.skew_ms = 0;
+            // A kubelet goes on telling of itself, by a clock that is right again.
+            if std::mem::take(&mut machine.skew_ms) != 0 && machine.kubelet.is_some() {
+                let boot = machine.boot;
+                self.after(SECOND, Later::KubeletReports(at, boot));
+            }
+            let machine = &mut self.machines[at];
             if machine.plane.is_some() {
                 self.api_away(at, false);
             }

@@ -23,6 +23,8 @@ pub(crate) struct Component {
     pub(crate) runs: Option<Version>,
     /// The job that stopped it, while it is stopped by one.
     pub(crate) stopped_by: Option<usize>,
+    /// Its manifest was taken away.
+    pub(crate) away: bool,
     /// It runs, and does not know everything yet: an API server in its first seconds.
     pub(crate) warming: bool,
 }
@@ -41,8 +43,13 @@ pub(crate) struct Plane {
 
 impl Plane {
     pub(super) fn new(version: &Version) -> Self {
-        let component =
-            Component { manifest: version.clone(), runs: Some(version.clone()), stopped_by: None, warming: false };
+        let component = Component {
+            manifest: version.clone(),
+            runs: Some(version.clone()),
+            stopped_by: None,
+            away: false,
+            warming: false,
+        };
         Self { components: vec![component; COMPONENTS.len()], api_away: false, balanced: true, noticing: false }
     }
 
@@ -132,10 +139,29 @@ impl World {
         }
     }
 
+    /// The manifest is not there any more; the kubelet notices.
+    pub(super) fn manifest_away(&mut self, at: At, component: usize) {
+        let known = &mut self.plane(at).components[component];
+        known.away = true;
+        let manifest = known.manifest.clone();
+        self.manifest_written(at, component, &manifest);
+    }
+
+    /// The manifest is there again.
+    pub(super) fn manifest_back(&mut self, at: At, component: usize) {
+        let boot = self.machines[at].boot;
+        if std::mem::take(&mut self.plane(at).components[component].away) {
+            self.after(SECOND * STARTS, Later::ComponentStarts(at, component, boot));
+        }
+    }
+
     pub(super) fn component_stops(&mut self, at: At, component: usize, boot: u32) {
         if self.machines[at].boot == boot && self.machines[at].up {
             let known = &mut self.plane(at).components[component];
             (known.runs, known.warming) = (None, false);
+            if known.away {
+                return;
+            }
             self.after(SECOND * STARTS, Later::ComponentStarts(at, component, boot));
         }
     }
@@ -143,6 +169,9 @@ impl World {
     pub(super) fn component_starts(&mut self, at: At, component: usize, boot: u32) {
         if self.machines[at].boot == boot && self.machines[at].up && self.machines[at].kubelet.is_some() {
             let known = &mut self.plane(at).components[component];
+            if known.away {
+                return;
+            }
             known.runs = Some(known.manifest.clone());
             known.stopped_by = None;
             if component == 0 {

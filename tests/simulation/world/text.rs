@@ -28,12 +28,13 @@ impl World {
                 "disks" => Ok(disks(machine)),
                 "kubelet" => Ok(running_kubelet(machine)),
                 "static-pods" => Ok(static_pods(machine)),
-                "containers" => containers(&machine.told),
+                "containers" => containers(machine),
                 "api-server" => self.api_server(at),
                 "certificates" => Ok(certificates(&machine.told)),
                 "etcd" => Ok(self.etcd_process(at)),
                 "windlass" => Ok(own(machine)),
                 "kept" => Ok(machine.own.kept()),
+                "etcd-tool" => Ok(vec![format!("tool /usr/bin/etcdctl {} no", machine.upstream("etcd-client"))]),
                 other => panic!("the simulation does not know the probe's section {other}"),
             };
             section(&mut text, name, &lines);
@@ -72,7 +73,8 @@ impl World {
     }
 
     fn api_server(&self, at: At) -> Lines {
-        let Some(plane) = &self.machines[at].plane else { return Ok(vec!["none".to_owned()]) };
+        let plane = self.machines[at].plane.as_ref().filter(|plane| !plane.components[0].away);
+        let Some(plane) = plane else { return Ok(vec!["none".to_owned()]) };
         let Some(version) = &plane.components[0].runs else {
             return Err("https://here:6443/version: curl: (7) Failed to connect".to_owned());
         };
@@ -94,8 +96,11 @@ impl World {
             format!("set heartbeat-interval {}", etcd.heartbeat_ms.known().expect("seen")),
             format!("set election-timeout {}", etcd.election_ms.known().expect("seen")),
         ];
+        let others = etcd.settings.iter().map(|(key, value)| format!("set {key} {value}"));
+        let members = etcd.configured_members.iter().map(|members| format!("file-members {members}"));
         let running = format!("running {}", if known.runs.is_some() { "yes" } else { "no" });
-        let mut lines: Vec<String> = std::iter::once(running).chain(settings).chain([digest]).collect();
+        let mut lines: Vec<String> =
+            std::iter::once(running).chain(settings).chain(others).chain([digest]).chain(members).collect();
         match &known.runs {
             Some(version) if !known.away => {
                 let answer = json!({ "etcdserver": version.to_string(), "etcdcluster": known.cluster.to_string() });
@@ -194,13 +199,21 @@ fn running_kubelet(machine: &Machine) -> Vec<String> {
 
 fn static_pods(machine: &Machine) -> Vec<String> {
     let Some(plane) = &machine.plane else { return Vec::new() };
-    let pods = COMPONENTS.iter().zip(&plane.components);
+    let pods = COMPONENTS.iter().zip(&plane.components).filter(|(_, component)| !component.away);
     pods.map(|(name, component)| format!("pod {name} k8s.gcr.io/{name}:v{}", component.manifest)).collect()
 }
 
-fn containers(told: &MachineFacts) -> Lines {
-    match &told.containers {
-        Seen::Known(list) => Ok(list.iter().map(|one| format!("container {} {}", one.name, one.image)).collect()),
+fn containers(machine: &Machine) -> Lines {
+    let runs = |name: &str| {
+        let component = COMPONENTS.iter().position(|component| *component == name).zip(machine.plane.as_ref());
+        component.is_none_or(|(at, plane)| plane.components[at].runs.is_some())
+    };
+    match &machine.told.containers {
+        Seen::Known(list) => Ok(list
+            .iter()
+            .filter(|one| runs(&one.name))
+            .map(|one| format!("container {} {}", one.name, one.image))
+            .collect()),
         Seen::Unknown(why) => Err(why.clone()),
     }
 }

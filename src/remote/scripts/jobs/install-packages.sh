@@ -29,10 +29,7 @@ main() {
     case $guard in
         etcd\;*) guard_etcd "$guard" || return ;;
     esac
-    if [ -n "$(dpkg --audit 2>/dev/null)" ]; then
-        echo "dpkg was interrupted: finishing what it began"
-        dpkg --force-confold --configure -a || return
-    fi
+    finish_interrupted || return
     guard_others "$@" || return
     lift_holds "$holds" || return
     install_named "$@" || return

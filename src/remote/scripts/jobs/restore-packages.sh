@@ -62,10 +62,7 @@ main() {
     if as_before "$@"; then
         echo "the packages are as they were"
     else
-        if [ -n "$(dpkg --audit 2>/dev/null)" ]; then
-            echo "dpkg was interrupted: finishing what it began"
-            dpkg --force-confold --configure -a || echo "it could not; the former version may do without"
-        fi
+        finish_interrupted || echo "it could not; the former version may do without"
         # shellcheck disable=SC2086 # paths without spaces
         guard_others $files || return
         guard_restore || return

@@ -34,7 +34,7 @@ pub(super) fn newest_meta(file: &(impl ReadAt + ?Sized), bytes: u64) -> Result<M
     match (first, second) {
         (Ok(a), Ok(b)) => Ok(if b.transaction > a.transaction { b } else { a }),
         (Ok(meta), Err(_)) | (Err(_), Ok(meta)) => Ok(meta),
-        (Err(why), Err(_)) => Err(bad(format!("{} (of {bytes} bytes)", why.0))),
+        (Err(why), Err(_)) => Err(bad(format!("{why} (of {bytes} bytes)"))),
     }
 }
 

@@ -108,8 +108,10 @@ impl World {
         }
     }
 
-    pub(super) fn move_leader(&mut self, at: At) -> Result<(), i32> {
-        let member = self.member_of(at).expect("a member");
+    pub(super) fn move_leader(&mut self, url: &str) -> Result<(), i32> {
+        let has = |urls: &[String]| urls.iter().any(|known| known == url);
+        let member = self.etcd.members.iter().position(|member| member.listed && has(&member.told.client_urls));
+        let member = member.unwrap_or_else(|| panic!("no member is asked at {url}"));
         if self.member_healthy(member) && self.lead_elsewhere(member) { Ok(()) } else { Err(1) }
     }
 }

@@ -1,0 +1,83 @@
+//! `windlass etcd prune`: retention by itself, for looking at it before a timer does it.
+
+use camino::Utf8PathBuf;
+use clap::Args;
+
+use super::destinations::Destinations;
+use crate::backup::keep::Keep;
+use crate::backup::prune::{self, Whose};
+use crate::cli::files;
+use crate::error::{Exit, Failure, chain};
+use crate::inventory::Inventory;
+use crate::remote::Streams;
+use crate::remote::ssh::Fleet;
+use crate::remote::store::{Store, StoreError};
+use crate::report;
+
+/// Arguments of `windlass etcd prune`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Arguments {
+    /// The cluster's inventory: only this cluster's backups go
+    #[arg(short, long, value_name = "FILE")]
+    inventory: Utf8PathBuf,
+    #[command(flatten)]
+    destinations: Destinations,
+    /// Only say what would go, and why the others stay
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Prunes every destination.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let read = files::inventory(&arguments.inventory)?;
+    let state = files::state_folder(None, &read.inventory.name)?;
+    let stores = arguments.destinations.stores(&state)?;
+    let folder = read.path.parent().unwrap_or(&read.path);
+    let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let whose = whose(&fleet, &read.inventory).await;
+    fleet.close().await;
+    everywhere(&stores, &whose?, arguments.destinations.keep(), arguments.dry_run).await
+}
+
+/// Takes away, or with `dry_run` only says, what goes from each destination; one that fails keeps no other from it.
+pub(super) async fn everywhere(stores: &[Store], whose: &Whose, keep: Keep, dry_run: bool) -> Result<(), Failure> {
+    if keep == Keep::default() {
+        return Err(Failure::new(Exit::Usage, "without a rule everything stays")
+            .hint("say what to keep, as `--keep-last 3 --keep-daily 7 --keep-weekly 4`"));
+    }
+    let mut causes = Vec::new();
+    for store in stores {
+        let pruned = async {
+            let pruning = prune::look(store, whose, keep, None).await?;
+            if !dry_run {
+                prune::carry_out(store, &pruning).await?;
+            }
+            Ok::<_, StoreError>(pruning)
+        };
+        match pruned.await {
+            Ok(pruning) => anstream::print!("{}", report::pruning(&store.to_string(), &pruning, dry_run)),
+            Err(error) => causes.push(chain(&error).join(": ")),
+        }
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(Exit::StepFailed, "not every destination was pruned");
+    failure.causes = causes;
+    Err(failure.hint("what was said to be removed is; the same command does the rest"))
+}
+
+/// Which cluster it is, asked of the first member of etcd that answers. Its Kubernetes is not asked: backups from before a
+/// restore, which has given etcd another id, stay.
+pub(super) async fn whose(remote: &dyn Streams, inventory: &Inventory) -> Result<Whose, Failure> {
+    let mut failure = Failure::new(Exit::Unreachable, "no member of etcd says which cluster it is of");
+    for node in inventory.etcd_nodes() {
+        match remote.etcd_cluster_id(&node.name).await {
+            Ok(cluster_id) => {
+                return Ok(Whose { cluster: inventory.name.clone(), cluster_id, kube_system_uid: None });
+            }
+            Err(error) => failure.causes.push(chain(&error).join(": ")),
+        }
+    }
+    Err(failure)
+}

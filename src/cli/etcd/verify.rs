@@ -1,0 +1,299 @@
+//! `windlass etcd verify`: reads backups and says whether they are good, with an exit code for each thing that can be wrong.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+
+use crate::backup::prove::{Unproven, prove};
+use crate::backup::seal::Identities;
+use crate::backup::sink::sweep;
+use crate::backup::verify::{Fault, Files, check};
+use crate::backup::{BackupName, Manifest, Part, metrics_file};
+use crate::cli::{Format, files};
+use crate::error::{Exit, Failure};
+use crate::remote::store::Store;
+use crate::remote::throwaway::Programs;
+use crate::remote::{Clock as _, SystemClock};
+use crate::report::{self, Looked};
+
+/// Arguments of `windlass etcd verify`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 good, 10 no manifest, not readable, or several backups bad in different ways, 12 the \
+                        destination does not answer, 20 cut off or empty, 21 bits changed, 22 pages broken, 23 the \
+                        manifest lies, 24 of another cluster, 25 not to be opened with the identities given."
+)]
+pub(in crate::cli) struct Arguments {
+    /// A snapshot, or a destination: then its newest backup
+    #[arg(value_name = "FILE|DEST")]
+    what: String,
+    /// Every backup at the destination
+    #[arg(long)]
+    all: bool,
+    /// Only backups of the cluster of this name
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Open what is encrypted with the age identities in this file
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<Utf8PathBuf>,
+    /// Restore it into a throw-away etcd of this machine, start that, and compare
+    #[arg(long)]
+    prove: bool,
+    /// Where etcd, and etcdutl or etcdctl, of the snapshot's version are [default: as PATH says]
+    #[arg(long, value_name = "FOLDER", requires = "prove")]
+    etcd_bin: Option<Utf8PathBuf>,
+    /// A configuration of ssh for ssh:// destinations, in place of the user's own
+    #[arg(long, value_name = "FILE", env = "WINDLASS_SSH_CONFIG")]
+    ssh_config: Option<Utf8PathBuf>,
+    /// Tell node exporter's textfile collector, in this file (….prom), one for each cluster
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<Utf8PathBuf>,
+    /// Where to work on what has to be opened [default: $XDG_STATE_HOME/windlass or ~/.local/state/windlass]
+    #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
+    state: Option<Utf8PathBuf>,
+    /// How to show what was found
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+/// Verifies what is asked for.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let identities = identities(&arguments.identity)?;
+    let folder = files::state_folder(arguments.state.clone(), "verify")?;
+    sweep(&folder);
+    let path = Utf8Path::new(&arguments.what);
+    let mut looked = if path.is_file() && !arguments.all {
+        vec![one_file(path, &identities, &folder)]
+    } else {
+        at_destination(&arguments, &identities, &folder).await?
+    };
+    if arguments.prove {
+        let programs = Programs::new(arguments.etcd_bin.clone());
+        for one in &mut looked {
+            proven(one, &programs, &folder).await?;
+        }
+    }
+    match arguments.output {
+        Format::Text => anstream::print!("{}", report::verified(&looked)),
+        Format::Json => anstream::println!("{:#}", report::verified_json(&looked)),
+    }
+    if let Some(path) = &arguments.metrics {
+        tell(&arguments, path, &looked)?;
+    }
+    ended(&looked)
+}
+
+/// Leaves what was found where node exporter picks it up.
+fn tell(arguments: &Arguments, path: &Utf8Path, looked: &[Looked]) -> Result<(), Failure> {
+    let told = looked.iter().find_map(|one| one.manifest.as_ref()).map(|manifest| &manifest.cluster);
+    let Some(cluster) = arguments.cluster.as_ref().or(told) else {
+        return Err(
+            Failure::new(Exit::Usage, "no metrics: no manifest says which cluster it is").hint("give --cluster")
+        );
+    };
+    let mut metrics = metrics_file::read(path, cluster).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let broken = |one: &Looked| one.found.as_ref().is_err_and(|fault| !matches!(fault, Fault::Unproven(_)));
+    metrics.verified = Some(!looked.iter().any(broken));
+    if arguments.prove {
+        let proven = looked.iter().all(|one| one.found.is_ok() && one.proof.is_some());
+        metrics.proven = Some(proven);
+        if proven {
+            metrics.last_proven = Some(SystemClock::start().now());
+        }
+    }
+    metrics_file::write(path, &metrics).map_err(|error| Failure::of(Exit::StepFailed, &error))
+}
+
+/// Adds its proof to what is good.
+async fn proven(one: &mut Looked, programs: &Programs, folder: &Utf8Path) -> Result<(), Failure> {
+    let Ok(good) = &one.found else { return Ok(()) };
+    match prove(&good.plain, &good.inside, one.manifest.as_ref(), programs, folder).await {
+        Ok(proof) => one.proof = Some(proof),
+        Err(Unproven::Failed(why)) => one.found = Err(Fault::Unproven(why)),
+        Err(untried) => {
+            let what = format!("{} is good, and could not be proven here", one.what);
+            let mut failure = Failure::new(Exit::Refused, what);
+            failure.causes = crate::error::chain(&untried);
+            return Err(failure);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn identities(paths: &[Utf8PathBuf]) -> Result<Identities, Failure> {
+    let mut identities = Identities::default();
+    for path in paths {
+        let text = std::fs::read(path).map(zeroize::Zeroizing::new).map_err(|error| {
+            Failure::new(Exit::InvalidFile, format!("could not read {path}")).because(error.to_string())
+        })?;
+        identities
+            .add_file(&text)
+            .map_err(|why| Failure::new(Exit::InvalidFile, format!("{path} is no file of identities")).because(why))?;
+    }
+    Ok(identities)
+}
+
+/// The exit code of the only fault there is; of several, none would be right.
+fn ended(looked: &[Looked]) -> Result<(), Failure> {
+    let faults: Vec<(&str, &Fault)> =
+        looked.iter().filter_map(|one| Some((one.what.as_str(), one.found.as_ref().err()?))).collect();
+    let Some((first, fault)) = faults.first() else { return Ok(()) };
+    let exit = exit(fault);
+    let exit = if faults.iter().all(|(_, other)| self::exit(other) == exit) { exit } else { Exit::InvalidFile };
+    let what = match faults.len() {
+        1 => format!("{first} is not a good backup"),
+        several => format!("{several} of {} backups are not good", looked.len()),
+    };
+    let mut failure = Failure::new(exit, what);
+    failure.causes = match faults.as_slice() {
+        [(_, fault)] => vec![fault.to_string()],
+        several => several.iter().map(|(what, fault)| format!("{what}: {fault}")).collect(),
+    };
+    Err(match exit {
+        Exit::BackupLocked => failure.hint("give the identity that it was encrypted for: --identity FILE"),
+        _ => failure,
+    })
+}
+
+pub(super) fn exit(fault: &Fault) -> Exit {
+    match fault {
+        Fault::Unread(_) | Fault::Manifest(_) => Exit::InvalidFile,
+        Fault::CutOff(_) => Exit::BackupCutOff,
+        Fault::Hash(_) => Exit::BackupChanged,
+        Fault::Pages(_) => Exit::BackupPages,
+        Fault::Lie(_) => Exit::BackupLie,
+        Fault::Foreign(_) => Exit::BackupForeign,
+        Fault::Locked(_) => Exit::BackupLocked,
+        Fault::Unproven(_) => Exit::BackupUnproven,
+    }
+}
+
+/// A file by its path: one of ours with its manifest beside it, or any other snapshot.
+pub(super) fn one_file(path: &Utf8Path, identities: &Identities, folder: &Utf8Path) -> Looked {
+    let object = path.file_name().unwrap_or_default();
+    let ours = BackupName::parse(object);
+    let beside = |name: &str| path.with_file_name(name);
+    let Some((name, part)) = &ours else {
+        let endings = Part::ALL.into_iter().filter(|part| matches!(part, Part::Database { .. }));
+        let plain = Part::Database { compressed: false, encrypted: false };
+        // `.db.zst.age` ends with `.age`, too: the longest that fits.
+        let fits = |part: &Part| object.ends_with(part.ending().trim_start_matches(".db")) && *part != plain;
+        let part = endings.filter(fits).max_by_key(|part| part.ending().len()).unwrap_or(plain);
+        let files = Files { database: path, part, name: None, manifest: None, pki: None };
+        return Looked {
+            what: path.to_string(),
+            manifest: None,
+            found: check(&files, identities, folder),
+            proof: None,
+        };
+    };
+    let manifest = read_manifest(&beside(&name.object(Part::Manifest)));
+    let pki = beside(&name.object(Part::Pki));
+    let (database, part) = match (part, &manifest) {
+        (Part::Database { .. }, _) | (_, Err(_)) => (path.to_owned(), *part),
+        // The manifest or the keys were named: the snapshot is what the manifest says.
+        (_, Ok(manifest)) => {
+            let part = BackupName::parse(&manifest.stored.name).map_or(*part, |(_, part)| part);
+            (beside(&manifest.stored.name), part)
+        }
+    };
+    look(&Here { what: path.to_string(), name, database: &database, part, pki: &pki }, manifest, identities, folder)
+}
+
+/// A backup's files, brought to this machine.
+struct Here<'a> {
+    what: String,
+    name: &'a BackupName,
+    database: &'a Utf8Path,
+    part: Part,
+    pki: &'a Utf8Path,
+}
+
+fn look(here: &Here<'_>, manifest: Result<Manifest, Fault>, identities: &Identities, folder: &Utf8Path) -> Looked {
+    let what = here.what.clone();
+    let manifest = match manifest {
+        Ok(manifest) => manifest,
+        Err(fault) => return Looked { what, manifest: None, found: Err(fault), proof: None },
+    };
+    let pki = here.pki.is_file().then_some(here.pki);
+    let files =
+        Files { database: here.database, part: here.part, name: Some(here.name), manifest: Some(&manifest), pki };
+    let found = check(&files, identities, folder);
+    Looked { what, manifest: Some(manifest), found, proof: None }
+}
+
+fn read_manifest(path: &Utf8Path) -> Result<Manifest, Fault> {
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Fault::Manifest(format!("{path} is not there; the backup was not finished")),
+        _ => Fault::Manifest(format!("{path}: {error}")),
+    })?;
+    Manifest::from_json(&text).map_err(|error| {
+        let causes = crate::error::chain(&error).join(": ");
+        Fault::Manifest(format!("{path}: {causes}"))
+    })
+}
+
+/// The newest backup at a destination, or all of them, oldest first.
+async fn at_destination(
+    arguments: &Arguments,
+    identities: &Identities,
+    folder: &Utf8Path,
+) -> Result<Vec<Looked>, Failure> {
+    let store = Store::parse(&arguments.what).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let store = store.with_ssh_config(arguments.ssh_config.as_deref());
+    let entries = store.list().await.map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let mut backups: BTreeMap<BackupName, Vec<(Part, String)>> = BTreeMap::new();
+    for entry in entries {
+        match BackupName::parse(&entry.name) {
+            Some((name, part)) if arguments.cluster.as_ref().is_none_or(|cluster| *cluster == name.cluster) => {
+                backups.entry(name).or_default().push((part, entry.name));
+            }
+            _ => {}
+        }
+    }
+    let mut all: Vec<_> = backups.into_iter().collect();
+    all.sort_by_key(|(name, _)| (name.taken, name.cluster.clone(), name.revision));
+    if !arguments.all {
+        all = all.pop().into_iter().collect();
+    }
+    if all.is_empty() {
+        return Err(Failure::new(Exit::InvalidFile, format!("{store} has no backup")));
+    }
+    let mut looked = Vec::new();
+    for (name, parts) in all {
+        looked.push(fetched(&store, &name, &parts, identities, folder).await?);
+    }
+    Ok(looked)
+}
+
+/// Looks at one backup of a destination; what is elsewhere is fetched, and gone again afterwards.
+async fn fetched(
+    store: &Store,
+    name: &BackupName,
+    parts: &[(Part, String)],
+    identities: &Identities,
+    folder: &Utf8Path,
+) -> Result<Looked, Failure> {
+    let unmade = |error: std::io::Error| Failure::of(Exit::StepFailed, &error).because(format!("in {folder}"));
+    let what = format!("{store}/{name}");
+    let fetched = tempfile::tempdir_in(folder).map_err(unmade)?;
+    let at = if let Some(folder) = store.folder() {
+        folder.path().to_owned()
+    } else {
+        let at = Utf8PathBuf::try_from(fetched.path().to_owned()).map_err(|e| unmade(e.into_io_error()))?;
+        for (_, object) in parts {
+            let got = store.get(object, &at.join(object)).await;
+            got.map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+        }
+        at
+    };
+    let database = parts.iter().find(|(part, _)| matches!(part, Part::Database { .. }));
+    let Some((part, object)) = database else {
+        let fault = Fault::Unread("its snapshot is not there".to_owned());
+        return Ok(Looked { what, manifest: None, found: Err(fault), proof: None });
+    };
+    let manifest = read_manifest(&at.join(name.object(Part::Manifest)));
+    let (database, pki) = (at.join(object), at.join(name.object(Part::Pki)));
+    Ok(look(&Here { what, name, database: &database, part: *part, pki: &pki }, manifest, identities, folder))
+}

@@ -1,0 +1,292 @@
+//! What forbids a change of the members, and what is to be known about it.
+
+use super::{Scene, Wish};
+use crate::decide::finding::{Finding, Rule};
+use crate::decide::quorum::{Count, loses};
+use crate::facts::ready::Ready;
+use crate::facts::version::parse_version;
+use crate::facts::{EtcdMember, Seen};
+use crate::inventory::{Role, Topology};
+use crate::text::{count, list};
+
+/// Certificates that end within a month are worth saying.
+const MONTH_SECONDS: i64 = 30 * 24 * 3600;
+
+impl Scene<'_> {
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut found = self.topology();
+        found.extend(self.machines());
+        found.extend(self.others());
+        found.extend(self.versions());
+        found.extend(self.alarms());
+        found.extend(self.arithmetic());
+        found.extend(self.left_behind());
+        found.extend(self.newcomer());
+        found.extend(self.certificates());
+        found.push(Finding::warning(
+            Rule::EtcdMembers,
+            "API servers",
+            "go on with the addresses of etcd in their own --etcd-servers; Windlass does not change those",
+        ));
+        found
+    }
+
+    fn topology(&self) -> Vec<Finding> {
+        if self.wanted.inventory.etcd.topology == Topology::External {
+            return Vec::new();
+        }
+        let detail = "etcd is stacked: `kubeadm join` and `kubeadm reset` change its members, not this Windlass";
+        vec![Finding::refusal(Rule::EtcdTopology, "etcd", detail)]
+    }
+
+    /// Every machine of etcd is reached, but for the one whose member leaves; control planes keep the lock.
+    fn machines(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        for facts in &self.wanted.facts.nodes {
+            let Seen::Unknown(why) = &facts.machine else { continue };
+            let Some(node) = self.wanted.inventory.node(&facts.name) else { continue };
+            let joins = self.joins.as_ref().is_some_and(|joins| joins.node.name == node.name);
+            let leaves = self.leaves_on.is_some_and(|on| on.name == node.name);
+            if node.roles.contains(&Role::Etcd) && (joins || !leaves) {
+                found.push(Finding::unreachable(&node.name, why.clone()));
+            } else if node.roles.contains(&Role::ControlPlane) {
+                let detail = format!("does not answer: {why}; the lock needs a majority of the control planes");
+                found.push(Finding::warning(Rule::Unreachable, &node.name, detail));
+            }
+        }
+        found
+    }
+
+    /// The members that stay are all well.
+    fn others(&self) -> Vec<Finding> {
+        let leaves = self.leaves.map(|member| member.id);
+        let mut found = Vec::new();
+        for member in self.etcd.members.iter().filter(|member| Some(member.id) != leaves) {
+            let name = member.called();
+            if member.learner {
+                let detail = "is a learner: promote or remove it first";
+                found.push(Finding::refusal(Rule::EtcdLearner, &name, detail));
+            }
+            if let Some(why) = member.unhealthy() {
+                let detail = format!("{why}; only the member that leaves may be away");
+                found.push(Finding::refusal(Rule::EtcdUnhealthy, &name, detail));
+            } else if member.node.is_none() {
+                let detail = format!(
+                    "is a member of etcd ({}), but on no machine of the inventory",
+                    member.client_urls.join(", ")
+                );
+                found.push(Finding::refusal(Rule::NodeUnknown, &name, detail));
+            }
+        }
+        if self.asked().is_none() {
+            let detail = "no healthy member stays on a machine of the inventory, through which etcd could be asked";
+            found.push(Finding::refusal(Rule::EtcdQuorum, "etcd", detail));
+        }
+        found
+    }
+
+    /// In the middle of a rolling upgrade nobody comes or goes.
+    fn versions(&self) -> Vec<Finding> {
+        let mut versions: Vec<_> = self.stays().filter_map(|m| Some(m.status.known()?.version.clone())).collect();
+        versions.sort();
+        versions.dedup();
+        if versions.len() < 2 {
+            return Vec::new();
+        }
+        let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+        let detail = format!("its members run {}: raise them all first", list(&versions, "and"));
+        vec![Finding::refusal(Rule::EtcdSpread, "etcd", detail)]
+    }
+
+    /// A member whose data are corrupt may be replaced; nothing else is done under an alarm.
+    fn alarms(&self) -> Vec<Finding> {
+        let leaves = self.leaves.map(|member| member.id);
+        let stays = |alarm: &&crate::facts::Alarm| alarm.kind != "CORRUPT" || Some(alarm.member_id) != leaves;
+        let finding = |alarm: &crate::facts::Alarm| {
+            let name = self.etcd.members.iter().find(|member| member.id == alarm.member_id).map(EtcdMember::called);
+            let name = name.unwrap_or_else(|| format!("{:x}", alarm.member_id));
+            Finding::refusal(Rule::EtcdAlarm, name, format!("has raised alarm {}: clear it first", alarm.kind))
+        };
+        self.etcd.alarms.iter().filter(stays).map(finding).collect()
+    }
+
+    fn arithmetic(&self) -> Vec<Finding> {
+        let now = Count::of(self.etcd);
+        let mut found = Vec::new();
+        if let Some(member) = self.leaves {
+            let joined = if self.joins.is_some() && !self.leaves_first() { now.with(true) } else { now };
+            match loses(joined, member) {
+                Some(why) => found.push(Finding::refusal(Rule::EtcdQuorum, member.called(), why)),
+                None if !member.learner => found.extend(self.spare(joined.without(member.unhealthy().is_none()))),
+                None => {}
+            }
+        } else if !now.holds() {
+            let detail = format!("{}: nothing can be changed without a quorum", now.words());
+            found.push(Finding::refusal(Rule::EtcdQuorum, "etcd", detail));
+        }
+        if let (Wish::Add(_), false) = (self.wanted.wish, (now.voters + 1) % 2 == 1) {
+            let after = now.with(true);
+            let detail = format!(
+                "{} make a quorum of {}, as many members may fail as before: an odd number is better",
+                after.quorum(),
+                after.voters
+            );
+            found.push(Finding::warning(Rule::EtcdMembers, "etcd", detail));
+        }
+        found
+    }
+
+    /// How many may fail once the member has left.
+    fn spare(&self, after: Count) -> Option<Finding> {
+        (after.healthy == after.quorum()).then(|| {
+            let until = if self.joins.is_some() { "until the new member votes" } else { "from then on" };
+            let members = count(after.voters, "member");
+            let detail = format!("{until}, etcd has {members} and {} make a quorum: none may fail", after.quorum());
+            Finding::warning(Rule::EtcdMembers, "etcd", detail)
+        })
+    }
+
+    /// What is left of the one that leaves.
+    fn left_behind(&self) -> Option<Finding> {
+        let member = self.leaves?;
+        let same = self.joins.as_ref().is_some_and(|joins| Some(&joins.node.name) == self.leaves_on.map(|on| &on.name));
+        match self.leaves_on {
+            Some(node) if self.reached(node) && same => None,
+            Some(node) if self.reached(node) => {
+                let detail = "is no machine of etcd afterwards: take it out of the inventory";
+                Some(Finding::warning(Rule::EtcdMembers, &node.name, detail))
+            }
+            _ => {
+                let detail = "its machine is not reached, so its etcd is not stopped there: should it come back, it is told \
+                              that it was removed and ends; take it out of the inventory";
+                Some(Finding::warning(Rule::EtcdMembers, member.called(), detail))
+            }
+        }
+    }
+
+    /// The machine that joins is free for it, and has etcd in the members' version.
+    fn newcomer(&self) -> Vec<Finding> {
+        let Some(joins) = &self.joins else { return Vec::new() };
+        let (node, mut found) = (&joins.node.name, Vec::new());
+        let refuse = |rule, detail: String| Finding::refusal(rule, node, detail);
+        let leaves = self.leaves.map(|member| member.id);
+        let stays = |member: &&EtcdMember| Some(member.id) != leaves;
+        if self.etcd.members.iter().filter(stays).any(|member| member.node.as_ref() == Some(node)) {
+            found.push(refuse(Rule::EtcdMembers, "is the machine of another member already".to_owned()));
+        }
+        let peer = joins.peer_url();
+        for member in self.etcd.members.iter().filter(stays) {
+            if member.peer_urls.contains(&peer) || member.name == joins.name {
+                let detail = format!(
+                    "{} is called {} and has {} already",
+                    member.called(),
+                    joins.name,
+                    member.peer_urls.join(", ")
+                );
+                found.push(refuse(Rule::EtcdMembers, detail));
+            }
+        }
+        if joins.process.settings.contains_key("config-file") {
+            let detail =
+                format!("{} is configured by a file (--config-file), which cannot be taken over", joins.model.called());
+            found.push(refuse(Rule::EtcdTopology, detail));
+        }
+        for (what, seen) in
+            [("heartbeat", &joins.process.heartbeat_ms), ("election timeout", &joins.process.election_ms)]
+        {
+            if let Seen::Unknown(why) = seen {
+                found.push(refuse(Rule::Unseen, format!("the {what} of {} is not known: {why}", joins.model.called())));
+            }
+        }
+        let Some(machine) = self.wanted.facts.machine(node) else { return found };
+        let own = self.leaves_on.is_some_and(|on| &on.name == node);
+        if machine.etcd.known().and_then(Option::as_ref).is_some_and(|process| process.running) && !own {
+            let detail = "etcd runs there already, and is no member of this cluster: stop it first".to_owned();
+            found.push(refuse(Rule::EtcdMembers, detail));
+        }
+        let version = joins.model.status.known().map(|status| status.version.clone());
+        let package = &self.wanted.inventory.etcd.package;
+        let installed = machine.packages.get(package).filter(|package| !package.interrupted());
+        match installed.and_then(|package| package.version()) {
+            None => found.push(refuse(Rule::NotInstalled, format!("{package} is not installed, or not wholly"))),
+            Some(installed) if parse_version(installed) != version => {
+                let wanted = version.map_or_else(|| "another".to_owned(), |version| version.to_string());
+                let detail = format!("has {package} {installed}; the members run {wanted}: install that first");
+                found.push(refuse(Rule::EtcdSpread, detail));
+            }
+            Some(_) => {}
+        }
+        found
+    }
+
+    /// The new member's certificates: there, its own, of the same CA, for its address, alive.
+    fn certificates(&self) -> Vec<Finding> {
+        let Some(joins) = &self.joins else { return Vec::new() };
+        let node = &joins.node.name;
+        let unseen = |what: &str, why: &str| {
+            vec![Finding::refusal(Rule::Unseen, node, format!("{what} could not be seen: {why}"))]
+        };
+        let Some((ready, model)) = self.wanted.ready else { return unseen("its certificates", "nobody looked") };
+        let ready = match ready {
+            Seen::Known(ready) => ready,
+            Seen::Unknown(why) => return unseen("its certificates", why),
+        };
+        let model = match model {
+            Seen::Known(model) => model,
+            Seen::Unknown(why) => return unseen("the CA of the running members", why),
+        };
+        let mut found = Vec::new();
+        if !ready.service {
+            let detail = format!("its systemd knows no service {}", self.wanted.inventory.etcd.service);
+            found.push(Finding::refusal(Rule::NotInstalled, node, detail));
+        }
+        let paths = joins.paths();
+        let refuse = |detail: String| Finding::refusal(Rule::Certificate, node, detail);
+        for path in &paths.certificates {
+            let known = ready.certificates.iter().find(|(known, _)| known == path);
+            let Some((_, certificate)) = known else {
+                found.extend(unseen(path, "nobody looked"));
+                continue;
+            };
+            let certificate = match certificate {
+                Ok(certificate) => certificate,
+                Err(why) => {
+                    found.push(refuse(format!("{path}: {why}; a new member's certificates are put there by you")));
+                    continue;
+                }
+            };
+            let now = self.wanted.facts.taken_at;
+            let left = certificate.not_after.as_second() - now.as_second();
+            if certificate.not_before > now {
+                found.push(refuse(format!("{path} begins only on {}", certificate.not_before)));
+            } else if left < 0 {
+                found.push(refuse(format!("{path} ended on {}", certificate.not_after)));
+            } else if left < MONTH_SECONDS {
+                let detail = format!("{path} ends in {} days", left / 86400);
+                found.push(Finding::warning(Rule::Certificate, node, detail));
+            }
+            let own = paths.pairs.iter().any(|[cert, ..]| cert == path);
+            if own && !certificate.names.contains(&joins.address) {
+                let names = list(&certificate.names, "and");
+                let names = if names.is_empty() { "nothing".to_owned() } else { names };
+                found.push(refuse(format!("{path} is for {names}, and not for {}", joins.address)));
+            }
+            if !own && other_ca(path, &certificate.digest, model) {
+                found.push(refuse(format!("{path} is another CA than that of {}", joins.model.called())));
+            }
+        }
+        for (path, _) in ready.keys.iter().filter(|(_, said)| *said == Some(false)) {
+            found.push(refuse(format!("{path} is not the key of its certificate, or is not there")));
+        }
+        for (path, _) in ready.signed.iter().filter(|(_, said)| *said == Some(false)) {
+            found.push(refuse(format!("{path} is not signed by its CA")));
+        }
+        found
+    }
+}
+
+/// The running member has another certificate at this path. Its own files may be called otherwise.
+fn other_ca(path: &str, digest: &str, model: &Ready) -> bool {
+    let theirs = model.certificates.iter().find(|(known, _)| known == path);
+    theirs.is_some_and(|(_, theirs)| theirs.as_ref().is_ok_and(|theirs| theirs.digest != digest))
+}

@@ -1,0 +1,205 @@
+//! The stages of a change of the members.
+
+use super::Scene;
+use crate::decide::action::Action;
+use crate::decide::actions::archive::ArchiveNode;
+use crate::decide::actions::etcd::{EtcdAccess, MoveLeader, Snapshot, steady_ms};
+use crate::decide::actions::members::{
+    AddMember, AwaitMembers, JoinMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
+};
+use crate::decide::plan::{Lane, Stage, Step, Wave};
+use crate::facts::EtcdMember;
+use crate::inventory::{Node, NodeName, Role};
+
+/// Stages and procedures that are being drawn.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) procedures: Vec<Vec<Step>>,
+    pub(super) stages: Vec<Stage>,
+}
+
+impl Draft {
+    fn lane(&mut self, node: Option<NodeName>, steps: Vec<Step>) -> Lane {
+        let known = self.procedures.iter().position(|known| *known == steps);
+        let procedure = known.unwrap_or_else(|| {
+            self.procedures.push(steps);
+            self.procedures.len() - 1
+        });
+        Lane { node, procedure }
+    }
+
+    /// A stage of one lane.
+    fn stage(&mut self, name: &str, node: Option<NodeName>, steps: Vec<Step>) {
+        let lanes = vec![self.lane(node, steps)];
+        self.stages.push(Stage { name: name.to_owned(), waves: vec![Wave { lanes }] });
+    }
+}
+
+fn step(name: &str, timeout_seconds: u64, action: impl Into<Action>) -> Step {
+    Step { name: name.to_owned(), timeout_seconds, action: action.into() }
+}
+
+/// How long a learner may take to catch up, in seconds: a database of 8 GiB over a slow network.
+const CATCH_UP_SECONDS: u64 = 1800;
+
+impl Scene<'_> {
+    pub(super) fn steps(&self) -> Draft {
+        let mut draft = Draft::default();
+        let archive = step("archive", 300, self.archive());
+        let lanes = self.touched().map(|node| draft.lane(Some(node.name.clone()), vec![archive.clone()])).collect();
+        draft.stages.push(Stage { name: "archive".to_owned(), waves: vec![Wave { lanes }] });
+        draft.stage("snapshot-etcd", None, vec![step("snapshot", 1800, Snapshot {})]);
+        if self.leaves_first() {
+            self.leave(&mut draft);
+            self.join(&mut draft);
+        } else {
+            self.join(&mut draft);
+            self.leave(&mut draft);
+        }
+        self.write(&mut draft);
+        draft
+    }
+
+    /// The machines that something happens on, in the inventory's order.
+    fn touched(&self) -> impl Iterator<Item = &Node> {
+        self.wanted.inventory.with_role(Role::Etcd).filter(|node| {
+            let stays = self.stays().any(|member| member.node.as_ref() == Some(&node.name));
+            let leaves = self.leaves_on.is_some_and(|on| on.name == node.name);
+            let joins = self.joins.as_ref().is_some_and(|joins| joins.node.name == node.name);
+            (stays || leaves || joins) && self.reached(node)
+        })
+    }
+
+    fn archive(&self) -> ArchiveNode {
+        let etcd = &self.wanted.inventory.etcd;
+        ArchiveNode { service: Some(etcd.service.clone()), paths: vec![etcd.env_file.to_string()] }
+    }
+
+    fn leave(&self, draft: &mut Draft) {
+        let (Some(member), Some(asked)) = (self.leaves, self.asked()) else { return };
+        let mut steps = Vec::new();
+        // A learner never leads.
+        if member.unhealthy().is_none() && !member.learner {
+            let access = EtcdAccess { others: self.urls(), ..self.access(member) };
+            steps.push(step("move-leader", 60, MoveLeader { member: member.id, access }));
+        }
+        let access = self.access(asked);
+        steps.push(step("remove", 120, RemoveMember { member: member.id, name: member.called(), access }));
+        steps.push(step("await-members", 300, self.whole(false, !self.leaves_first())));
+        draft.stage("remove", asked.node.clone(), steps);
+        if let Some(node) = self.leaves_on.filter(|node| self.reached(node)) {
+            let data_dir = self.data_dir_of(node);
+            let service = self.wanted.inventory.etcd.service.clone();
+            if let Some(data_dir) = data_dir {
+                let retire = RetireMember { member: member.id, service, data_dir, access: self.access(asked) };
+                draft.stage("retire", Some(node.name.clone()), vec![step("retire", 120, retire)]);
+            }
+        }
+    }
+
+    fn join(&self, draft: &mut Draft) {
+        let (Some(joins), Some(asked)) = (&self.joins, self.asked()) else { return };
+        let named = joins.named();
+        let (name, peer_url, learner) = (named.name.clone(), named.peer_url.clone(), named.learner);
+        let add = AddMember { name: name.clone(), peer_url: peer_url.clone(), learner, access: self.access(asked) };
+        draft.stage("add", asked.node.clone(), vec![step("add", 120, add)]);
+        let etcd = &self.wanted.inventory.etcd;
+        let join = JoinMember {
+            peer_url: peer_url.clone(),
+            service: etcd.service.clone(),
+            env_file: etcd.env_file.to_string(),
+            data_dir: joins.data_dir(),
+            settings: joins.settings(&self.listed(!self.leaves_first(), true)),
+            access: self.access(asked),
+        };
+        let mut steps = vec![step("join", 300, join)];
+        let whole = step("await-members", 300, self.whole(!self.leaves_first(), true));
+        if learner {
+            draft.stage("join", Some(named.node), steps);
+            let promote = PromoteMember { name, peer_url, access: self.access(asked) };
+            draft.stage("promote", asked.node.clone(), vec![step("promote", CATCH_UP_SECONDS, promote), whole]);
+        } else {
+            steps.push(whole);
+            draft.stage("join", Some(named.node), steps);
+        }
+    }
+
+    /// The members of the end in the files of those that stay, one machine after the other; the one that joined in place of
+    /// another got a file that names the leaving one too.
+    fn write(&self, draft: &mut Draft) {
+        let members = self.listed(false, true);
+        let env_file = self.wanted.inventory.etcd.env_file.to_string();
+        let writes = step("write", 60, WriteMembers { env_file, members });
+        let nodes: Vec<NodeName> = self
+            .wanted
+            .inventory
+            .with_role(Role::Etcd)
+            .map(|node| node.name.clone())
+            .filter(|node| {
+                let joins = self.joins.as_ref().is_some_and(|joins| joins.node.name == *node);
+                let written = joins && (self.leaves.is_none() || self.leaves_first());
+                !written && (joins || self.stays().any(|member| member.node.as_ref() == Some(node)))
+            })
+            .collect();
+        let waves = nodes.into_iter().map(|node| Wave { lanes: vec![draft.lane(Some(node), vec![writes.clone()])] });
+        let waves: Vec<Wave> = waves.collect();
+        if !waves.is_empty() {
+            draft.stages.push(Stage { name: "write".to_owned(), waves });
+        }
+    }
+
+    /// `NAME=PEER-URL,…` of the members that stay, with the one that leaves and the one that joins where they are asked for.
+    fn listed(&self, leaving: bool, joining: bool) -> String {
+        let named = |member: &EtcdMember| {
+            member.peer_urls.iter().map(|url| format!("{}={url}", member.name)).collect::<Vec<_>>()
+        };
+        let mut members: Vec<String> = self.stays().flat_map(named).collect();
+        if let Some(member) = self.leaves.filter(|_| leaving) {
+            members.extend(named(member));
+        }
+        if let Some(joins) = self.joins.as_ref().filter(|_| joining) {
+            members.push(format!("{}={}", joins.name, joins.peer_url()));
+        }
+        members.sort();
+        members.join(",")
+    }
+
+    /// The members as they are to be, with the one that leaves and the one that joins where they are there.
+    fn whole(&self, leaving: bool, joined: bool) -> AwaitMembers {
+        let mut peers: Vec<String> = self.stays().flat_map(|member| member.peer_urls.clone()).collect();
+        peers.extend(self.leaves.iter().filter(|_| leaving).flat_map(|member| member.peer_urls.clone()));
+        peers.extend(self.joins.as_ref().filter(|_| joined).map(super::joining::Joins::peer_url));
+        peers.sort();
+        AwaitMembers { peers, steady_ms: self.steady_ms() }
+    }
+
+    /// Client URLs of the healthy members that stay.
+    fn urls(&self) -> Vec<String> {
+        let healthy = self.stays().filter(|member| member.unhealthy().is_none());
+        healthy.filter_map(|member| member.client_urls.first().cloned()).collect()
+    }
+
+    /// How a machine speaks to this member.
+    fn access(&self, member: &EtcdMember) -> EtcdAccess {
+        let etcd = &self.wanted.inventory.etcd;
+        EtcdAccess {
+            ca: etcd.ca.to_string(),
+            cert: etcd.cert.to_string(),
+            key: etcd.key.to_string(),
+            own: member.client_urls.first().cloned().unwrap_or_default(),
+            others: Vec::new(),
+        }
+    }
+
+    /// Where the machine's data are: as its own process says, or else as the other members have it.
+    fn data_dir_of(&self, node: &Node) -> Option<String> {
+        let of = |name: &NodeName| -> Option<String> {
+            self.wanted.facts.machine(name)?.etcd.known()?.as_ref()?.data_dir.known().cloned()
+        };
+        of(&node.name).or_else(|| self.stays().find_map(|member| of(member.node.as_ref()?)))
+    }
+
+    fn steady_ms(&self) -> u64 {
+        steady_ms(self.stays().filter_map(|member| self.wanted.facts.machine(member.node.as_ref()?)))
+    }
+}

@@ -1,0 +1,119 @@
+//! What a plan is for, besides an upgrade.
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::NodeName;
+
+/// What a plan is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Task {
+    /// Raising Kubernetes, etcd or both.
+    #[default]
+    Upgrade,
+    /// Changing etcd's members.
+    Members(MemberChange),
+    /// Defragmenting etcd's members.
+    Defrag,
+    /// Restoring etcd from a snapshot.
+    Restore(Restore),
+}
+
+/// A restore of etcd.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The snapshot's file on the operator's machine, absolute.
+    pub file: String,
+    /// SHA-256 of the file, hex.
+    pub sha256: String,
+    /// Its revision.
+    pub revision: u64,
+    /// Its live keys below `/registry`.
+    pub registry_keys: u64,
+    /// By how much revisions are raised; nothing where etcd cannot.
+    pub bump: Option<u64>,
+    /// Machines that the operator said cannot act any more.
+    pub fenced: Vec<NodeName>,
+}
+
+/// A change of etcd's members: one leaves, one joins, or one in place of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberChange {
+    /// Which one leaves.
+    pub leaves: Option<Leaving>,
+    /// Which one joins.
+    pub joins: Option<Joining>,
+    /// The members that voted when it was planned.
+    pub voters: Vec<u64>,
+    /// Those of them that were healthy.
+    pub healthy: Vec<u64>,
+}
+
+/// A member that leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaving {
+    /// Its id.
+    pub member: u64,
+    /// Its name; its id where it never started.
+    pub name: String,
+}
+
+/// A member that joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Joining {
+    /// Its machine.
+    pub node: NodeName,
+    /// Its name.
+    pub name: String,
+    /// Its peer URL.
+    pub peer_url: String,
+    /// Whether it does not vote at first.
+    pub learner: bool,
+}
+
+impl Task {
+    /// Raising something, which is what a plan says nothing of.
+    pub fn is_upgrade(&self) -> bool {
+        *self == Self::Upgrade
+    }
+
+    /// The command that plans it and carries it out, without those words: `etcd member replace`.
+    pub fn command(&self) -> &'static str {
+        match self {
+            Self::Upgrade => "upgrade",
+            Self::Members(MemberChange { leaves: Some(_), joins: Some(_), .. }) => "etcd member replace",
+            Self::Members(MemberChange { joins: Some(_), .. }) => "etcd member add",
+            Self::Members(_) => "etcd member remove",
+            Self::Defrag => "etcd defrag",
+            Self::Restore(_) => "etcd restore",
+        }
+    }
+
+    /// The restore that it is, if it is one.
+    pub fn restore(&self) -> Option<&Restore> {
+        if let Self::Restore(restore) = self { Some(restore) } else { None }
+    }
+
+    /// In words, for the head of the plan; nothing for an upgrade, which tells its versions.
+    pub fn words(&self) -> Option<String> {
+        match self {
+            Self::Upgrade => None,
+            Self::Defrag => Some("defragment etcd, one member at a time".to_owned()),
+            Self::Restore(Restore { file, revision, registry_keys, .. }) => {
+                Some(format!("back to revision {revision}, {registry_keys} keys below /registry: {file}"))
+            }
+            Self::Members(MemberChange { leaves, joins, .. }) => match (leaves, joins) {
+                (Some(leaves), Some(joins)) => {
+                    Some(format!("{} ({:x}) gives way to {} on {}", leaves.name, leaves.member, joins.name, joins.node))
+                }
+                (Some(leaves), None) => Some(format!("{} ({:x}) leaves etcd", leaves.name, leaves.member)),
+                (None, Some(joins)) => Some(format!("{} on {} joins etcd", joins.name, joins.node)),
+                (None, None) => None,
+            },
+        }
+    }
+}

@@ -1,0 +1,23 @@
+# Job: gives the manifests of static pods back to the kubelet.
+# Arguments: RUN  PODS(comma list)
+# Exit: 0 they are there; 1 one could not be moved; 75 one is in neither place, or in both: nothing of it was moved.
+main() {
+    set -uf
+    run=$1 pods=$(printf '%s' "$2" | tr ',' ' ')
+    from=${WINDLASS_FROM:-}/etc/kubernetes
+    aside=$from/windlass-$run
+    for pod in $pods; do
+        case $(find "$from/manifests/$pod.yaml" "$aside/$pod.yaml" 2>/dev/null | grep -c .) in
+            1) ;;
+            0) echo "refused: $aside has no $pod.yaml" >&2; return 75 ;;
+            *) echo "refused: somebody has put another $pod.yaml into $from/manifests" >&2; return 75 ;;
+        esac
+    done
+    for pod in $pods; do
+        [ ! -e "$aside/$pod.yaml" ] || mv "$aside/$pod.yaml" "$from/manifests/" || return 1
+    done
+    sync "$from/manifests" || return 1
+    # Empty when the last one is back.
+    rmdir "$aside" 2>/dev/null || true
+}
+main "$@" </dev/null

@@ -1,0 +1,167 @@
+//! The jobs that change etcd's members, against an etcdctl and a systemctl of the test's own.
+
+use super::Script;
+use super::job_tests::Fakes;
+
+/// An etcdctl with a list of members in the file `list`; what it is told to change there, it does.
+const ETCDCTL: &str = r#"case "$*" in
+    *'endpoint health'*) [ ! -e "$FAKES/cut-off" ] ;;
+    *'member list'*) cat "$FAKES/list" ;;
+    *'member remove'*) for id; do :; done; grep -v "^$id," "$FAKES/list" >"$FAKES/new"; mv "$FAKES/new" "$FAKES/list"; exit "${ANSWER:-0}" ;;
+    *'member add'*) [ ! -e "$FAKES/refuses" ] || exit 1; echo "b, unstarted, , https://10.0.0.9:2380, , true" >>"$FAKES/list" ;;
+    *'member promote'*) sed -i '/^b,/s/true$/false/' "$FAKES/list" ;;
+esac"#;
+
+const LIST: &str = "a, started, etcd1, https://10.0.0.1:2380, https://10.0.0.1:2379, false\n\
+                    1f, started, etcd2, https://10.0.0.2:2380, https://10.0.0.2:2379, false\n";
+
+const ACCESS: [&str; 4] = ["/ca", "/cert", "/key", "https://10.0.0.1:2379"];
+
+fn fakes() -> Fakes {
+    let fakes = Fakes::new(&[("etcdctl", ETCDCTL), ("systemctl", ""), ("sleep", "")]);
+    write(&fakes, "list", LIST);
+    fakes
+}
+
+fn write(fakes: &Fakes, file: &str, text: &str) {
+    std::fs::write(fakes.path().join(file), text).expect("written");
+}
+
+fn read(fakes: &Fakes, file: &str) -> String {
+    std::fs::read_to_string(fakes.path().join(file)).expect("a file")
+}
+
+fn run(fakes: &Fakes, script: Script, args: &[&str]) -> (i32, String) {
+    fakes.run(script, &[&ACCESS, args].concat())
+}
+
+/// What was asked of etcd that changes it.
+fn changes(fakes: &Fakes) -> Vec<String> {
+    let own = "etcdctl --endpoints=https://10.0.0.1:2379 --command-timeout=10s ";
+    let calls =
+        fakes.calls("etcdctl").into_iter().map(|call| call.strip_prefix(own).expect("of this member").to_owned());
+    calls.filter(|call| call != "endpoint health" && call != "member list").collect()
+}
+
+#[test]
+fn a_member_is_removed_once_and_the_list_is_believed() {
+    let fakes = fakes();
+    assert_eq!(run(&fakes, Script::MemberRemove, &["1f"]).0, 0);
+    assert_eq!(run(&fakes, Script::MemberRemove, &["1f"]).0, 0);
+    assert_eq!(changes(&fakes), ["member remove 1f"]);
+    // `1` is not `1f`.
+    assert_eq!(run(&fakes, Script::MemberRemove, &["1"]).0, 0);
+    assert_eq!(changes(&fakes).len(), 1);
+}
+
+#[test]
+fn nothing_is_changed_through_a_member_that_is_cut_off() {
+    let fakes = fakes();
+    write(&fakes, "cut-off", "");
+    for (script, args) in [
+        (Script::MemberRemove, &["1f"][..]),
+        (Script::MemberAdd, &["etcd9", "https://10.0.0.9:2380", "learner"]),
+        (Script::MemberPromote, &["https://10.0.0.2:2380"]),
+        (Script::MemberRetire, &["2f", "etcd", "/nowhere", "run"]),
+    ] {
+        let (status, said) = run(&fakes, script, args);
+        assert_eq!(status, 1, "{script:?}");
+        assert!(said.contains("the member at https://10.0.0.1:2379 does not reach a quorum"), "{said}");
+    }
+    assert_eq!(changes(&fakes), [""; 0]);
+    assert_eq!(fakes.calls("systemctl"), [""; 0]);
+}
+
+#[test]
+fn a_member_is_added_as_a_learner_once_and_then_votes() {
+    let fakes = fakes();
+    let add = ["etcd9", "https://10.0.0.9:2380", "learner"];
+    assert_eq!(run(&fakes, Script::MemberAdd, &add).0, 0);
+    assert_eq!(run(&fakes, Script::MemberAdd, &add).0, 0);
+    assert_eq!(changes(&fakes), ["member add etcd9 --peer-urls=https://10.0.0.9:2380 --learner"]);
+    assert_eq!(run(&fakes, Script::MemberPromote, &["https://10.0.0.9:2380"]).0, 0);
+    assert_eq!(run(&fakes, Script::MemberPromote, &["https://10.0.0.9:2380"]).0, 0);
+    assert_eq!(changes(&fakes)[1..], ["member promote b"]);
+    assert_eq!(run(&fakes, Script::MemberPromote, &["https://10.0.0.3:2380"]).0, 1, "who is no member cannot vote");
+}
+
+#[test]
+fn what_etcd_refuses_is_tried_again_for_a_while_and_then_given_up() {
+    let fakes = fakes();
+    write(&fakes, "refuses", "");
+    assert_eq!(run(&fakes, Script::MemberAdd, &["etcd9", "https://10.0.0.9:2380", "voter"]).0, 1);
+    // etcd refuses for 5 s after a member has come back; each of these is a second apart.
+    assert_eq!(changes(&fakes).len(), 12);
+    assert_eq!(read(&fakes, "list"), LIST);
+}
+
+#[test]
+fn before_there_were_learners_a_member_is_added_as_a_voter() {
+    let fakes = fakes();
+    assert_eq!(run(&fakes, Script::MemberAdd, &["etcd9", "https://10.0.0.9:2380", "voter"]).0, 0);
+    assert_eq!(changes(&fakes), ["member add etcd9 --peer-urls=https://10.0.0.9:2380"]);
+}
+
+#[test]
+fn only_who_is_no_member_any_more_is_stopped_and_its_data_are_kept() {
+    let fakes = fakes();
+    let data = fakes.path().join("data");
+    std::fs::create_dir_all(data.join("member/wal")).expect("a folder");
+    let retire = |id: &str| run(&fakes, Script::MemberRetire, &[id, "etcd", data.to_str().expect("text"), "4f2a"]);
+    let (status, said) = retire("1f");
+    assert_eq!((status, said.as_str()), (75, "refused: it is still a member\n"));
+    assert_eq!(fakes.calls("systemctl"), [""; 0]);
+    assert!(data.join("member/wal").exists());
+    for _ in 0..2 {
+        assert_eq!(retire("2f").0, 0);
+        assert!(data.join("member.before-4f2a/wal").exists() && !data.join("member").exists());
+    }
+    assert_eq!(fakes.calls("systemctl")[..2], ["systemctl disable etcd", "systemctl stop etcd"]);
+}
+
+#[test]
+fn the_members_are_written_where_the_file_names_them_and_nothing_else_is_touched() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fakes = fakes();
+    let file = fakes.path().join("etcd.env");
+    let text =
+        "# mine\nETCD_NAME=\"a\"\nETCD_INITIAL_CLUSTER=\"a=https://1:2380\"\nETCD_INITIAL_CLUSTER_STATE=\"new\"\n";
+    write(&fakes, "etcd.env", text);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).expect("closed");
+    let path = file.to_str().expect("text").to_owned();
+    for _ in 0..2 {
+        assert_eq!(fakes.run(Script::MemberConfig, &[&path, "a=https://1:2380,b&=\\1"]).0, 0);
+        assert_eq!(read(&fakes, "etcd.env"), text.replace("\"a=https://1:2380\"", "\"a=https://1:2380,b&=\\1\""));
+    }
+    assert_eq!(std::fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o640);
+    write(&fakes, "etcd.env", "ETCD_NAME=\"a\"\n");
+    assert_eq!(fakes.run(Script::MemberConfig, &[&path, "a=https://1:2380"]).0, 0);
+    assert_eq!(read(&fakes, "etcd.env"), "ETCD_NAME=\"a\"\n", "what says nothing of them is left alone");
+}
+
+#[test]
+fn a_member_joins_with_its_file_and_a_second_try_keeps_what_it_has_by_then() {
+    let fakes = fakes();
+    write(&fakes, "etcd.env", "ETCD_NAME=\"former\"\n");
+    let (data, file) = (fakes.path().join("data"), fakes.path().join("etcd.env"));
+    std::fs::create_dir_all(data.join("member/former")).expect("a folder");
+    let join = |peer: &str| {
+        let (file, data) = (file.to_str().expect("text"), data.to_str().expect("text"));
+        let settings = ["ETCD_NAME=etcd2", "ETCD_INITIAL_CLUSTER=etcd1=https://1:2380,etcd2=https://2:2380"];
+        run(&fakes, Script::MemberJoin, &[&[peer, "etcd", file, data, "4f2a"][..], &settings].concat())
+    };
+    let (status, said) = join("https://10.0.0.7:2380");
+    assert_eq!((status, said.as_str()), (75, "refused: no member was added with https://10.0.0.7:2380\n"));
+    assert_eq!((fakes.calls("systemctl"), data.join("member/former").exists()), (vec![], true));
+    assert_eq!(join("https://10.0.0.2:2380").0, 0);
+    let wanted = "# Written by windlass in run 4f2a.\nETCD_NAME=\"etcd2\"\n\
+                  ETCD_INITIAL_CLUSTER=\"etcd1=https://1:2380,etcd2=https://2:2380\"\n";
+    assert_eq!(read(&fakes, "etcd.env"), wanted);
+    assert!(data.join("member.before-4f2a/former").exists());
+    // What it wrote since is this member's: without it, it could not go on under its id.
+    std::fs::create_dir_all(data.join("member/now")).expect("a folder");
+    assert_eq!(join("https://10.0.0.2:2380").0, 0);
+    assert!(data.join("member/now").exists());
+    let calls = ["systemctl stop etcd", "systemctl enable etcd", "systemctl start etcd"];
+    assert_eq!(fakes.calls("systemctl"), [&calls[..], &calls[1..]].concat());
+}

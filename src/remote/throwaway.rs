@@ -1,0 +1,211 @@
+//! A throw-away etcd on this machine: a snapshot restored without any change and started, asked what it has, and gone again
+//! with everything that it wrote.
+//!
+//! It listens on sockets in a folder of its own, 0700, not on TCP: nobody else on this machine can ask it for the cluster's
+//! Secrets, and it can disturb no other etcd.
+
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use etcd_client::{Client, GetOptions};
+use semver::Version;
+use tokio::process::{Child, Command};
+
+use super::etcd::{plain_client, words};
+use crate::text;
+
+/// What both sockets are called, in the folder that etcd runs in: etcd takes the name of a socket for a host and a port.
+const CLIENTS: &str = "unix://localhost:1";
+const PEERS: &str = "unix://localhost:2";
+const CLIENT_SOCKET: &str = "localhost:1";
+
+/// Its name.
+const NAME: &str = "windlass-proof";
+
+/// Room for its database: etcd's largest suggested quota. A proof must not end with an alarm that the cluster never had.
+const QUOTA: &str = "8589934592";
+
+/// Longest time for a restore: 8 GiB at 20 MB a second, twice as long as a slow disk takes.
+const RESTORE_LIMIT: Duration = Duration::from_secs(900);
+
+/// Longest time until it answers: it reads its whole database first.
+const START_LIMIT: Duration = Duration::from_secs(300);
+
+/// Pause between two tries at it.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a throw-away etcd says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Its revision.
+    pub revision: u64,
+    /// Keys that are there.
+    pub keys: u64,
+    /// Its HashKV at the revision asked for.
+    pub hash_kv: u32,
+    /// The revision below which its history was compacted; -1 when it never was.
+    pub compact_revision: i64,
+}
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum ThrowawayError {
+    /// A program is not there, or could not be run.
+    #[error("could not run {program}")]
+    Program {
+        /// Which.
+        program: Utf8PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// No folder to work in.
+    #[error("could not make a folder in {folder}")]
+    Folder {
+        /// Where.
+        folder: Utf8PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The snapshot could not be restored.
+    #[error("it could not be restored: {0}")]
+    Restore(String),
+    /// Etcd did not start on it.
+    #[error("etcd did not start on it: {0}")]
+    Start(String),
+    /// Etcd did not answer.
+    #[error("the throw-away etcd did not answer: {0}")]
+    Answer(String),
+}
+
+/// Etcd's programs on this machine.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    folder: Option<Utf8PathBuf>,
+}
+
+impl Programs {
+    /// Those in `folder`, else those that `PATH` leads to.
+    pub fn new(folder: Option<Utf8PathBuf>) -> Self {
+        Self { folder }
+    }
+
+    fn path(&self, program: &str) -> Utf8PathBuf {
+        self.folder.as_ref().map_or_else(|| Utf8PathBuf::from(program), |folder| folder.join(program))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.path(program));
+        // Etcd and its tools take settings from variables of every name; and one core is enough for a proof.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("PATH", path).env("ETCDCTL_API", "3").env("GOMAXPROCS", "1");
+        command.stdin(Stdio::null()).kill_on_drop(true).process_group(0);
+        command
+    }
+
+    /// The server's version.
+    pub async fn version(&self) -> Result<Version, ThrowawayError> {
+        let failed = |cause| ThrowawayError::Program { program: self.path("etcd"), cause };
+        let output = self.command("etcd").arg("--version").output().await.map_err(failed)?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let version = said.lines().find_map(|line| Version::parse(line.strip_prefix("etcd Version: ")?.trim()).ok());
+        version.ok_or_else(|| failed(std::io::Error::other("it does not say its version")))
+    }
+
+    /// `etcdutl`, where there is one: from 3.6 on `etcdctl` does not restore any more.
+    async fn restorer(&self) -> &'static str {
+        let there = self.command("etcdutl").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+        if there.is_ok_and(|status| status.success()) { "etcdutl" } else { "etcdctl" }
+    }
+}
+
+/// Restores the snapshot `file` in a new folder below `parent`, starts etcd on it and asks it, for its hash at `revision`.
+/// Nothing of it is left, whatever happens.
+pub async fn run(file: &File, programs: &Programs, parent: &Utf8Path, revision: u64) -> Result<Said, ThrowawayError> {
+    let unmade = |cause| ThrowawayError::Folder { folder: parent.to_owned(), cause };
+    let folder = tempfile::Builder::new().prefix(".windlass-proof-").tempdir_in(parent).map_err(unmade)?;
+    let at = Utf8PathBuf::try_from(folder.path().to_owned()).map_err(|error| unmade(error.into_io_error()))?;
+    let at = camino::absolute_utf8(&at).map_err(unmade)?;
+    restore(file, programs, &at).await?;
+    let mut etcd =
+        start(programs, &at).map_err(|cause| ThrowawayError::Program { program: programs.path("etcd"), cause })?;
+    let said = ask(&mut etcd, &at, revision).await;
+    // Before its folder goes.
+    let _ = etcd.kill().await;
+    said
+}
+
+async fn restore(file: &File, programs: &Programs, at: &Utf8Path) -> Result<(), ThrowawayError> {
+    let restorer = programs.restorer().await;
+    // The file has no name, and needs none.
+    let snapshot = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    let mut command = programs.command(restorer);
+    command.current_dir(at).args(["snapshot", "restore", &snapshot, "--data-dir", "data", "--name", NAME]);
+    command.args(["--initial-cluster", &format!("{NAME}={PEERS}"), "--initial-advertise-peer-urls", PEERS]);
+    let output = tokio::time::timeout(RESTORE_LIMIT, command.output()).await;
+    let output = output.map_err(|_| ThrowawayError::Restore(format!("it took over {} s", RESTORE_LIMIT.as_secs())))?;
+    let output = output.map_err(|cause| ThrowawayError::Program { program: programs.path(restorer), cause })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(ThrowawayError::Restore(last_line(&said)))
+}
+
+fn start(programs: &Programs, at: &Utf8Path) -> std::io::Result<Child> {
+    let log = File::create(at.join("log"))?;
+    let mut command = programs.command("etcd");
+    command.current_dir(at).args(["--name", NAME, "--data-dir", "data", "--quota-backend-bytes", QUOTA]);
+    command.args(["--listen-client-urls", CLIENTS, "--advertise-client-urls", CLIENTS]);
+    command.args(["--listen-peer-urls", PEERS, "--initial-advertise-peer-urls", PEERS]);
+    command.args(["--initial-cluster", &format!("{NAME}={PEERS}")]);
+    command.stdout(Stdio::null()).stderr(log).spawn()
+}
+
+async fn ask(etcd: &mut Child, at: &Utf8Path, revision: u64) -> Result<Said, ThrowawayError> {
+    let socket = at.join(CLIENT_SOCKET);
+    let waiting = async {
+        loop {
+            if let Ok(Some(status)) = etcd.try_wait() {
+                let log = std::fs::read_to_string(at.join("log")).unwrap_or_default();
+                return Err(ThrowawayError::Start(format!("it ended with {status}: {}", last_line(&log))));
+            }
+            if let Ok(mut client) = plain_client(&socket).await
+                // Linearizable: it leads itself by now.
+                && client.get("windlass", None).await.is_ok()
+            {
+                return Ok(client);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let late = |_| ThrowawayError::Start(format!("it did not answer within {} s", START_LIMIT.as_secs()));
+    let client = tokio::time::timeout(START_LIMIT, waiting).await.map_err(late)??;
+    tokio::time::timeout(START_LIMIT, said(client, revision)).await.map_err(late)?.map_err(ThrowawayError::Answer)
+}
+
+async fn said(mut client: Client, revision: u64) -> Result<Said, String> {
+    let words = |error: etcd_client::Error| words(&error);
+    let asked = i64::try_from(revision).map_err(|_| format!("no such revision: {revision}"))?;
+    let hash = client.hash_kv(asked).await.map_err(words)?;
+    // From the first key on, to the last.
+    let every = GetOptions::new().with_from_key().with_count_only();
+    let keys = client.get("\0", Some(every)).await.map_err(words)?;
+    let header = keys.header().ok_or("an answer without a header")?;
+    let count = |number: i64| u64::try_from(number).unwrap_or(0);
+    Ok(Said {
+        revision: count(header.revision()),
+        keys: count(keys.count()),
+        hash_kv: hash.hash(),
+        compact_revision: hash.compact_version(),
+    })
+}
+
+fn last_line(text: &str) -> String {
+    let line = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    text::printable(line).chars().take(400).collect()
+}

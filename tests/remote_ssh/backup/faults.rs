@@ -1,0 +1,139 @@
+//! What goes wrong while a backup is taken: each ends in its own words, and nothing is left under any name.
+
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::cluster::{Cluster, files, is_manifest, pause, said};
+use crate::server::eventually;
+
+/// How many bytes of a stream of 24 MB have come when something happens to it.
+const MIDDLE: usize = 6 << 20;
+
+/// The message behind `error: `, and all of it.
+fn failed(cluster: &Cluster, ran: &(i32, String, String), code: i32, words: &[&str]) {
+    let (found, out, err) = ran;
+    assert_eq!(*found, code, "{out}{err}");
+    for word in words {
+        assert!(err.contains(word), "{word}: {err}");
+    }
+    assert_eq!(cluster.kept(), Vec::<String>::new(), "{err}");
+}
+
+#[test]
+#[ignore = "needs sshd and etcd on this machine"]
+fn a_member_that_stops_or_dies_in_mid_stream_leaves_nothing() {
+    let cluster = Cluster::start();
+    cluster.fill(24);
+    for (signal, words) in [("STOP", "nothing came for 10 s"), ("KILL", "the stream broke off")] {
+        // Whichever it is taken from: the relay does not say, so all are met at once.
+        let pids: Vec<String> = (0..3).map(|number| cluster.pid(number).to_string()).collect();
+        let mut done = false;
+        cluster.on_the_way(move |count| {
+            if count > MIDDLE && !done {
+                done = true;
+                let _ = Command::new("kill").arg(format!("-{signal}")).args(&pids).status();
+            }
+        });
+        let ran = cluster.backup(&[]);
+        failed(&cluster, &ran, 13, &["no backup of etcd was taken", words, "nothing is left of it"]);
+        if signal == "STOP" {
+            (0..3).for_each(|number| cluster.signal(number, "CONT"));
+            cluster.on_the_way(|_| ());
+            assert!(eventually(|| cluster.etcdctl(&["endpoint", "health", "--cluster"], "").status.success()));
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs sshd and etcd on this machine"]
+fn without_quorum_only_an_emergency_takes_what_there_is_and_marks_it() {
+    let cluster = Cluster::start();
+    let leader = cluster.leader();
+    // One away is no reason to go without a backup.
+    cluster.signal((leader + 1) % 3, "KILL");
+    let (code, out, err) = cluster.backup(&[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains(" on 2 of 3 at this revision; "), "{out}");
+    let first = cluster.kept();
+
+    cluster.signal((leader + 2) % 3, "KILL");
+    let (code, out, err) = cluster.backup(&[]);
+    assert_eq!(code, 11, "{out}{err}");
+    assert!(err.contains("this etcd is in no state for an ordinary backup") && err.contains("--emergency"), "{err}");
+    assert_eq!(cluster.kept(), first);
+    pause(1_000); // A name has its time to the second.
+    let (code, out, err) = cluster.backup(&["--emergency"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("EMERGENCY"), "{out}");
+    let kept = cluster.kept();
+    let manifest = kept.iter().find(|name| is_manifest(name) && !first.contains(name)).expect("a new one");
+    assert_eq!(super::json(&cluster, manifest)["emergency"], true);
+    let (code, out, err) = cluster.windlass(&["etcd", "verify", "backups"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("taken in an EMERGENCY: it may be stale"), "{out}");
+
+    cluster.signal(leader, "KILL");
+    let (code, out, err) = cluster.backup(&["--emergency"]);
+    assert_eq!(code, 12, "{out}{err}");
+    assert!(err.contains("no member of etcd answers") && err.contains("e0"), "{err}");
+    assert_eq!(cluster.kept(), kept);
+}
+
+#[test]
+#[ignore = "needs sshd and etcd on this machine"]
+fn a_full_disk_is_told_and_nothing_is_left_on_it() {
+    let cluster = Cluster::start();
+    cluster.fill(12);
+    std::fs::create_dir(cluster.path("small")).expect("a folder");
+    // A disk of its own, which goes with the namespace.
+    let script = "mount -t tmpfs -o size=4m windlass small || exit 99
+        \"$1\" etcd backup -i inventory.toml --to small --no-compress; code=$?
+        ls -A small >listing; exit $code";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_windlass")]);
+    command.current_dir(cluster.base()).env("WINDLASS_STATE", "state").stdin(Stdio::null());
+    let (code, out, err) = said(&command.output().expect("unshare runs"));
+    assert_eq!(code, 13, "{out}{err}");
+    assert!(err.contains("could not write to small") && err.contains("No space left on device"), "{err}");
+    assert_eq!(std::fs::read_to_string(cluster.path("listing")).expect("it was listed"), "");
+}
+
+#[test]
+#[ignore = "needs sshd and etcd on this machine"]
+fn a_slow_link_takes_its_time_and_a_second_backup_is_told_of_the_first() {
+    let cluster = Cluster::start();
+    cluster.fill(12);
+    let (tell, told) = mpsc::channel();
+    cluster.on_the_way(move |count| {
+        if count > 1 << 20 {
+            let _ = tell.send(());
+            // Eleven mebibytes in 64 KiB: longer than the longest silence that is allowed, and never silent.
+            pause(65);
+        }
+    });
+    let since = Instant::now();
+    let first = cluster.command(&["etcd", "backup", "-i", "inventory.toml", "--to", "backups"]);
+    let mut first = { first }.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("windlass starts");
+    told.recv_timeout(Duration::from_secs(20)).expect("it streams");
+    let (code, out, err) = cluster.backup(&[]);
+    assert_eq!(code, 11, "{out}{err}");
+    assert!(err.contains("another backup of this cluster runs: "), "{err}");
+    assert!(err.contains(&format!("process {}", first.id())), "{err}");
+    let code = first.wait().expect("it ends").code();
+    assert_eq!((code, since.elapsed() > Duration::from_secs(10)), (Some(0), true));
+    assert_eq!(cluster.kept().len(), 2, "{:?}", cluster.kept());
+}
+
+#[test]
+#[ignore = "needs sshd and etcd on this machine"]
+fn a_destination_that_fails_does_not_keep_the_others_from_theirs() {
+    let cluster = Cluster::start();
+    std::fs::write(cluster.path("file"), "in the way").expect("written");
+    let (code, out, err) = cluster.backup(&["--to", "file/below", "--to", "third"]);
+    assert_eq!(code, 13, "{out}{err}");
+    assert!(err.contains("the backup is at 2 of 3 destinations") && err.contains("file/below: could not"), "{err}");
+    assert!(out.contains("NOT WRITTEN  file/below"), "{out}");
+    assert_eq!(cluster.kept().len(), 2);
+    assert_eq!(files(cluster.path("third").as_std_path()), cluster.kept());
+}

@@ -1,0 +1,122 @@
+//! The lab as it was seen, and the plans that are made for it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use semver::Version;
+use windlass::decide::plan::{Plan, Sources};
+use windlass::decide::planner::{self, Wanted};
+use windlass::decide::restore::{self, Snapshot};
+use windlass::decide::rules::Case;
+use windlass::decide::target::Target;
+use windlass::facts::{self, EtcdTool, Facts, MachineFacts, Seen};
+use windlass::inventory::{self, Inventory};
+use windlass::playbook;
+
+use crate::world::real_certificate;
+
+/// What to raise: Kubernetes and etcd.
+pub(crate) type Raise = (Option<&'static str>, Option<&'static str>);
+
+/// Raises etcd and Kubernetes by a minor each.
+pub(crate) const MINOR: Raise = (Some("1.21.14"), Some("3.5.16"));
+/// Raises Kubernetes by a minor.
+pub(crate) const KUBERNETES: Raise = (Some("1.21.14"), None);
+/// Raises Kubernetes within its minor.
+pub(crate) const PATCH: Raise = (Some("1.20.15"), None);
+/// Raises etcd alone.
+pub(crate) const ETCD: Raise = (None, Some("3.5.16"));
+/// Raises nothing: restores etcd.
+pub(crate) const RESTORE: Raise = (None, None);
+
+/// What was seen of the lab, with one certificate for all.
+pub(crate) fn lab_facts() -> Facts {
+    static FACTS: OnceLock<Facts> = OnceLock::new();
+    FACTS.get_or_init(read_lab_facts).clone()
+}
+
+fn read_lab_facts() -> Facts {
+    let mut facts = facts::from_json(include_str!("../fixtures/engine/lab.json")).expect("facts");
+    let ends = facts::probe::parse(&format!(
+        "@@ certificates\n certificate {} /\n@@ end certificates ok\n@@ done\n",
+        real_certificate()
+    ));
+    let ends = ends.expect("an answer").certificates.known().expect("certificates")[0].not_after;
+    for node in &mut facts.nodes {
+        if let Seen::Known(MachineFacts { certificates: Seen::Known(certificates), .. }) = &mut node.machine {
+            for certificate in certificates {
+                certificate.not_after = ends;
+            }
+        }
+    }
+    facts
+}
+
+pub(crate) fn lab_inventory() -> Inventory {
+    static INVENTORY: OnceLock<Inventory> = OnceLock::new();
+    let read = || inventory::parse(include_str!("../../inventories/lab.toml")).expect("an inventory").value;
+    INVENTORY.get_or_init(read).clone()
+}
+
+/// The plan that the planner makes of these facts.
+pub(crate) fn plan(inventory: &Inventory, facts: &Facts, raise: Raise) -> Plan {
+    if raise == RESTORE {
+        return restore_plan(inventory, facts);
+    }
+    let (kubernetes, etcd) = raise;
+    let version = |text: &str| Version::parse(text).expect("a version");
+    let target = Target {
+        kubernetes: kubernetes.map(version),
+        etcd: etcd.map(version),
+        leave_out: std::collections::BTreeSet::default(),
+        accept_outage: false,
+    };
+    let raises = planner::raises(Case { inventory, facts, target: &target });
+    let playbooks: Vec<_> =
+        raises.into_iter().map(|raises| playbook::parse(playbook::builtin(raises)).expect("a playbook")).collect();
+    let sources = Sources {
+        inventory: "lab.toml".to_owned(),
+        inventory_digest: String::new(),
+        playbook_digests: BTreeMap::new(),
+        facts_digest: String::new(),
+    };
+    planner::plan(Wanted { inventory, playbooks: &playbooks, facts, target: &target, sources: &sources })
+        .unwrap_or_else(|findings| panic!("{findings:?}"))
+}
+
+/// The plan that restores a snapshot of the moment of these facts. What a look for a restore sees besides is put into them:
+/// they were saved by looks for upgrades.
+fn restore_plan(inventory: &Inventory, facts: &Facts) -> Plan {
+    let mut facts = facts.clone();
+    let members = facts.etcd.known().expect("etcd").members.clone();
+    for member in &members {
+        let node = facts.nodes.iter_mut().find(|node| Some(&node.name) == member.node.as_ref()).expect("its machine");
+        let Seen::Known(machine) = &mut node.machine else { continue };
+        let version = member.status.known().expect("it answers").version.clone();
+        machine.etcd_tool = Seen::Known(EtcdTool { path: "/usr/bin/etcdctl".to_owned(), version, bumps: false });
+        if let Seen::Known(Some(etcd)) = &mut machine.etcd {
+            etcd.settings.insert("initial-advertise-peer-urls".to_owned(), member.peer_urls.join(","));
+        }
+    }
+    let revision = members[0].status.known().expect("it answers").revision;
+    let file = "/srv/lab.db".to_owned();
+    let snapshot = Snapshot {
+        file,
+        sha256: "dd".repeat(32),
+        bytes: 4096,
+        revision,
+        registry_keys: 200,
+        members: Vec::new(),
+        kube_system_uid: None,
+    };
+    let sources = Sources { inventory: "lab.toml".to_owned(), ..Sources::default() };
+    let wanted = restore::Wanted { inventory, facts: &facts, snapshot: &snapshot, fenced: &[], sources: &sources };
+    restore::plan(wanted).unwrap_or_else(|findings| panic!("{findings:?}"))
+}
+
+/// The plan for the lab as it was seen; made once.
+pub(crate) fn lab_plan(raise: Raise) -> Plan {
+    static PLANS: Mutex<BTreeMap<Raise, Plan>> = Mutex::new(BTreeMap::new());
+    let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+    plans.entry(raise).or_insert_with(|| plan(&lab_inventory(), &lab_facts(), raise)).clone()
+}

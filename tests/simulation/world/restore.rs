@@ -1,0 +1,104 @@
+//! A restore: static pods taken away and given back, members stopped for good, their data replaced, all started together.
+
+use std::time::Duration;
+
+use super::jobs::{Op, seconds};
+use super::planes::COMPONENTS;
+use super::{At, World};
+
+/// One effect of a restore's jobs.
+#[derive(Clone, Debug)]
+pub(crate) enum Restoring {
+    /// Takes a component's manifest away.
+    Away(usize),
+    /// Waits until these components are gone; tries left.
+    Gone(Vec<usize>, u32),
+    /// Gives a component's manifest back.
+    Back(usize),
+    /// Stops the member, and keeps it from being started.
+    StopMember,
+    /// Replaces the member's data, for a run.
+    Data(String),
+    /// Lets the member start.
+    StartMember,
+}
+
+fn component(name: &str) -> usize {
+    COMPONENTS.iter().position(|known| *known == name).unwrap_or_else(|| panic!("no component {name}"))
+}
+
+/// The effects of a job, when it is a restore's.
+pub(super) fn program(job: &str, args: &[String]) -> Option<Vec<(Duration, Op)>> {
+    let soon = |op| (Duration::from_millis(300), Op::Restoring(op));
+    let components = |pods: &str| pods.split(',').map(component).collect::<Vec<_>>();
+    Some(match (job, args) {
+        ("stop-static-pods", [_, pods]) => {
+            let away = components(pods).into_iter().map(|pod| soon(Restoring::Away(pod)));
+            let gone = seconds(1, Op::Restoring(Restoring::Gone(components(pods), 150)));
+            away.chain([gone]).collect()
+        }
+        ("start-static-pods", [_, pods]) => {
+            components(pods).into_iter().map(|pod| soon(Restoring::Back(pod))).collect()
+        }
+        ("stop-etcd", [_, service]) if service == "etcd" => vec![seconds(1, Op::Restoring(Restoring::StopMember))],
+        ("restore-member", [run, service, data, wal, file, sha256, tool, bump, name, urls, members]) => {
+            assert!(service == "etcd" && data.starts_with('/') && wal == "-" && bump == "-", "{args:?}");
+            assert!(*file == format!("restore-{}.db", &sha256[..16]) && tool == "/usr/bin/etcdctl", "{args:?}");
+            assert!(members.split(',').count() == 3 && members.contains(&format!("{name}={urls}")), "{args:?}");
+            vec![seconds(2, Op::Begin), seconds(1, Op::Restoring(Restoring::Data(run.clone())))]
+        }
+        ("start-etcd", [_, service]) if service == "etcd" => vec![seconds(1, Op::Restoring(Restoring::StartMember))],
+        ("restart-containers", [names]) if names.starts_with("kube-proxy,") => vec![seconds(3, Op::Begin)],
+        _ => return None,
+    })
+}
+
+impl World {
+    pub(super) fn restoring(&mut self, at: At, key: &str, op: Restoring) -> Result<(), i32> {
+        match op {
+            Restoring::Away(component) => self.manifest_away(at, component),
+            Restoring::Gone(components, tries) => {
+                let runs = |component: &usize| self.plane(at).components[*component].runs.is_some();
+                if components.iter().any(runs) {
+                    if tries == 0 {
+                        return Err(1);
+                    }
+                    self.next(at, key, vec![seconds(1, Op::Restoring(Restoring::Gone(components, tries - 1)))]);
+                }
+            }
+            Restoring::Back(component) => self.manifest_back(at, component),
+            Restoring::StopMember => {
+                let member = self.member_of(at).expect("a member");
+                self.etcd.members[member].blocked = true;
+                self.member_stops(member);
+            }
+            Restoring::Data(run) => return self.replace_data(at, run),
+            Restoring::StartMember => {
+                let member = self.member_of(at).expect("a member");
+                self.etcd.members[member].blocked = false;
+                self.member_starts_soon(member);
+            }
+        }
+        Ok(())
+    }
+
+    /// What it had is aside; what it has is the snapshot's, in a cluster of its own. The snapshot is of the beginning.
+    fn replace_data(&mut self, at: At, run: String) -> Result<(), i32> {
+        let member = self.member_of(at).expect("a member");
+        if self.etcd.members[member].runs.is_some() {
+            return Err(75);
+        }
+        if self.etcd.members.iter().all(|member| member.restored.as_ref() != Some(&run)) {
+            // Ids come from the cluster's token: all are new.
+            self.etcd.cluster_id += 1;
+            self.etcd.acknowledged = 0;
+            for member in &mut self.etcd.members {
+                member.told.id += 1;
+            }
+        }
+        let known = &mut self.etcd.members[member];
+        known.log = 0;
+        known.restored = Some(run);
+        Ok(())
+    }
+}
