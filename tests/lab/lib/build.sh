@@ -9,7 +9,7 @@ BUILD_DIR=$LAB_DIR/build
 artefact_names() {
   KUBERNETES_DIGEST=$(digest_of "$BUILD_DIR/kubernetes.sh" "$BUILD_DIR/apt.sh" "${LAB_STAMPS[@]}")
   PACKAGES_DIGEST=$(digest_of "$KUBERNETES_DIGEST" "$BUILD_DIR/packages.sh" "$BUILD_DIR/apt.sh" "$BUILD_DIR"/packages/*/*)
-  IMAGES_DIGEST=$(digest_of "$KUBERNETES_DIGEST" "$BUILD_DIR/images.sh" "$BUILD_DIR"/images/*)
+  IMAGES_DIGEST=$(digest_of "$PACKAGES_DIGEST" "$BUILD_DIR/images.sh" "$BUILD_DIR"/images/* "${LAB_ETCD_IMAGES[@]}")
   BASE_DIGEST=$(digest_of "$BUILD_DIR/base-image.sh" "$BUILD_DIR/apt.sh")
   NODE_TAG=$(digest_of "$BASE_DIGEST" "$PACKAGES_DIGEST" "$BUILD_DIR/node-images.sh" "$BUILD_DIR"/node/* "$LAB_START_VERSION" "$LAB_ETCD_START")
   STORE_DIGEST=$(digest_of "$IMAGES_DIGEST" "$BUILD_DIR/image-store.sh" "$BUILD_DIR/node/containerd.toml")
@@ -52,7 +52,7 @@ build_packages() {
 build_image_archive() {
   [ -f "$IMAGE_ARCHIVE" ] && return
   stage "packing container images"
-  "$BUILD_DIR/images.sh" "$KUBERNETES_BINARIES" "$IMAGE_ARCHIVE" "${LAB_STAMPS[@]}"
+  "$BUILD_DIR/images.sh" "$KUBERNETES_BINARIES" "$REPOSITORY" "$IMAGE_ARCHIVE" "${LAB_ETCD_IMAGES[*]}" "${LAB_STAMPS[@]}"
 }
 
 build_base() {

@@ -12,12 +12,20 @@ wait_until() {
 }
 
 etcdctl_on() {
-  local node=$1
+  local node=$1 pki=/etc/kubernetes/pki/etcd
   shift
+  if [ "$LAB_TOPOLOGY" = stacked ]; then
+    kubectl_on "$node" -n kube-system exec "etcd-$node" -- \
+      etcdctl --cacert $pki/ca.crt --cert $pki/healthcheck-client.crt --key $pki/healthcheck-client.key "$@"
+    return
+  fi
   on "$node" env ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt --key /etc/etcd/pki/client.key "$@"
 }
 
-etcd_is_healthy() { etcdctl_on "${LAB_ETCD[0]}" endpoint health --cluster; }
+etcd_is_healthy() {
+  local nodes=("${LAB_ETCD[@]}" "${LAB_CONTROL_PLANES[@]}")
+  etcdctl_on "${nodes[0]}" endpoint health --cluster
+}
 
 # A member that has its data joins by it: the flag only says how it first started.
 start_etcd() {
@@ -43,9 +51,10 @@ init_first_control_plane() {
 
 # What every control plane shares; the rest kubeadm makes on each.
 share_authorities() {
-  local node
+  local node shared=(ca.crt ca.key sa.key sa.pub front-proxy-ca.crt front-proxy-ca.key)
+  [ "$LAB_TOPOLOGY" = external ] || shared+=(etcd/ca.crt etcd/ca.key)
   for node in "${LAB_CONTROL_PLANES[@]:1}"; do
-    on cp1 tar -C /etc/kubernetes/pki -c ca.crt ca.key sa.key sa.pub front-proxy-ca.crt front-proxy-ca.key \
+    on cp1 tar -C /etc/kubernetes/pki -c "${shared[@]}" \
       | on "$node" tar -C /etc/kubernetes/pki -x
   done
 }

@@ -12,14 +12,22 @@ LAB_USER=ops
 LAB_START_VERSION=1.20.2
 LAB_STAMPS=(1.20.2 1.20.15 1.21.14 1.22.17)
 LAB_ETCD_START=3.4.23
+# Image tags of a stacked etcd, and what is in them: the first is the one that kubeadm 1.20 asks for.
+LAB_ETCD_IMAGES=(3.4.13-0:3.4.23 3.5.16-0:3.5.16)
 
-# Node order is the inventory's order; lb1 and repo come first because the rest needs them.
 LAB_INFRA=(repo lb1)
-LAB_ETCD=(etcd1 etcd2 etcd3)
 LAB_CONTROL_PLANES=(cp1 cp2 cp3)
 LAB_WORKERS=(w1 w2)
-LAB_NODES=("${LAB_INFRA[@]}" "${LAB_ETCD[@]}" "${LAB_CONTROL_PLANES[@]}" "${LAB_WORKERS[@]}")
 LAB_KUBE_NODES=("${LAB_CONTROL_PLANES[@]}" "${LAB_WORKERS[@]}")
+
+# use_topology external|stacked: whether etcd has machines of its own. Node order is the inventory's order; lb1 and repo
+# come first because the rest needs them.
+use_topology() {
+  LAB_TOPOLOGY=$1
+  LAB_ETCD=()
+  [ "$LAB_TOPOLOGY" = stacked ] || LAB_ETCD=(etcd1 etcd2 etcd3)
+  LAB_NODES=("${LAB_INFRA[@]}" "${LAB_ETCD[@]}" "${LAB_KUBE_NODES[@]}")
+}
 
 declare -A LAB_ADDRESS=(
   [repo]=172.30.0.5 [lb1]=172.30.0.10
@@ -31,6 +39,7 @@ declare -A LAB_ADDRESS=(
 LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LAB_ROOT=$(cd "$LAB_DIR/../.." && pwd)
 LAB_STATE=$LAB_DIR/.state
+use_topology "$(cat "$LAB_STATE/topology" 2>/dev/null || echo external)"
 LAB_CACHE=${WINDLASS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/windlass}
 
 say() { printf '%s\n' "$*" >&2; }

@@ -1,13 +1,32 @@
-# The inventory Windlass reads to find the lab. Addresses are fixed and paths
-# are relative to the inventory, so it always has the same bytes.
+# The inventory Windlass reads to find the lab, one for each topology. Addresses are fixed
+# and paths are relative to the inventory, so it always has the same bytes.
 # shellcheck shell=bash
+
+inventory_name() { if [ "$LAB_TOPOLOGY" = stacked ]; then echo lab-stacked; else echo lab; fi; }
+
+etcd_table() {
+  if [ "$LAB_TOPOLOGY" = stacked ]; then
+    printf 'topology = "stacked"\n'
+    return
+  fi
+  cat <<TOML
+topology = "external"
+service = "etcd"
+package = "etcd-server"
+client_package = "etcd-client"
+ca = "/etc/etcd/pki/ca.crt"
+cert = "/etc/etcd/pki/client.crt"
+key = "/etc/etcd/pki/client.key"
+env_file = "/etc/default/etcd"
+TOML
+}
 
 inventory() {
   local node
   cat <<TOML
 # Written by tests/lab/lab up.
 format = 1
-name = "lab"
+name = "$(inventory_name)"
 
 [ssh]
 user = "$LAB_USER"
@@ -22,14 +41,7 @@ sudo = true
 endpoint = "${LAB_ADDRESS[lb1]}:6443"
 
 [etcd]
-topology = "external"
-service = "etcd"
-package = "etcd-server"
-client_package = "etcd-client"
-ca = "/etc/etcd/pki/ca.crt"
-cert = "/etc/etcd/pki/client.crt"
-key = "/etc/etcd/pki/client.key"
-env_file = "/etc/default/etcd"
+$(etcd_table)
 TOML
   for node in "${LAB_ETCD[@]}" "${LAB_KUBE_NODES[@]}"; do
     printf '\n[[node]]\nname = "%s"\naddress = "%s"\nroles = ["%s"]\n' "$node" "${LAB_ADDRESS[$node]}" "$(role_of "$node")"
@@ -37,7 +49,8 @@ TOML
 }
 
 write_inventory() {
-  local path=$LAB_ROOT/inventories/lab.toml
+  local path
+  path=$LAB_ROOT/inventories/$(inventory_name).toml
   mkdir -p "$(dirname "$path")"
   inventory >"$path.new"
   if cmp -s "$path.new" "$path"; then rm "$path.new"; else mv "$path.new" "$path"; fi

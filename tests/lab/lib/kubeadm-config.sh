@@ -1,5 +1,6 @@
-# kubeadm's configuration files for the lab: an external etcd, an endpoint that
-# is the load balancer, and kubelet settings that a container can live with.
+# kubeadm's configuration files for the lab: etcd on machines of its own or on the
+# control planes, an endpoint that is the load balancer, and kubelet settings that a
+# container can live with.
 # shellcheck shell=bash
 
 BOOTSTRAP_TOKEN=w1nd1a.55labtoken000000
@@ -19,9 +20,20 @@ nodeRegistration:
 YAML
 }
 
-etcd_endpoints() {
+etcd_configuration() {
   local node
+  if [ "$LAB_TOPOLOGY" = stacked ]; then
+    printf 'etcd:\n  local:\n    dataDir: /var/lib/etcd\n    imageTag: %s\n' "${LAB_ETCD_IMAGES[0]%%:*}"
+    printf '    extraArgs:\n      heartbeat-interval: "250"\n      election-timeout: "2500"\n'
+    return
+  fi
+  printf 'etcd:\n  external:\n    endpoints:\n'
   for node in "${LAB_ETCD[@]}"; do echo "      - https://${LAB_ADDRESS[$node]}:2379"; done
+  cat <<YAML
+    caFile: /etc/kubernetes/pki/etcd/ca.crt
+    certFile: /etc/kubernetes/pki/apiserver-etcd-client.crt
+    keyFile: /etc/kubernetes/pki/apiserver-etcd-client.key
+YAML
 }
 
 kubeadm_init_configuration() {
@@ -41,13 +53,7 @@ kind: ClusterConfiguration
 kubernetesVersion: v$LAB_START_VERSION
 clusterName: windlass-lab
 controlPlaneEndpoint: ${LAB_ADDRESS[lb1]}:6443
-etcd:
-  external:
-    endpoints:
-$(etcd_endpoints)
-    caFile: /etc/kubernetes/pki/etcd/ca.crt
-    certFile: /etc/kubernetes/pki/apiserver-etcd-client.crt
-    keyFile: /etc/kubernetes/pki/apiserver-etcd-client.key
+$(etcd_configuration)
 ---
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration

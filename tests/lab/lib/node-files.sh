@@ -104,9 +104,11 @@ CNI
   if [ "$(role_of "$node")" = control-plane ]; then
     local pki=$root/etc/kubernetes/pki
     mkdir -p "$pki/etcd"
-    cp "$LAB_STATE"/etcd/apiserver-etcd-client.{crt,key} "$pki"
-    cp "$LAB_STATE/etcd/ca.crt" "$pki/etcd/ca.crt"
-    chmod 600 "$pki/apiserver-etcd-client.key"
+    if [ "$LAB_TOPOLOGY" = external ]; then
+      cp "$LAB_STATE"/etcd/apiserver-etcd-client.{crt,key} "$pki"
+      cp "$LAB_STATE/etcd/ca.crt" "$pki/etcd/ca.crt"
+      chmod 600 "$pki/apiserver-etcd-client.key"
+    fi
     kubeadm_init_configuration >"$root/etc/kubernetes/kubeadm-init.yaml"
     chmod 600 "$root/etc/kubernetes/kubeadm-init.yaml"
   fi

@@ -59,11 +59,14 @@ make_lab() {
   mkdir -p "$LAB_STATE/logs"
   make_identities
   make_network
+  echo "$LAB_TOPOLOGY" >"$LAB_STATE/topology"
   stage "starting ${#LAB_NODES[@]} nodes"
   in_parallel create_node "${LAB_NODES[@]}"
   in_parallel wait_for_ssh "${LAB_NODES[@]}"
-  stage "forming etcd"
-  start_etcd
+  if [ "$LAB_TOPOLOGY" = external ]; then
+    stage "forming etcd"
+    start_etcd
+  fi
   stage "kubeadm init on cp1"
   init_first_control_plane
   share_authorities
@@ -80,19 +83,25 @@ make_lab() {
 }
 
 lab_up() {
-  case ${1:-} in
-    '' | --fresh) ;;
-    *) die "usage: lab up [--fresh]" ;;
-  esac
+  local word fresh=no topology=external
+  for word in "$@"; do
+    case $word in
+      --fresh) fresh=yes ;;
+      --stacked) topology=stacked ;;
+      *) die "usage: lab up [--fresh] [--stacked]" ;;
+    esac
+  done
+  [ "$topology" = "$LAB_TOPOLOGY" ] || fresh=yes
+  use_topology "$topology"
   lab_build
   artefact_names
   write_inventory
-  if [ -z "${1:-}" ] && is_at_start; then
+  if [ $fresh = no ] && is_at_start; then
     stage "the lab is up and at its start versions"
     return
   fi
   make_lab
-  stage "the lab is up: inventory inventories/lab.toml"
+  stage "the lab is up: inventory inventories/$(inventory_name).toml"
 }
 
 lab_down() {
