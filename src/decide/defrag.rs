@@ -4,12 +4,10 @@ use super::action::Action;
 use super::actions::archive::ArchiveNode;
 use super::actions::defrag::DefragMember;
 use super::actions::etcd::{AwaitEtcd, EtcdAccess, MoveLeader, Snapshot, steady_ms};
-use super::checker;
 use super::finding::{Finding, Rule, Severity};
 use super::plan::{FORMAT, Lane, Law, Outage, Plan, RunId, Skipped, Sources, Stage, Step, Task, Wave};
-use super::planner::etcd_baseline;
+use super::planner::{etcd_baseline, fit};
 use super::rules::forbid;
-use super::words;
 use crate::facts::{EtcdFacts, EtcdMember, Facts, MemberStatus, Seen};
 use crate::inventory::{Inventory, NodeName, Role, Topology};
 use crate::text::{bytes, list};
@@ -45,12 +43,7 @@ pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
     if forbid(&findings) {
         return Err(findings);
     }
-    let plan = scene.draw(findings);
-    words::unfit(&plan).map_err(|unfit| vec![Finding::refusal(Rule::UnfitWord, unfit.at, unfit.why)])?;
-    match checker::check(&plan) {
-        breaches if breaches.is_empty() => Ok(plan),
-        breaches => Err(breaches.into_iter().map(checker::Breach::into_finding).collect()),
-    }
+    fit(scene.draw(findings))
 }
 
 struct Scene<'a> {

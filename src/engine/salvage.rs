@@ -5,6 +5,7 @@ use camino::Utf8Path;
 
 use super::Engine;
 use super::event::Event;
+use super::snapshot::taken;
 use super::unit::LOWER_TOKEN;
 use crate::decide::call::{Call, Script};
 use crate::decide::plan::Placed;
@@ -76,16 +77,8 @@ impl Engine<'_> {
             Err(RemoteError::BadSnapshot { why, .. }) if revision <= 1 => return Err(Unsaved::Worthless(why)),
             Err(error) => return Err(Unsaved::Trouble(chain(&error))),
         };
-        let event = journal::Event::Snapshot {
-            file: file.to_string(),
-            bytes: contents.bytes,
-            sha256: contents.sha256.clone(),
-            revision: contents.revision,
-            registry_keys: contents.registry_keys,
-            from: node.clone(),
-            copy: None,
-        };
-        self.write(event).map_err(|failure| Unsaved::Trouble(vec![failure.to_string()]))?;
+        self.write(taken(&file, &contents, node, None))
+            .map_err(|failure| Unsaved::Trouble(vec![failure.to_string()]))?;
         let (bytes, revision, keys) = (text::bytes(contents.bytes), contents.revision, contents.registry_keys);
         Ok(format!("{node} is saved: {file}: {bytes}, revision {revision}, {keys} keys below /registry"))
     }

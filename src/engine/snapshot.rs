@@ -2,7 +2,7 @@
 //! seam while it was read; here the cluster's own members, a revision not older than the one read before it began, keys
 //! below `/registry`, and the members' hashes equal at one revision.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Engine;
 use super::event::Event;
@@ -61,16 +61,7 @@ impl Engine<'_> {
         let file = self.snapshot_file();
         let contents = self.remote.etcd_snapshot(&node, &file, &wanted).await.map_err(remote)?;
         let copy = self.copy_to_control_plane(&file, &contents).await?;
-        let event = journal::Event::Snapshot {
-            file: file.to_string(),
-            bytes: contents.bytes,
-            sha256: contents.sha256.clone(),
-            revision: contents.revision,
-            registry_keys: contents.registry_keys,
-            from: node.clone(),
-            copy: Some(copy.clone()),
-        };
-        self.write(event).map_err(|failure| plain(failure.to_string()))?;
+        self.write(taken(&file, &contents, &node, Some(&copy))).map_err(|failure| plain(failure.to_string()))?;
         let verified = format!(
             "{} from {node}, revision {}, {} keys below /registry; hash, pages and members checked; copy on {copy}",
             text::bytes(contents.bytes),
@@ -116,5 +107,23 @@ impl Engine<'_> {
         }
         let why = format!("no control plane took a copy of the snapshot: {why}");
         Err(Bad { exit: Exit::StepFailed, why, causes: Vec::new() })
+    }
+}
+
+/// The record of a snapshot that stands.
+pub(super) fn taken(
+    file: &Utf8Path,
+    contents: &SnapshotContents,
+    from: &NodeName,
+    copy: Option<&NodeName>,
+) -> journal::Event {
+    journal::Event::Snapshot {
+        file: file.to_string(),
+        bytes: contents.bytes,
+        sha256: contents.sha256.clone(),
+        revision: contents.revision,
+        registry_keys: contents.registry_keys,
+        from: from.clone(),
+        copy: copy.cloned(),
     }
 }

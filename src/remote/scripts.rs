@@ -213,8 +213,15 @@ fn own_text(script: Script) -> &'static str {
         Script::Drain => with_own_api!("scripts/jobs/drain.sh"),
         Script::Uncordon => with_own_api!("scripts/jobs/uncordon.sh"),
         Script::KubeletRestart => include_str!("scripts/jobs/kubelet-restart.sh"),
-        Script::StopStaticPods => with_containers!("scripts/jobs/stop-static-pods.sh"),
-        Script::StartStaticPods => include_str!("scripts/jobs/start-static-pods.sh"),
+        Script::StopStaticPods => {
+            concat!(
+                include_str!("scripts/jobs/manifests.part.sh"),
+                with_containers!("scripts/jobs/stop-static-pods.sh")
+            )
+        }
+        Script::StartStaticPods => {
+            concat!(include_str!("scripts/jobs/manifests.part.sh"), include_str!("scripts/jobs/start-static-pods.sh"))
+        }
         Script::StopEtcd => include_str!("scripts/jobs/stop-etcd.sh"),
         Script::RestoreMember => {
             concat!(include_str!("scripts/jobs/aside.part.sh"), include_str!("scripts/jobs/restore-member.sh"))

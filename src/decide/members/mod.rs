@@ -7,12 +7,11 @@ mod joining;
 mod rules;
 mod steps;
 
-use super::checker;
 use super::finding::{Finding, Rule, Severity};
+use super::plan::Law;
 use super::plan::{FORMAT, Leaving, MemberChange, Plan, RunId, Sources, Task};
-use super::planner::etcd_baseline;
+use super::planner::{etcd_baseline, fit};
 use super::rules::forbid;
-use super::{plan::Law, words};
 use crate::facts::ready::Ready;
 use crate::facts::{EtcdFacts, EtcdMember, Facts, Seen};
 use crate::inventory::{Inventory, Node, NodeName};
@@ -83,12 +82,7 @@ pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
     if forbid(&findings) {
         return Err(findings);
     }
-    let plan = scene.draw(findings);
-    words::unfit(&plan).map_err(|unfit| vec![Finding::refusal(Rule::UnfitWord, unfit.at, unfit.why)])?;
-    match checker::check(&plan) {
-        breaches if breaches.is_empty() => Ok(plan),
-        breaches => Err(breaches.into_iter().map(checker::Breach::into_finding).collect()),
-    }
+    fit(scene.draw(findings))
 }
 
 impl<'a> Scene<'a> {

@@ -53,7 +53,12 @@ pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
             draft.stage(case, stage).map_err(|finding| vec![finding])?;
         }
     }
-    let plan = finish(wanted, case, draft, findings);
+    fit(finish(wanted, case, draft, findings))
+}
+
+/// The plan that a planner has made, or why nobody may have it: a word in it that a machine could read as something else, or
+/// a law that it breaks.
+pub(super) fn fit(plan: Plan) -> Result<Plan, Vec<Finding>> {
     words::unfit(&plan).map_err(|unfit| vec![Finding::refusal(Rule::UnfitWord, unfit.at, unfit.why)])?;
     match checker::check(&plan) {
         breaches if breaches.is_empty() => Ok(plan),

@@ -9,12 +9,10 @@ mod steps;
 
 use std::collections::BTreeMap;
 
-use super::checker;
-use super::finding::{Finding, Rule, Severity};
+use super::finding::{Finding, Severity};
 use super::plan::{Baseline, FORMAT, Law, Outage, Plan, Restore, RunId, Sources, Task};
-use super::planner::machine_baseline;
+use super::planner::{fit, machine_baseline};
 use super::rules::forbid;
-use super::words;
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, NodeName, Role};
 
@@ -79,12 +77,7 @@ pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
     if forbid(&findings) {
         return Err(findings);
     }
-    let plan = draw(wanted, &members, findings);
-    words::unfit(&plan).map_err(|unfit| vec![Finding::refusal(Rule::UnfitWord, unfit.at, unfit.why)])?;
-    match checker::check(&plan) {
-        breaches if breaches.is_empty() => Ok(plan),
-        breaches => Err(breaches.into_iter().map(checker::Breach::into_finding).collect()),
-    }
+    fit(draw(wanted, &members, findings))
 }
 
 /// By how much revisions are raised: by nothing where one of the members' tools cannot.

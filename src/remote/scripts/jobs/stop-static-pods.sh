@@ -8,13 +8,8 @@ main() {
     run=$1 pods=$(printf '%s' "$2" | tr ',' ' ')
     from=${WINDLASS_FROM:-}/etc/kubernetes
     aside=$from/windlass-$run
-    for pod in $pods; do
-        case $(find "$from/manifests/$pod.yaml" "$aside/$pod.yaml" 2>/dev/null | grep -c .) in
-            1) ;;
-            0) echo "refused: $from/manifests has no $pod.yaml" >&2; return 75 ;;
-            *) echo "refused: somebody has put another $pod.yaml into $from/manifests" >&2; return 75 ;;
-        esac
-    done
+    # shellcheck disable=SC2086 # words on purpose
+    in_one_place "$from/manifests" $pods || return
     (umask 077 && mkdir -p "$aside") || return 1
     for pod in $pods; do
         [ ! -e "$from/manifests/$pod.yaml" ] || mv "$from/manifests/$pod.yaml" "$aside/" || return 1
