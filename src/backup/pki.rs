@@ -33,7 +33,7 @@ const KUBEADM_CONFIG: &str = "kubeadm-config.json";
 
 /// One machine's files.
 #[derive(Default)]
-struct Machine {
+pub struct Machine {
     name: String,
     control_plane: bool,
     /// By path without the leading `/`.
@@ -97,8 +97,12 @@ async fn read(remote: &dyn Streams, inventory: &Inventory, node: &Node) -> Resul
     Ok(Machine { name: node.name.to_string(), control_plane, ..machine })
 }
 
-/// What `pki-read` printed.
-fn parse(printed: &[u8]) -> io::Result<Machine> {
+/// What `pki-read` printed. Paths that lead elsewhere than below the archive's root are refused, and so is what is no file.
+///
+/// # Errors
+///
+/// When it is not what the script prints, or not whole.
+pub fn parse(printed: &[u8]) -> io::Result<Machine> {
     let wrong = || io::Error::new(io::ErrorKind::InvalidData, "its files came in a form unknown");
     let mut machine = Machine::default();
     let mut rest = printed;

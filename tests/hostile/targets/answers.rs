@@ -3,7 +3,7 @@
 use data_encoding::BASE64;
 use windlass::facts::unit::UnitState;
 use windlass::facts::version::{image_version, parse_version};
-use windlass::facts::{self, ApiFacts, Disk, FORMAT, Facts, MachineFacts, NodeFacts, Seen, api, probe, unit};
+use windlass::facts::{self, ApiFacts, Disk, FORMAT, Facts, MachineFacts, NodeFacts, Seen, api, probe, ready, unit};
 use windlass::inventory::NodeName;
 
 use super::{text, way};
@@ -38,6 +38,8 @@ pub(crate) fn answers(data: &[u8]) {
         3 => versions(&text),
         4 => drop(Disk::from_df(&text)),
         5 => certificates(rest),
+        // Of a machine that is to become a member.
+        15 => drop(ready::parse(&framed("ready", &text, ""))),
         kind @ (6..=10) => cluster(&framed(ASKED[usize::from(kind) - 6], &text, "@@ readyz\n ok\n@@ end readyz ok\n")),
         _ => {
             let (section, _) = way(rest);

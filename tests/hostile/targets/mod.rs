@@ -2,6 +2,7 @@
 //! through every input ever kept, call the same ones. None may panic but by an assertion, whatever it is given.
 
 mod answers;
+mod backup;
 mod files;
 mod journal;
 mod plan;
@@ -11,8 +12,9 @@ mod snapshot;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 7] = [
+pub const ALL: [Target; 8] = [
     ("answers", answers::answers),
+    ("backup", backup::backup),
     ("facts", files::facts),
     ("inventory", files::inventory),
     ("journal", journal::journal),
