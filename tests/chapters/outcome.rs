@@ -22,7 +22,7 @@ pub(crate) fn assert_raised(kubernetes: &str, etcd: &str, etcd_cluster: &str) {
     nodes(kubernetes);
     control_plane(kubernetes);
     packages(kubernetes, etcd);
-    members(etcd, etcd_cluster);
+    assert_members(etcd, etcd_cluster);
 }
 
 fn nodes(version: &str) {
@@ -71,7 +71,8 @@ fn packages(kubernetes: &str, etcd: &str) {
     }
 }
 
-fn members(version: &str, cluster: &str) {
+/// Every member says that it is at this version, and of a cluster at that one.
+pub(crate) fn assert_members(version: &str, cluster: &str) {
     for node in ETCD {
         let said = on(
             node,

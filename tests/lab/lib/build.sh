@@ -11,7 +11,7 @@ artefact_names() {
   PACKAGES_DIGEST=$(digest_of "$KUBERNETES_DIGEST" "$BUILD_DIR/packages.sh" "$BUILD_DIR/apt.sh" "$BUILD_DIR"/packages/*/*)
   IMAGES_DIGEST=$(digest_of "$PACKAGES_DIGEST" "$BUILD_DIR/images.sh" "$BUILD_DIR"/images/* "${LAB_ETCD_IMAGES[@]}")
   BASE_DIGEST=$(digest_of "$BUILD_DIR/base-image.sh" "$BUILD_DIR/apt.sh")
-  NODE_TAG=$(digest_of "$BASE_DIGEST" "$PACKAGES_DIGEST" "$BUILD_DIR/node-images.sh" "$BUILD_DIR"/node/* "$LAB_START_VERSION" "$LAB_ETCD_START")
+  NODE_TAG=$(digest_of "$BASE_DIGEST" "$PACKAGES_DIGEST" "$BUILD_DIR/node-images.sh" "$BUILD_DIR"/node/* "$LAB_START_VERSION" "$LAB_ETCD_BUILT")
   STORE_DIGEST=$(digest_of "$IMAGES_DIGEST" "$BUILD_DIR/image-store.sh" "$BUILD_DIR/node/containerd.toml")
 
   KUBERNETES_BINARIES=$LAB_CACHE/kubernetes-$KUBERNETES_DIGEST
@@ -65,7 +65,7 @@ build_node_images() {
   node_images_exist && return
   stage "building node images"
   quiet "$LAB_CACHE/logs/node-images.log" env ENGINE="${LAB_ENGINE[*]}" "$BUILD_DIR/node-images.sh" \
-    "$BASE_ARCHIVE" "$REPOSITORY" "$LAB_CACHE/node.work" "$NODE_TAG" "$LAB_START_VERSION" "$LAB_ETCD_START"
+    "$BASE_ARCHIVE" "$REPOSITORY" "$LAB_CACHE/node.work" "$NODE_TAG" "$LAB_START_VERSION" "$LAB_ETCD_BUILT"
 }
 
 build_image_store() {
@@ -92,7 +92,7 @@ lab_build() {
 # An etcd of the lab's as programs of this machine, its first one by default; unpacked beside the packages they come from.
 # Nothing is installed.
 lab_tools() {
-  local tools deb version=${1:-$LAB_ETCD_START}
+  local tools deb version=${1:-$LAB_ETCD_BUILT}
   artefact_names
   tools=$REPOSITORY.tools${1:+-$1}
   if [ ! -d "$tools" ]; then

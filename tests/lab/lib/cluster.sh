@@ -27,6 +27,21 @@ etcd_is_healthy() {
   etcdctl_on "${nodes[0]}" endpoint health --cluster
 }
 
+# Another etcd than the node image's, before there are any data.
+# shellcheck disable=SC2016  # the node's shell
+start_with_etcd() {
+  quiet "$LAB_STATE/logs/etcd-$1.log" on "$1" sh -ec '
+    export DEBIAN_FRONTEND=noninteractive
+    version=$(apt-get update -q >&2 && apt-cache madison etcd-server | awk -v wanted="$1" "index(\$3, wanted) == 1 { print \$3; exit }")
+    systemctl stop etcd
+    apt-get install -q -y --allow-downgrades --allow-change-held-packages -o Dpkg::Options::=--force-confold \
+      "etcd-server=$version" "etcd-client=$version"
+    apt-mark hold etcd-server etcd-client
+    systemctl stop etcd
+    rm -rf /var/lib/etcd/default
+    systemctl start --no-block etcd' sh "$LAB_ETCD_START"
+}
+
 # A member that has its data joins by it: the flag only says how it first started.
 start_etcd() {
   local node

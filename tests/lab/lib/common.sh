@@ -11,7 +11,10 @@ LAB_GATEWAY=172.30.0.1
 LAB_USER=ops
 LAB_START_VERSION=1.20.2
 LAB_STAMPS=(1.20.2 1.20.15 1.21.14 1.22.17)
-LAB_ETCD_START=3.4.23
+# What the node image has, and what the members begin with; `up --etcd` says another one of those that are packaged.
+LAB_ETCD_BUILT=3.4.23
+LAB_ETCD_START=$LAB_ETCD_BUILT
+LAB_ETCD_PACKAGED=(3.3.25 3.4.23 3.5.16 3.5.30)
 # Image tags of a stacked etcd, and what is in them: the first is the one that kubeadm 1.20 asks for.
 LAB_ETCD_IMAGES=(3.4.13-0:3.4.23 3.5.16-0:3.5.16)
 

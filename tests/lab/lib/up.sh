@@ -64,7 +64,8 @@ make_lab() {
   in_parallel create_node "${LAB_NODES[@]}"
   in_parallel wait_for_ssh "${LAB_NODES[@]}"
   if [ "$LAB_TOPOLOGY" = external ]; then
-    stage "forming etcd"
+    stage "forming etcd $LAB_ETCD_START"
+    [ "$LAB_ETCD_START" = "$LAB_ETCD_BUILT" ] || in_parallel start_with_etcd "${LAB_ETCD[@]}"
     start_etcd
   fi
   stage "kubeadm init on cp1"
@@ -83,14 +84,17 @@ make_lab() {
 }
 
 lab_up() {
-  local word fresh=no topology=external
-  for word in "$@"; do
-    case $word in
+  local fresh=no topology=external
+  while [ $# -gt 0 ]; do
+    case $1 in
       --fresh) fresh=yes ;;
       --stacked) topology=stacked ;;
-      *) die "usage: lab up [--fresh] [--stacked]" ;;
+      --etcd) LAB_ETCD_START=${2:-}; shift ;;
+      *) die "usage: lab up [--fresh] [--stacked | --etcd VERSION]" ;;
     esac
+    shift || break
   done
+  [[ " ${LAB_ETCD_PACKAGED[*]} " == *" $LAB_ETCD_START "* ]] || die "no such etcd: one of ${LAB_ETCD_PACKAGED[*]}"
   [ "$topology" = "$LAB_TOPOLOGY" ] || fresh=yes
   use_topology "$topology"
   lab_build
