@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_millis(120);
 impl Reporter for Plain {
     fn event(&self, event: &Event) {
         let line = match event {
-            Event::Line { step, line } => Some(format!("    {step} | {line}")),
+            Event::Line { step, line } => Some(format!("    {step} | {}", last_written(line))),
             // Said once for each reason, not twice a second.
             Event::Waiting { step, why } => self.news(step, why).then(|| format!("    {step}: waiting: {why}")),
             Event::StepBegan { step, describe } => Some(format!("  > {step}: {describe}")),
@@ -74,7 +74,7 @@ impl Reporter for Live {
             }
             Event::Line { step, line: message } | Event::Waiting { step, why: message } => {
                 if let Some(bar) = steps.get(step) {
-                    bar.set_message(printable(message));
+                    bar.set_message(printable(last_written(message)));
                 }
             }
             Event::StepEnded { step, .. } => {
@@ -124,6 +124,12 @@ fn ended(step: &str, how: How, millis: u64) -> String {
     format!("{mark} {step}: {how} in {}.{} s", millis / 1000, millis % 1000 / 100)
 }
 
+/// What a terminal would show of a line that was written over and over, as dpkg counts the files that it reads: what was
+/// written after its last carriage return.
+fn last_written(line: &str) -> &str {
+    line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default()
+}
+
 /// Logs come from other machines: what would move the cursor or colour the terminal is taken out.
 fn printable(line: &str) -> String {
     text::printable(line).replace('\n', " ")
@@ -132,4 +138,19 @@ fn printable(line: &str) -> String {
 /// A line to stdout. One that cannot be written (a closed pipe) is no reason to stop an upgrade half-way.
 fn say(line: &str) {
     let _ = writeln!(anstream::stdout(), "{}", printable(line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_written_over_is_what_was_written_last() {
+        assert_eq!(
+            last_written("(Reading ... 5%\r(Reading ... 100%\r(Reading ... 9092 files)"),
+            "(Reading ... 9092 files)"
+        );
+        assert_eq!(last_written("as it is\r"), "as it is");
+        assert_eq!(last_written(""), "");
+    }
 }

@@ -3,6 +3,7 @@
 
 mod aborting;
 mod copying;
+mod defragmenting;
 mod drifting;
 mod failing;
 mod interrupting;

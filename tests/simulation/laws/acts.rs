@@ -24,7 +24,7 @@ fn field(job: &Begun) -> Field {
         "archive" | "fetch-packages" | "pull-images" => Field::Nothing,
         "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
         | "restart-containers" => Field::Restore,
-        "move-leader" => Field::Etcd,
+        "move-leader" | "defrag" => Field::Etcd,
         job if job.starts_with("member-") => Field::Etcd,
         "restore-packages" if job.args[4..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         "install-packages" if job.args[2..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,

@@ -46,6 +46,8 @@ pub(crate) enum Op {
     RestartIfOld,
     /// Moves leadership off the member at this URL.
     MoveLeader(String),
+    /// Defragments the member at this URL, which answers nobody meanwhile.
+    Defragment(String),
     /// A change of etcd's members.
     Members(members::Change),
     /// kubeadm's checks before anything: its own version, the API, the control planes.
@@ -111,6 +113,10 @@ impl World {
                 assert!(own.starts_with("https://") && !others.is_empty(), "{own} {others}");
                 vec![seconds(1, Op::MoveLeader(own.clone()))]
             }
+            ("defrag", [_, _, _, own, others]) => {
+                let others = others.split(',').filter(|url| *url != "-").map(str::to_owned).collect();
+                vec![seconds(1, Op::Guard(others)), seconds(1, Op::Defragment(own.clone())), seconds(2, Op::Begin)]
+            }
             (
                 "member-add" | "member-join" | "member-promote" | "member-remove" | "member-retire" | "member-config",
                 _,
@@ -150,6 +156,7 @@ impl World {
             Op::Configured(spec) => self.configured(at, &spec),
             Op::RestartIfOld => self.restart_if_old(at),
             Op::MoveLeader(url) => self.move_leader(&url)?,
+            Op::Defragment(url) => self.defragment(&url),
             Op::Members(change) => self.change_members(at, change)?,
             Op::Preflight(version) => self.preflight(at, &version)?,
             Op::NodePreflight => self.node_preflight(at, key)?,

@@ -64,6 +64,17 @@ fn number(id: &str) -> u64 {
 const FIRST_NEW: u64 = 0x0e5f_0000_0000_0001;
 
 impl World {
+    /// For everybody else the member is away as long as if it were restarted.
+    pub(super) fn defragment(&mut self, url: &str) {
+        let asked = self.etcd.members.iter().position(|member| member.told.client_urls.iter().any(|own| own == url));
+        let member = asked.unwrap_or_else(|| panic!("nobody is asked at {url}"));
+        let known = &mut self.etcd.members[member].told;
+        if let Seen::Known(status) = &mut known.status {
+            status.db_size = status.db_in_use;
+        }
+        self.member_restarts(member);
+    }
+
     pub(super) fn change_members(&mut self, at: At, change: Change) -> Result<(), i32> {
         match change {
             Change::Quorum(url) => {
