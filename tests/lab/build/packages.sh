@@ -66,6 +66,9 @@ fetch_etcd() {
       apt-get "${PRIVATE_APT[@]}" download "$name=$version"
     done
   done
+  # The oldest one's server asks for it, for an init script that nobody runs here.
+  version=$(apt-cache "${PRIVATE_APT[@]}" madison pipexec | awk -F' *[|] *' -v suite="${ETCD[0]%:*}" 'index($3, suite) { print $2; exit }')
+  apt-get "${PRIVATE_APT[@]}" download "pipexec=$version"
 }
 
 # etcd-server of the newest suite marks its user with a letter (`u!`) that Debian 12's systemd-sysusers does not know, and
