@@ -29,7 +29,7 @@ etcd_is_healthy() {
 
 # Another etcd than the node image's, before there are any data.
 # shellcheck disable=SC2016  # the node's shell
-start_with_etcd() {
+install_etcd() {
   quiet "$LAB_STATE/logs/etcd-$1.log" on "$1" sh -ec '
     export DEBIAN_FRONTEND=noninteractive
     version=$(apt-get update -q >&2 && apt-cache madison etcd-server | awk -v wanted="$1" "index(\$3, wanted) == 1 { print \$3; exit }")
@@ -38,8 +38,14 @@ start_with_etcd() {
       "etcd-server=$version" "etcd-client=$version"
     apt-mark hold etcd-server etcd-client
     systemctl stop etcd
-    rm -rf /var/lib/etcd/default
-    systemctl start --no-block etcd' sh "$LAB_ETCD_START"
+    rm -rf /var/lib/etcd/default' sh "$LAB_ETCD_START"
+}
+
+# Only once none has data of before: one that has would not take the others for new members.
+change_etcd() {
+  local node
+  in_parallel install_etcd "${LAB_ETCD[@]}"
+  for node in "${LAB_ETCD[@]}"; do on "$node" systemctl start --no-block etcd; done
 }
 
 # A member that has its data joins by it: the flag only says how it first started.

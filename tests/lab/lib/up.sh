@@ -65,7 +65,7 @@ make_lab() {
   in_parallel wait_for_ssh "${LAB_NODES[@]}"
   if [ "$LAB_TOPOLOGY" = external ]; then
     stage "forming etcd $LAB_ETCD_START"
-    [ "$LAB_ETCD_START" = "$LAB_ETCD_BUILT" ] || in_parallel start_with_etcd "${LAB_ETCD[@]}"
+    [ "$LAB_ETCD_START" = "$LAB_ETCD_BUILT" ] || change_etcd
     start_etcd
   fi
   stage "kubeadm init on cp1"

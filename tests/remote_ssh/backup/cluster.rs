@@ -48,13 +48,18 @@ fn host(number: usize) -> String {
 impl Cluster {
     /// Three members that are healthy, with their keys.
     pub(super) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, started with more words.
+    pub(super) fn start_with(more: &[&str]) -> Self {
         // A test that failed is no reason for the others to.
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let server = Server::start_for(4);
         certificates(server.base());
         let (port, inner, peer) = (Member::free_port(), Member::free_port(), Member::free_port());
         let cluster: Vec<String> = (0..3).map(|n| format!("m{n}=http://{}:{peer}", host(n))).collect();
-        let etcds = (0..3).map(|n| start_member(server.base(), n, inner, peer, &cluster.join(","))).collect();
+        let etcds = (0..3).map(|n| start_member(server.base(), n, inner, peer, &cluster.join(","), more)).collect();
         let ways: Vec<_> = (0..3).map(|_| Arc::new(Mutex::new(None))).collect();
         for (number, way) in ways.iter().enumerate() {
             relay(&host(number), port, inner, Arc::clone(way));
@@ -220,7 +225,7 @@ fn certificates(folder: &Utf8Path) {
     assert!(made.status.success(), "{made:?}");
 }
 
-fn start_member(folder: &Utf8Path, number: usize, client: u16, peer: u16, cluster: &str) -> Child {
+fn start_member(folder: &Utf8Path, number: usize, client: u16, peer: u16, cluster: &str, more: &[&str]) -> Child {
     let (client, peer) = (format!("https://{}:{client}", host(number)), format!("http://{}:{peer}", host(number)));
     let log = std::fs::File::create(folder.join(format!("m{number}.log"))).expect("a log");
     Command::new("etcd")
@@ -230,6 +235,7 @@ fn start_member(folder: &Utf8Path, number: usize, client: u16, peer: u16, cluste
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer, "--initial-cluster", cluster])
         .args(["--trusted-ca-file", folder.join("ca.crt").as_str(), "--cert-file", folder.join("node.crt").as_str()])
         .args(["--key-file", folder.join("node.key").as_str()])
+        .args(more)
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()

@@ -82,6 +82,23 @@ fn without_quorum_only_an_emergency_takes_what_there_is_and_marks_it() {
 
 #[test]
 #[ignore = "needs sshd and etcd on this machine"]
+fn a_database_that_is_full_is_taken_in_an_emergency_only() {
+    let cluster = Cluster::start_with(&["--quota-backend-bytes", "8388608"]);
+    let word = "a".repeat(1_000_000);
+    let refused = (0..12).map(|more| cluster.etcdctl(&["put", &format!("/registry/more/{more}")], &word));
+    let refused = refused.map(|put| String::from_utf8_lossy(&put.stderr).into_owned());
+    assert!(refused.into_iter().any(|said| said.contains("database space exceeded")), "etcd is full");
+    let ran = cluster.backup(&[]);
+    failed(&cluster, &ran, 11, &["this etcd is in no state for an ordinary backup", "has raised the alarm NOSPACE", "--emergency"]);
+    let (code, out, err) = cluster.backup(&["--emergency"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let kept = cluster.kept();
+    let manifest = kept.iter().find(|name| is_manifest(name)).expect("it has one");
+    assert_eq!(super::json(&cluster, manifest)["emergency"], true);
+}
+
+#[test]
+#[ignore = "needs sshd and etcd on this machine"]
 fn a_full_disk_is_told_and_nothing_is_left_on_it() {
     let cluster = Cluster::start();
     cluster.fill(12);
