@@ -1,5 +1,5 @@
-//! etcd is raised by two minors, a member's data are lost and it is replaced, databases give back what they do not use, and
-//! timers take backups: all of it while a client writes. Starts from a fresh lab with etcd 3.3.25; leaves 1.20.2 and 3.5.16.
+//! etcd is raised by two minors, a member's data are lost and it is replaced, and databases give back what they do
+//! not use, all of it while a client writes; and timers take backups.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +13,6 @@ pub(crate) fn etcd_is_looked_after() {
     raised_minor_by_minor();
     a_member_is_replaced();
     databases_give_back();
-    timers_take_backups();
 }
 
 const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt \
@@ -59,7 +58,8 @@ fn a_member_is_replaced() {
     on("etcd3", "systemctl stop etcd && rm -rf /var/lib/etcd/default");
     let (_, refused) = change(&["member", "remove", "plan", "etcd2"], "remove.json");
     assert_eq!(refused.code, 11, "{}", refused.text);
-    assert!(refused.text.contains("only the member that leaves may be away"), "{}", refused.text);
+    let arithmetic = "3 members, 2 answer, quorum 2: without etcd2 only 1 answers of 2, and 2 make a quorum";
+    assert!(refused.text.contains(arithmetic), "{}", refused.text);
     let writer = Writer::start();
     let (plan, ran) = change(&["member", "replace", "plan", "etcd3"], "replace.json");
     assert_eq!(ran.code, 0, "{}", ran.text);
@@ -102,14 +102,14 @@ fn databases_give_back() {
     nothing_is_lost("defragmented", &writer.finish());
     let (_, again) = change(&["defrag", "plan"], "defrag-again.json");
     assert_eq!(again.code, 0, "{}", again.text);
-    assert!(again.text.contains("nothing to do"), "{}", again.text);
+    assert!(again.text.contains("Nothing to do"), "{}", again.text);
 }
 
 const BACKUPS: &str = "/var/backups/etcd";
 const METRICS: &str = "/var/lib/prometheus/node-exporter/windlass-etcd.prom";
 
 /// A timer on a member's machine takes backups by itself, keeps two of them and tells the node exporter; another proves them.
-fn timers_take_backups() {
+pub(crate) fn timers_take_backups() {
     put_windlass_on("etcd1");
     on("etcd1", &format!("mkdir -p {BACKUPS} {} && chmod 700 {BACKUPS}", METRICS.rsplit_once('/').expect("a path").0));
     let installed = on(

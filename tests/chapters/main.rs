@@ -109,3 +109,10 @@ fn chapter_12_etcd_is_looked_after() {
     lab::lab_ok(&["up", "--fresh", "--etcd", "3.3.25"]);
     caring::etcd_is_looked_after();
 }
+
+/// Starts from any lab with external etcd that is well. Leaves it as it was.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_13_timers_take_backups() {
+    caring::timers_take_backups();
+}

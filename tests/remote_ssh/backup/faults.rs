@@ -89,7 +89,12 @@ fn a_database_that_is_full_is_taken_in_an_emergency_only() {
     let refused = refused.map(|put| String::from_utf8_lossy(&put.stderr).into_owned());
     assert!(refused.into_iter().any(|said| said.contains("database space exceeded")), "etcd is full");
     let ran = cluster.backup(&[]);
-    failed(&cluster, &ran, 11, &["this etcd is in no state for an ordinary backup", "has raised the alarm NOSPACE", "--emergency"]);
+    failed(
+        &cluster,
+        &ran,
+        11,
+        &["this etcd is in no state for an ordinary backup", "has raised the alarm NOSPACE", "--emergency"],
+    );
     let (code, out, err) = cluster.backup(&["--emergency"]);
     assert_eq!(code, 0, "{out}{err}");
     let kept = cluster.kept();
