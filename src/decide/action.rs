@@ -10,6 +10,7 @@ use super::actions::command::{Gate, RunCommand};
 use super::actions::cordon::{Cordon, Drain, Uncordon};
 use super::actions::defrag::DefragMember;
 use super::actions::etcd::{AwaitClusterVersion, AwaitEtcd, MoveLeader, Snapshot, SwapEtcd};
+use super::actions::fetch_tool::FetchTool;
 use super::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan};
 use super::actions::kubelet::{AwaitReady, RestartKubelet};
 use super::actions::members::{
@@ -167,6 +168,8 @@ actions! {
     ArchiveNode,
     /// Download packages.
     FetchPackages,
+    /// Take etcd's programs out of its image.
+    FetchTool,
     /// Pull images.
     PullImages,
     /// Install packages.
@@ -306,7 +309,14 @@ impl Action {
 
     /// Whether it only makes ready: nothing of the cluster is touched, and it may be done long before the rest.
     pub fn prepares(&self) -> bool {
-        matches!(self, Self::ArchiveNode(_) | Self::FetchPackages(_) | Self::PullImages(_) | Self::SendSnapshot(_))
+        matches!(
+            self,
+            Self::ArchiveNode(_)
+                | Self::FetchPackages(_)
+                | Self::FetchTool(_)
+                | Self::PullImages(_)
+                | Self::SendSnapshot(_)
+        )
     }
 
     /// Changes something of the cluster (downloads, snapshots and waits do not).
@@ -315,6 +325,7 @@ impl Action {
             self,
             Self::ArchiveNode(_)
                 | Self::FetchPackages(_)
+                | Self::FetchTool(_)
                 | Self::PullImages(_)
                 | Self::Snapshot(_)
                 | Self::SendSnapshot(_)

@@ -43,6 +43,8 @@ pub enum Script {
     Archive,
     /// Job: downloads packages, and keeps them and the former versions of them.
     FetchPackages,
+    /// Job: takes etcd's programs for clients out of a stacked member's image.
+    FetchTool,
     /// Job: pulls images as the target's own kubeadm lists them.
     PullImages,
     /// Job: installs packages at a version and puts their holds back.

@@ -8,7 +8,7 @@ use super::lab::{ETCD, KUBERNETES, kubectl, lab, lab_ok, on};
 use super::run::{Ran, apply, folder, plan, start, windlass};
 
 /// `kind namespace/name` of an object, with its uid and spec.
-type Objects = BTreeMap<String, (String, serde_json::Value)>;
+pub(crate) type Objects = BTreeMap<String, (String, serde_json::Value)>;
 
 pub(crate) fn etcd_comes_back_from_a_snapshot() {
     a_machine_that_is_away_is_refused();
@@ -35,7 +35,7 @@ fn snapshot(name: &str) -> (String, Objects) {
 }
 
 /// Everything that the API lists, leases and events aside, which come and go by themselves.
-fn objects() -> Objects {
+pub(crate) fn objects() -> Objects {
     let kinds = kubectl(&["api-resources", "--verbs=list", "-o", "name"]);
     let passing = ["events", "events.events.k8s.io", "leases.coordination.k8s.io", "componentstatuses"];
     let kinds: Vec<&str> = kinds.lines().map(str::trim).filter(|kind| !passing.contains(kind)).collect();
@@ -62,7 +62,7 @@ fn restore(from: &str, name: &str) -> String {
     plan
 }
 
-fn apply_restore(plan: &str) -> Ran {
+pub(crate) fn apply_restore(plan: &str) -> Ran {
     let ran = windlass(&["etcd", "restore", "apply", plan, "--yes"]);
     assert_eq!(ran.code, 0, "{}", ran.text);
     ran
@@ -156,7 +156,7 @@ fn older_watcher_goes_on(version: u64, told: bool) {
 }
 
 /// Every object of the snapshot is there with its uid and spec, nodes are Ready, the StatefulSet runs.
-fn assert_as_before(before: &Objects) {
+pub(crate) fn assert_as_before(before: &Objects) {
     let after = objects();
     let mut differ = Vec::new();
     for (name, object) in before {

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 44] = [
+const ALL: [Script; 45] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -24,6 +24,7 @@ const ALL: [Script; 44] = [
     Script::ForgetRun,
     Script::Archive,
     Script::FetchPackages,
+    Script::FetchTool,
     Script::PullImages,
     Script::InstallPackages,
     Script::RestorePackages,

@@ -24,6 +24,8 @@ HOME=/root
 KUBECONFIG=/etc/kubernetes/admin.conf
 dir=${0%/*}
 WINDLASS_DIR=${dir%/runs/*}
+# What a job of the run has fetched; behind everything that the machine has itself.
+PATH=$PATH:${dir%/*}/tools
 export LC_ALL PATH HOME KUBECONFIG WINDLASS_DIR
 cd /
 exec >>"$dir/log" 2>&1 </dev/null

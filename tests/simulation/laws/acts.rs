@@ -21,7 +21,7 @@ enum Field {
 
 fn field(job: &Begun) -> Field {
     match job.job.as_str() {
-        "archive" | "fetch-packages" | "pull-images" => Field::Nothing,
+        "archive" | "fetch-packages" | "fetch-tool" | "pull-images" => Field::Nothing,
         "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
         | "restart-containers" => Field::Restore,
         "move-leader" | "defrag" => Field::Etcd,
@@ -30,6 +30,11 @@ fn field(job: &Begun) -> Field {
         "install-packages" if job.args[2..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         _ => Field::Kubernetes,
     }
+}
+
+/// Stops a member for a restore: its service, or its static pod.
+pub(super) fn stops_member(job: &Begun) -> bool {
+    job.job == "stop-etcd" || (job.job == "stop-static-pods" && job.args[1] == "etcd")
 }
 
 /// May not have ended well twice: a drain finds other pods each time, and cordons and leadership may be taken back by others.
@@ -165,7 +170,7 @@ impl Watch {
 
     fn member_stopped(&mut self, world: &World, member: usize, led: bool, job: &Begun) {
         // A restore stops them all, once the API servers are away.
-        if world.etcd.members.len() < 3 || self.fault_since(job.at) || job.job == "stop-etcd" {
+        if world.etcd.members.len() < 3 || self.fault_since(job.at) || stops_member(job) {
             return;
         }
         let name = &world.etcd.members[member].told.name;

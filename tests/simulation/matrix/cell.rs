@@ -29,12 +29,12 @@ pub(super) struct Cell<'a> {
 
 impl<'a> Cell<'a> {
     pub(super) fn new(reference: &'a Reference, step: &'a str, nature: Nature, kind: Kind) -> Self {
-        Self { reference, bench: Bench::new(reference.raise), step, nature, kind }
+        Self { reference, bench: (reference.make)(), step, nature, kind }
     }
 
     /// Killed at a place where that could matter.
     pub(super) async fn killed(reference: &Reference, place: i64) {
-        let bench = Bench::new(reference.raise);
+        let bench = (reference.make)();
         let ended = bench.run_until(place).await;
         assert!(ended.is_none(), "there is no place {place}");
         let told = format!("killed at place {place}");

@@ -284,7 +284,9 @@ impl World {
         if machine.boot != boot || !machine.up || known.runs.is_some() || known.blocked || !starts {
             return;
         }
-        let version = machine.upstream("etcd-server");
+        // A stacked one's version is its image's.
+        let installed = machine.packages.contains_key("etcd-server").then(|| machine.upstream("etcd-server"));
+        let version = installed.unwrap_or_else(|| known.told.status.known().expect("it answered").version.clone());
         if self.is_sick(member, Sick::Silent, &version) {
             return;
         }

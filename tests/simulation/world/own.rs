@@ -22,6 +22,8 @@ pub(crate) struct Own {
     pub(crate) files: BTreeSet<String>,
     /// Runs that the machine has an archive of.
     pub(crate) archives: BTreeSet<String>,
+    /// Runs that have taken etcd's programs out of its image.
+    pub(crate) tools: BTreeSet<String>,
     /// Packages that are kept, as `RUN NAME=VERSION`.
     pub(crate) packages: BTreeSet<String>,
 }
