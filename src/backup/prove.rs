@@ -9,8 +9,9 @@ use semver::Version;
 
 use super::Manifest;
 use super::manifest::Hash;
+use crate::facts::proof::Said;
 use crate::remote::snapshot::Inside;
-use crate::remote::throwaway::{self, Programs, Said, ThrowawayError};
+use crate::remote::throwaway::{self, Programs, ThrowawayError};
 
 /// A snapshot that was proven.
 #[derive(Clone, Debug, PartialEq, Eq)]

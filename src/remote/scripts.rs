@@ -51,6 +51,7 @@ pub fn name(script: Script) -> &'static str {
         Script::MemberRemove => "member-remove",
         Script::MemberRetire => "member-retire",
         Script::MemberConfig => "member-config",
+        Script::ProveSnapshot => "prove-snapshot",
         Script::Defrag => "defrag",
         Script::KubeadmPlan => "kubeadm-plan",
         Script::KubeadmApply => "kubeadm-apply",
@@ -74,7 +75,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 27] = [
+const JOBS: [Script; 28] = [
     Script::Archive,
     Script::FetchPackages,
     Script::PullImages,
@@ -87,6 +88,7 @@ const JOBS: [Script; 27] = [
     Script::MemberRemove,
     Script::MemberRetire,
     Script::MemberConfig,
+    Script::ProveSnapshot,
     Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,
@@ -205,6 +207,7 @@ fn own_text(script: Script) -> &'static str {
         Script::MemberRemove => with_members!("scripts/jobs/member-remove.sh"),
         Script::MemberRetire => with_members!("scripts/jobs/member-retire.sh"),
         Script::MemberConfig => include_str!("scripts/jobs/member-config.sh"),
+        Script::ProveSnapshot => include_str!("scripts/jobs/prove-snapshot.sh"),
         Script::Defrag => with_guard!("scripts/jobs/defrag.sh"),
         Script::KubeadmPlan => include_str!("scripts/jobs/kubeadm-plan.sh"),
         Script::KubeadmApply => include_str!("scripts/jobs/kubeadm-apply.sh"),
@@ -240,6 +243,8 @@ mod job_tests;
 mod member_tests;
 #[cfg(test)]
 mod operator_tests;
+#[cfg(test)]
+mod proof_tests;
 #[cfg(test)]
 mod restore_tests;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 44] = [
+const ALL: [Script; 45] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -35,6 +35,7 @@ const ALL: [Script; 44] = [
     Script::MemberRemove,
     Script::MemberRetire,
     Script::MemberConfig,
+    Script::ProveSnapshot,
     Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,
