@@ -146,8 +146,10 @@ impl<'a> Scene<'a> {
         let stages = if waves.is_empty() {
             Vec::new()
         } else {
-            procedures
-                .splice(0..0, [vec![step("archive", 300, self.archive())], vec![step("snapshot", 1800, Snapshot {})]]);
+            procedures.splice(
+                0..0,
+                [vec![step("archive", 300, self.archive())], vec![step("snapshot", 1800, Snapshot { proven: false })]],
+            );
             let snapshot = Wave { lanes: vec![Lane { node: None, procedure: 1 }] };
             vec![
                 Stage { name: "archive".to_owned(), waves: vec![Wave { lanes: archives }] },

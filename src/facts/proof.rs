@@ -6,6 +6,7 @@ use semver::Version;
 
 use super::sections::{Answer, beginning, values};
 use super::version::parse_version;
+use super::{Disk, MachineFacts};
 
 /// What a throw-away etcd says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,11 @@ pub fn parse(printed: &str) -> Result<(Version, Said), String> {
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{}` is not such a number", beginning(text)))
+}
+
+/// The file system that Windlass's own folder is on, where snapshots are proven.
+pub fn disk(machine: &MachineFacts) -> Option<&Disk> {
+    ["/var/lib", "/"].iter().find_map(|path| machine.disks.get(*path))
 }
 
 /// Bytes that have to be free where a snapshot of `bytes` is proven: the file, the restored database, two files of its log

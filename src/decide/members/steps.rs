@@ -48,7 +48,7 @@ impl Scene<'_> {
         let archive = step("archive", 300, self.archive());
         let lanes = self.touched().map(|node| draft.lane(Some(node.name.clone()), vec![archive.clone()])).collect();
         draft.stages.push(Stage { name: "archive".to_owned(), waves: vec![Wave { lanes }] });
-        draft.stage("snapshot-etcd", None, vec![step("snapshot", 1800, Snapshot {})]);
+        draft.stage("snapshot-etcd", None, vec![step("snapshot", 1800, Snapshot { proven: false })]);
         if self.leaves_first() {
             self.leave(&mut draft);
             self.join(&mut draft);

@@ -13,7 +13,7 @@ use crate::decide::actions::renew::{
 use crate::decide::actions::restore::{AwaitRestored, RestoreMember, SaveWhatLives, SendSnapshot, StartEtcd, StopEtcd};
 use crate::decide::plan::{Lane, Stage, Step, Wave};
 use crate::decide::planner::waves::batched;
-use crate::inventory::{Node, NodeName, Role};
+use crate::inventory::{Node, NodeName, Role, Topology};
 use crate::playbook::Batch;
 
 /// The static pods of a control plane that live on the API.
@@ -98,7 +98,9 @@ pub(super) fn draw(wanted: Wanted<'_>, members: &[Member<'_>]) -> (Vec<Vec<Step>
         Some(step("start-static-pods", 300, StartStaticPods { pods: static_pods(wanted, node) }))
     });
     renew(&mut draft, wanted);
-    draft.cluster("snapshot", step("snapshot", 600, Snapshot {}));
+    // Etcd's programs are on the machines of an external one.
+    let proven = wanted.inventory.etcd.topology == Topology::External;
+    draft.cluster("snapshot", step("snapshot", 1800, Snapshot { proven }));
     (draft.procedures, draft.stages)
 }
 

@@ -128,7 +128,8 @@ fn what_an_earlier_try_left_is_gone() {
 fn two_proofs_are_not_at_work_at_the_same_time() {
     let machine = Machine::new(ETCD, ETCDCTL);
     let lock = fs::File::create(machine.place().join(".lock")).expect("a file");
-    let mut holds = Command::new("flock").arg(machine.place().join(".lock")).args(["sleep", "2"]).spawn().expect("runs");
+    let mut holds =
+        Command::new("flock").arg(machine.place().join(".lock")).args(["sleep", "2"]).spawn().expect("runs");
     drop(lock);
     std::thread::sleep(std::time::Duration::from_millis(300));
     let (status, _, said) = machine.prove(&sha256(), "3.4");

@@ -84,6 +84,8 @@ pub(crate) enum Op {
     OthersAt(Vec<String>, String),
     /// The guard, where the member runs.
     GuardIfRuns(Vec<String>),
+    /// A throw-away etcd on a snapshot of this revision says what it has.
+    Prove(u64),
     /// Something of a restore's.
     Restoring(Restoring),
     /// Not the job's doing: a person installs a package.
@@ -125,6 +127,13 @@ impl World {
             ("drain", [name, limit, emptydir, force]) if emptydir == "no" && force == "no" => {
                 let limit = Duration::from_secs(super::own::number(limit).max(35));
                 vec![seconds(1, Op::Drain(name.clone(), limit))]
+            }
+            ("prove-snapshot", [file, sha256, revision, minor]) => {
+                assert!(
+                    file.ends_with(".db") && sha256.len() == 64 && ["3.3", "3.4"].contains(&minor.as_str()),
+                    "{args:?}"
+                );
+                vec![seconds(2, Op::Begin), seconds(1, Op::Prove(super::own::number(revision)))]
             }
             ("kubelet-restart", []) => vec![seconds(2, Op::RestartKubelet)],
             _ => restore::program(job, args)
@@ -177,6 +186,7 @@ impl World {
             | Op::OthersAt(..)
             | Op::GuardIfRuns(_)
             | Op::SomebodyInstalls(..) => self.keep(at, op)?,
+            Op::Prove(revision) => self.proof(at, key, revision)?,
             Op::Restoring(op) => self.restoring(at, key, op)?,
             Op::SomebodyUncordons(name) => {
                 self.acting = None;
