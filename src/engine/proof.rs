@@ -4,16 +4,17 @@
 use super::Engine;
 use super::event::Event;
 use super::snapshot::{Bad, Stopped, Verified};
-use super::unit::{Ended, FORGOTTEN, unit_name};
+use super::unit::{Ended, FORGOTTEN, Unit, unit_name};
 use crate::backup::choose::beside;
 use crate::backup::prove::{compare, job};
 use crate::decide::plan::Placed;
 use crate::error::Failure;
 use crate::facts::ask::Section;
 use crate::facts::proof::{disk, parse, room};
+use crate::facts::unit::UnitState;
 use crate::facts::{EtcdFacts, MachineFacts, Seen};
 use crate::inventory::NodeName;
-use crate::journal::Proven;
+use crate::journal::{Attempt, Proven, Standing};
 use crate::{observe, text};
 
 /// `proven on etcd2 in 2.1 s`, and what by.
@@ -28,6 +29,18 @@ pub(super) fn in_words(proven: &Proven) -> String {
 }
 
 impl Engine<'_> {
+    /// Waits for a proof that an earlier try left at work: two would only be in each other's way.
+    pub(super) async fn proof_ended(&self, placed: Placed<'_>) -> Result<(), Failure> {
+        let standing = self.history().steps.get(&placed.id()).cloned();
+        let Some(Standing::InDoubt(Attempt { on: Some(on), unit: Some(name), .. })) = standing else { return Ok(()) };
+        let unit = Unit { on, name };
+        if self.unit_state(placed, &unit).await? == UnitState::Running {
+            self.tell_unit(&placed.id(), &unit, true);
+            self.hear_out(placed, &unit, &|_| {}).await?;
+        }
+        Ok(())
+    }
+
     /// Proves a snapshot that was just taken.
     pub(super) async fn prove(&self, placed: Placed<'_>, attempt: u32, taken: &Verified) -> Result<Proven, Stopped> {
         let since = self.clock.elapsed();

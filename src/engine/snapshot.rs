@@ -120,6 +120,7 @@ impl Engine<'_> {
         let stage = Stage { name: "resume".to_owned(), waves: Vec::new() };
         let step = Step { name: "snapshot".to_owned(), timeout_seconds: AGAIN_SECONDS, action };
         let placed = Placed { stage: &stage, node: None, step: &step };
+        self.proof_ended(placed).await?;
         let attempt = self.next_attempt(placed);
         let since = self.clock.elapsed();
         self.snapshot(placed, Taking { attempt, members: Members::Quorum, proven }).await?;

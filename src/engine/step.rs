@@ -74,6 +74,7 @@ impl Engine<'_> {
         };
         // What its proof said was for whoever waited for it: a snapshot that is in doubt is taken anew.
         if let Effect::Snapshot { .. } = placed.step.action.effect(self.site(placed)) {
+            self.proof_ended(placed).await?;
             return Ok(Before::Begin(attempt.number + 1));
         }
         let Attempt { number, on: Some(on), unit: Some(name) } = attempt else {

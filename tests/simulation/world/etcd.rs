@@ -405,12 +405,15 @@ impl World {
     }
 
     /// What a throw-away etcd prints that came to life on a snapshot of this revision.
-    pub(super) fn proof(&mut self, at: At, key: &str, revision: u64) -> Result<(), i32> {
+    pub(super) fn proof(&mut self, at: At, key: &str, revision: u64, minor: &str) -> Result<(), i32> {
         if self.machines[at].full {
             return Err(75);
         }
         let keys = KEYS + u64::from(self.etcd.spoil == Some(Spoil::Proof));
         let version = self.member_of(at).and_then(|member| self.etcd.members[member].runs.clone()).ok_or(75)?;
+        if format!("{}.{}", version.major, version.minor) != minor {
+            return Err(75);
+        }
         let printed = format!(
             "@@ proof\n etcd {version}\n revision {revision}\n compact-revision {COMPACTED}\n keys {keys}\n hash {revision}\n\
              @@ end proof ok\n@@ done\n"

@@ -84,8 +84,8 @@ pub(crate) enum Op {
     OthersAt(Vec<String>, String),
     /// The guard, where the member runs.
     GuardIfRuns(Vec<String>),
-    /// A throw-away etcd on a snapshot of this revision says what it has.
-    Prove(u64),
+    /// A throw-away etcd says what it has, on a snapshot in this file, of this revision, and of etcd of this minor.
+    Prove(String, u64, String),
     /// Something of a restore's.
     Restoring(Restoring),
     /// Not the job's doing: a person installs a package.
@@ -129,11 +129,9 @@ impl World {
                 vec![seconds(1, Op::Drain(name.clone(), limit))]
             }
             ("prove-snapshot", [file, sha256, revision, minor]) => {
-                assert!(
-                    file.ends_with(".db") && sha256.len() == 64 && ["3.3", "3.4"].contains(&minor.as_str()),
-                    "{args:?}"
-                );
-                vec![seconds(2, Op::Begin), seconds(1, Op::Prove(super::own::number(revision)))]
+                assert!(file.contains("snapshot.") && sha256.len() == 64, "{args:?}");
+                let prove = Op::Prove(file.clone(), super::own::number(revision), minor.clone());
+                vec![seconds(2, Op::Begin), seconds(1, prove)]
             }
             ("kubelet-restart", []) => vec![seconds(2, Op::RestartKubelet)],
             _ => restore::program(job, args)
@@ -186,7 +184,10 @@ impl World {
             | Op::OthersAt(..)
             | Op::GuardIfRuns(_)
             | Op::SomebodyInstalls(..) => self.keep(at, op)?,
-            Op::Prove(revision) => self.proof(at, key, revision)?,
+            Op::Prove(file, revision, minor) => {
+                self.machines[at].own.files.remove(&format!("proofs/{file}"));
+                self.proof(at, key, revision, &minor)?;
+            }
             Op::Restoring(op) => self.restoring(at, key, op)?,
             Op::SomebodyUncordons(name) => {
                 self.acting = None;
