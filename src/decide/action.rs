@@ -51,7 +51,10 @@ pub enum Effect {
         call: Call,
     },
     /// A verified snapshot of etcd to the operator's machine, and a copy to a control plane.
-    Snapshot,
+    Snapshot {
+        /// Whether a throw-away etcd on a member's machine has to come to life on it.
+        proven: bool,
+    },
     /// A snapshot of every member of etcd that still answers to the operator's machine.
     Salvage,
     /// A file of the operator's, to the lane's node.

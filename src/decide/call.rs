@@ -67,6 +67,8 @@ pub enum Script {
     MemberRetire,
     /// Job: writes the members into etcd's environment file.
     MemberConfig,
+    /// Job: restores a snapshot into a throw-away etcd of this node, and asks what it has.
+    ProveSnapshot,
     /// Job: defragments this node's member of etcd.
     Defrag,
     /// Job: `kubeadm upgrade plan`.

@@ -148,7 +148,7 @@ impl<'a> Scene<'a> {
             Vec::new()
         } else {
             let archive = step("archive", 300, stacked::archive(inventory));
-            procedures.splice(0..0, [vec![archive], vec![step("snapshot", 1800, Snapshot {})]]);
+            procedures.splice(0..0, [vec![archive], vec![step("snapshot", 1800, Snapshot { proven: false })]]);
             let snapshot = Wave { lanes: vec![Lane { node: None, procedure: 1 }] };
             let mut stages = vec![Stage { name: "archive".to_owned(), waves: vec![Wave { lanes: archives }] }];
             stages.extend(fetched(fetches, &mut procedures));

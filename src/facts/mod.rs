@@ -15,6 +15,7 @@ mod kubeadm;
 pub mod lock;
 mod packages;
 pub mod probe;
+pub mod proof;
 pub mod ready;
 mod saved;
 mod sections;

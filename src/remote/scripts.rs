@@ -52,6 +52,7 @@ pub fn name(script: Script) -> &'static str {
         Script::MemberRemove => "member-remove",
         Script::MemberRetire => "member-retire",
         Script::MemberConfig => "member-config",
+        Script::ProveSnapshot => "prove-snapshot",
         Script::Defrag => "defrag",
         Script::KubeadmPlan => "kubeadm-plan",
         Script::KubeadmApply => "kubeadm-apply",
@@ -75,7 +76,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 28] = [
+const JOBS: [Script; 29] = [
     Script::Archive,
     Script::FetchPackages,
     Script::FetchTool,
@@ -89,6 +90,7 @@ const JOBS: [Script; 28] = [
     Script::MemberRemove,
     Script::MemberRetire,
     Script::MemberConfig,
+    Script::ProveSnapshot,
     Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,
@@ -228,6 +230,7 @@ fn own_text(script: Script) -> &'static str {
             )
         }
         Script::MemberConfig => include_str!("scripts/jobs/member-config.sh"),
+        Script::ProveSnapshot => include_str!("scripts/jobs/prove-snapshot.sh"),
         Script::Defrag => with_guard!("scripts/jobs/defrag.sh"),
         Script::KubeadmPlan => include_str!("scripts/jobs/kubeadm-plan.sh"),
         Script::KubeadmApply => include_str!("scripts/jobs/kubeadm-apply.sh"),
@@ -256,6 +259,8 @@ mod job_tests;
 mod member_tests;
 #[cfg(test)]
 mod operator_tests;
+#[cfg(test)]
+mod proof_tests;
 #[cfg(test)]
 mod restore_tests;
 #[cfg(test)]

@@ -108,6 +108,8 @@ fn the_order_is_that_of_the_laws() {
             "snapshot: cluster",
         ]
     );
+    let last = plan.placed().last().map(|placed| &placed.step.action);
+    assert!(matches!(last, Some(Action::Snapshot(snapshot)) if snapshot.proven), "its last snapshot is proven");
     assert_eq!(Plan::from_json(&plan.to_json()).expect("a plan"), plan);
     assert!(plan.findings.iter().any(|finding| finding.rule == Rule::Watches && finding.detail.contains("3.4.23")));
 }

@@ -56,7 +56,7 @@ impl Scene<'_> {
         if !lanes.is_empty() {
             draft.stages.push(Stage { name: "fetch".to_owned(), waves: vec![Wave { lanes }] });
         }
-        draft.stage("snapshot-etcd", None, vec![step("snapshot", 1800, Snapshot {})]);
+        draft.stage("snapshot-etcd", None, vec![step("snapshot", 1800, Snapshot { proven: false })]);
         if self.leaves_first() {
             self.leave(&mut draft);
             self.join(&mut draft);

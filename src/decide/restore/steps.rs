@@ -102,7 +102,9 @@ pub(super) fn draw(wanted: Wanted<'_>, members: &[Member<'_>]) -> (Vec<Vec<Step>
         Some(step("start-static-pods", 300, StartStaticPods { pods: static_pods(wanted, node) }))
     });
     renew(&mut draft, wanted);
-    draft.cluster("snapshot", step("snapshot", 600, Snapshot {}));
+    // Etcd's programs are on the machines of an external one.
+    let proven = wanted.inventory.etcd.topology == Topology::External;
+    draft.cluster("snapshot", step("snapshot", 1800, Snapshot { proven }));
     (draft.procedures, draft.stages)
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 45] = [
+const ALL: [Script; 46] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -36,6 +36,7 @@ const ALL: [Script; 45] = [
     Script::MemberRemove,
     Script::MemberRetire,
     Script::MemberConfig,
+    Script::ProveSnapshot,
     Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,
