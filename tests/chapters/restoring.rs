@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::lab::{ETCD, KUBERNETES, kubectl, lab, lab_ok, on};
+use super::lab::{ETCD, ETCDCTL, KUBERNETES, kubectl, lab, lab_ok, on};
 use super::run::{Ran, apply, folder, plan, start, windlass};
 
 const INVENTORY: &str = "inventories/lab.toml";
@@ -22,9 +22,6 @@ pub(crate) fn etcd_comes_back_from_a_snapshot() {
     after_a_thousand_writes("3.5.16");
     former_data_are_forgotten();
 }
-
-const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt \
-                       --key /etc/etcd/pki/client.key --endpoints https://127.0.0.1:2379";
 
 /// A snapshot as a person takes one, and what is in the cluster at that moment.
 fn snapshot(name: &str) -> (String, Objects) {
