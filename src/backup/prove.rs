@@ -11,7 +11,7 @@ use super::Manifest;
 use super::manifest::{Hash, MemberHash};
 use crate::decide::call::{Call, Script};
 use crate::facts::proof::Said;
-use crate::inventory::NodeName;
+use crate::inventory::{NodeName, Topology};
 use crate::remote::SnapshotContents;
 use crate::remote::snapshot::Inside;
 use crate::remote::throwaway::{self, Programs, ThrowawayError};
@@ -80,10 +80,16 @@ pub async fn prove(
     Ok(Proof { said, etcd, took: since.elapsed(), members })
 }
 
-/// The job that proves a snapshot with these contents, sent to a node as this file below Windlass's proofs.
-pub fn job(file: &str, contents: &SnapshotContents, etcd: &Version) -> Call {
+/// The job that proves a snapshot with these contents, sent to a node as this file below Windlass's proofs. A stacked member's
+/// programs are taken out of its container.
+pub fn job(file: &str, contents: &SnapshotContents, etcd: &Version, topology: Topology) -> Call {
     let minor = format!("{}.{}", etcd.major, etcd.minor);
-    let args = vec![file.to_owned(), contents.file_sha256.clone(), contents.revision.to_string(), minor];
+    let programs = match topology {
+        Topology::External => "installed",
+        Topology::Stacked => "member",
+    };
+    let args =
+        [file, &contents.file_sha256, &contents.revision.to_string(), &minor, programs].map(str::to_owned).to_vec();
     Call { script: Script::ProveSnapshot, args }
 }
 

@@ -77,7 +77,7 @@ pub async fn prove_on(
     place.done(
         place.remote.send(&place.node.name, &Call { script: Script::PutFile, args: put.to_vec() }, &from).await,
     )?;
-    let job = job(&name, contents, &wanted);
+    let job = job(&name, contents, &wanted, place.inventory.etcd.topology);
     let mut args = vec![token.clone(), run.clone(), UNIT.to_owned(), scripts::name(job.script).to_owned()];
     args.extend(job.args);
     place.done(place.call(Script::UnitStart, args).await)?;

@@ -50,7 +50,7 @@ impl Engine<'_> {
         self.put(&on, &format!("proofs/{name}"), &taken.file, &taken.contents).await?;
         let version =
             version(&taken.etcd, &taken.node).ok_or_else(|| Bad::plain(format!("{} has no version", taken.node)))?;
-        let job = job(&name, &taken.contents, &version);
+        let job = job(&name, &taken.contents, &version, self.inventory.etcd.topology);
         let unit = self.start_on(placed, attempt, on.clone(), &job).await.map_err(Stopped::Said)?;
         let Ended { status, log } = self.hear_out(placed, &unit, &|_| {}).await.map_err(Stopped::Said)?;
         let (why, log) = match status {

@@ -120,6 +120,13 @@ macro_rules! with_own_api {
     };
 }
 
+/// A job with what takes etcd's programs out of a stacked member before it.
+macro_rules! with_member_root {
+    ($file:literal) => {
+        concat!(include_str!("scripts/jobs/member-root.part.sh"), include_str!($file))
+    };
+}
+
 /// A job that asks etcd, with the part that reads its statuses before it.
 macro_rules! with_etcd {
     ($file:literal) => {
@@ -211,7 +218,7 @@ fn own_text(script: Script) -> &'static str {
         Script::Archive => include_str!("scripts/jobs/archive.sh"),
         Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
         Script::FetchTool => {
-            concat!(include_str!("scripts/restores.part.sh"), include_str!("scripts/jobs/fetch-tool.sh"))
+            concat!(include_str!("scripts/restores.part.sh"), with_member_root!("scripts/jobs/fetch-tool.sh"))
         }
         Script::PullImages => include_str!("scripts/jobs/pull-images.sh"),
         Script::InstallPackages => with_packages!("scripts/jobs/install-packages.sh"),
@@ -230,7 +237,7 @@ fn own_text(script: Script) -> &'static str {
             )
         }
         Script::MemberConfig => include_str!("scripts/jobs/member-config.sh"),
-        Script::ProveSnapshot => include_str!("scripts/jobs/prove-snapshot.sh"),
+        Script::ProveSnapshot => with_member_root!("scripts/jobs/prove-snapshot.sh"),
         Script::Defrag => with_guard!("scripts/jobs/defrag.sh"),
         Script::KubeadmPlan => include_str!("scripts/jobs/kubeadm-plan.sh"),
         Script::KubeadmApply => include_str!("scripts/jobs/kubeadm-apply.sh"),

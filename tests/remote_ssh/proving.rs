@@ -68,7 +68,13 @@ async fn a_snapshot_is_proven_beside_a_living_member() {
     }
     let other = windlass::decide::call::Call {
         script: windlass::decide::call::Script::ProveSnapshot,
-        args: vec!["none.db".to_owned(), "00".repeat(32), revision.to_string(), "3.9".to_owned()],
+        args: vec![
+            "none.db".to_owned(),
+            "00".repeat(32),
+            revision.to_string(),
+            "3.9".to_owned(),
+            "installed".to_owned(),
+        ],
     };
     let mut args = vec!["0".to_owned(), "proof.none".to_owned(), "prove".to_owned(), "prove-snapshot".to_owned()];
     args.extend(other.args);

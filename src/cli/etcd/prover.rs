@@ -8,7 +8,7 @@ use crate::backup::prove_on::{Place, prove_on};
 use crate::backup::verify::{Fault, Good};
 use crate::cli::files::{self, ReadInventory};
 use crate::error::{Exit, Failure};
-use crate::inventory::{Node, NodeName, Role, Topology};
+use crate::inventory::{Node, NodeName};
 use crate::remote::SystemClock;
 use crate::remote::ssh::Fleet;
 use crate::remote::throwaway::Programs;
@@ -31,18 +31,12 @@ impl Prover {
     ) -> Result<Self, Failure> {
         let Some((name, inventory)) = on else { return Ok(Self::Here(Programs::new(etcd_bin), folder.to_owned())) };
         let read = files::inventory(inventory)?;
-        let node = read.inventory.node(name).filter(|node| node.roles.contains(&Role::Etcd));
+        let node = read.inventory.node(name).filter(|node| node.roles.contains(&read.inventory.etcd_role()));
         let Some(node) = node.cloned() else {
             let what = format!("{name} is no machine of etcd in {inventory}");
             let known: Vec<&str> = read.inventory.etcd_nodes().map(|node| node.name.as_str()).collect();
             return Err(Failure::new(Exit::Usage, what).hint(format!("it has {}", crate::text::list(&known, "and"))));
         };
-        if read.inventory.etcd.topology == Topology::Stacked {
-            let what = format!("{name} has etcd's programs in an image only, and cannot prove a backup");
-            return Err(
-                Failure::new(Exit::Refused, what).hint("prove it on a machine that has them: --etcd-bin FOLDER")
-            );
-        }
         let folder = read.path.parent().unwrap_or(&read.path);
         let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
         Ok(Self::On(Box::new(node), Box::new(read), Box::new(fleet)))

@@ -1,10 +1,10 @@
-//! Whether what proves a snapshot is at hand: etcd's own programs on some machine, with room for a throw-away etcd.
+//! Whether a snapshot can be proven: some machine of etcd has room for a throw-away one. Its programs are there, installed or in
+//! the stacked member's container.
 
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::rules::{self, Case};
 use crate::facts::Disk;
 use crate::facts::proof::{disk, room};
-use crate::inventory::{Role, Topology};
 use crate::playbook::{Playbook, Snapshot, Step, Uses};
 use crate::text;
 
@@ -15,13 +15,8 @@ pub(super) fn findings(case: Case<'_>, playbooks: &[Playbook]) -> Vec<Finding> {
         let detail = format!("{why}; to go without a proof, write `snapshot = \"verified\"` into the playbook");
         vec![Finding::refusal(rule, format!("playbook {}", playbook.name), detail)]
     };
-    if case.inventory.etcd.topology == Topology::Stacked {
-        let why =
-            "it wants its snapshots proven, and no machine has etcd's programs: a stacked etcd has them in its image";
-        return refused(Rule::Unprovable, why.to_owned());
-    }
     let needed = room(rules::database(case));
-    let disks = || case.with_role(Role::Etcd).filter_map(|node| disk(case.machine(&node.name)?));
+    let disks = || case.inventory.etcd_nodes().filter_map(|node| disk(case.machine(&node.name)?));
     match disks().map(|disk: &Disk| disk.free_bytes).max() {
         Some(most) if most < needed => {
             let (most, needed) = (text::bytes(most), text::bytes(needed));

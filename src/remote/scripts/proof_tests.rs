@@ -2,6 +2,7 @@
 //! `tests/remote_ssh`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -44,7 +45,23 @@ impl Machine {
     }
 
     fn prove(&self, sha256: &str, minor: &str) -> (i32, String, String) {
-        let mut job = self.0.job(Script::ProveSnapshot, &["snapshot.db", sha256, "9", minor]);
+        Self::outcome(self.0.job(Script::ProveSnapshot, &["snapshot.db", sha256, "9", minor, "installed"]))
+    }
+
+    /// With the programs of a member whose container has `root`.
+    fn prove_stacked(&self) -> (i32, String, String) {
+        let args = ["snapshot.db", &sha256(), "9", "3.4", "member"];
+        let text = super::own_text(Script::ProveSnapshot).replace("/proc/$pid/root", "$FAKES/root");
+        let mut job = self.0.job(Script::ProveSnapshot, &args);
+        let known: Vec<_> =
+            job.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
+        job = Command::new("sh");
+        job.args(["-c", &text, "windlass"]).args(args).stdin(Stdio::null()).stderr(Stdio::piped());
+        job.envs(known.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        Self::outcome(job)
+    }
+
+    fn outcome(mut job: Command) -> (i32, String, String) {
         job.env("ETCD_DATA_DIR", "/var/lib/etcd").stdout(Stdio::piped());
         let output = job.output().expect("sh runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
@@ -72,6 +89,31 @@ fn a_snapshot_is_proven_and_nothing_is_left_of_it() {
     assert_eq!(machine.left(), [""; 0]);
     let environment = fs::read_to_string(machine.0.path().join("environment")).expect("it ran");
     assert!(!environment.contains("ETCD_DATA_DIR") && environment.contains("GOMAXPROCS=1"), "{environment}");
+}
+
+#[test]
+fn a_stacked_members_own_programs_prove_and_are_gone_afterwards() {
+    let machine = Machine::new(ETCD, ETCDCTL);
+    let fakes = machine.0.path();
+    let bin = fakes.join("root/usr/local/bin");
+    fs::create_dir_all(&bin).expect("a folder");
+    for name in ["etcd", "etcdctl"] {
+        fs::rename(fakes.join(name), bin.join(name)).expect("moved");
+    }
+    fs::remove_file(fakes.join("etcdutl")).expect("removed");
+    let pgrep = |text: &str| fs::write(fakes.join("pgrep"), format!("#!/bin/sh\n{text}\n")).expect("written");
+    pgrep("exit 1");
+    fs::set_permissions(fakes.join("pgrep"), fs::Permissions::from_mode(0o755)).expect("executable");
+    let (status, _, said) = machine.prove_stacked();
+    assert!(status == 75 && said.contains("its etcd does not run, and only its container has"), "{status} {said}");
+    assert_eq!(machine.left(), [""; 0]);
+
+    fs::write(machine.place().join("snapshot.db"), "snapshot").expect("written");
+    pgrep("echo 7");
+    let (status, printed, said) = machine.prove_stacked();
+    assert_eq!((status, said.as_str()), (0, ""));
+    assert_eq!(parse(&printed).expect("a proof").1.keys, 12);
+    assert_eq!(machine.left(), [""; 0]);
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl World {
                 let limit = Duration::from_secs(super::own::number(limit).max(35));
                 vec![seconds(1, Op::Drain(name.clone(), limit))]
             }
-            ("prove-snapshot", [file, sha256, revision, minor]) => {
+            ("prove-snapshot", [file, sha256, revision, minor, _]) => {
                 assert!(file.contains("snapshot.") && sha256.len() == 64, "{args:?}");
                 let prove = Op::Prove(file.clone(), super::own::number(revision), minor.clone());
                 vec![seconds(2, Op::Begin), seconds(1, prove)]

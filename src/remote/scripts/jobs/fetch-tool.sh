@@ -9,17 +9,13 @@ refuse() {
     return 75
 }
 
-# take_from ROOT: its programs. A link would lead out of the image.
-take_from() {
-    for tool in etcdctl etcdutl; do
-        found=$1/usr/local/bin/$tool
-        [ ! -f "$found" ] || [ -L "$found" ] || install -m 700 "$found" "$tools.new/$tool" || return 1
-    done
-    [ -f "$tools.new/etcdctl" ]
+# tools_from ROOT: its etcdctl, and its etcdutl where it has one.
+tools_from() {
+    take_from "$1" "$tools.new" etcdctl etcdutl && [ -f "$tools.new/etcdctl" ]
 }
 
 take_from_member() {
-    pid=$(pgrep -o -x etcd) && [ -d "/proc/$pid/root/usr/local/bin" ] && take_from "/proc/$pid/root"
+    root=$(member_root) && tools_from "$root"
 }
 
 images() {
@@ -36,7 +32,7 @@ take_from_image() {
     snapshotter=${snapshotter:-overlayfs}
     images unmount --rm "$tools.image" >/dev/null 2>&1
     mkdir -p "$tools.image" && images mount "$image" "$tools.image" || return 1
-    take_from "$tools.image"
+    tools_from "$tools.image"
     taken=$?
     images unmount --rm "$tools.image" && rmdir "$tools.image" || return 1
     [ "$taken" -eq 0 ] || refuse "$image has no /usr/local/bin/etcdctl"

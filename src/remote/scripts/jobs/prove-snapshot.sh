@@ -3,6 +3,7 @@
 # data directory of its own, takes nothing from the environment, listens on sockets in a folder that only root can enter, and
 # has one core, the last turn at processor and disk, and the first at the kernel's memory killer (unit-start bounds it, too).
 # Arguments: SNAPSHOT(a file's name below Windlass's proofs)  SHA256  REVISION(to hash at)  MINOR(of etcd, as 3.4)
+#   PROGRAMS(installed: this machine's; member: those of the stacked member, out of its container)
 #
 # Prints the frame of the probe with one section, `proof`:
 #   etcd VERSION                of the throw-away etcd
@@ -124,10 +125,18 @@ prove() {
     echo '@@ done'
 }
 
+# The stacked member's own programs, for as long as the proof lasts.
+take_programs() {
+    mkdir "$at/bin" || return 1
+    root=$(member_root) || refuse "its etcd does not run, and only its container has etcd's programs" || return
+    take_from "$root" "$at/bin" etcd etcdctl etcdutl || fail "etcd's programs could not be taken out of its container" || return
+    PATH=$at/bin:$PATH
+}
+
 main() {
     set -uf
     umask 077
-    file=$1 sha256=$2 revision=$3 minor=$4
+    file=$1 sha256=$2 revision=$3 minor=$4 programs=$5
     place=$(cd "$WINDLASS_DIR/proofs" && pwd -P) || refuse "no snapshot was sent" || return
     at=$place/at
     exec 8>"$place/.lock"
@@ -143,6 +152,8 @@ main() {
     # Files that were sent for a proof which never began.
     find "$place" -maxdepth 1 -type f ! -name .lock ! -name "$file" -mmin +60 -delete
     [ "$(sha256sum <"$place/$file")" = "$sha256  -" ] || refuse "$file has another SHA-256 than $sha256" || return
+    mkdir "$at" || return 1
+    [ "$programs" = installed ] || take_programs || return
     version=$(etcd --version 2>/dev/null | sed -n 's/^etcd Version: //p')
     case $version in
         "$minor".*) ;;
@@ -150,7 +161,6 @@ main() {
     esac
     tool=$(tool) || refuse "neither etcdutl nor an etcdctl that restores is here" || return
     fits "$(stat -c %s "$place/$file")" || return
-    mkdir "$at" || return 1
     prove
 }
 main "$@" </dev/null
