@@ -14,7 +14,7 @@ use super::actions::fetch_tool::FetchTool;
 use super::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan};
 use super::actions::kubelet::{AwaitReady, RestartKubelet};
 use super::actions::members::{
-    AddMember, AwaitMembers, JoinMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
+    AddMember, AwaitMembers, JoinMember, KubeadmMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
 };
 use super::actions::packages::{FetchPackages, InstallPackages, PullImages};
 use super::actions::renew::{AwaitHeard, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods};
@@ -191,6 +191,8 @@ actions! {
     AddMember,
     /// Make a machine's etcd the member that was added for it.
     JoinMember,
+    /// Have kubeadm make a control plane's member.
+    KubeadmMember,
     /// Let a learner vote.
     PromoteMember,
     /// Take a member off the list.

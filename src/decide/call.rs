@@ -59,6 +59,8 @@ pub enum Script {
     MemberAdd,
     /// Job: makes this node's etcd the member that was added for it.
     MemberJoin,
+    /// Job: has kubeadm make this control plane's member.
+    MemberKubeadm,
     /// Job: lets a learner vote.
     MemberPromote,
     /// Job: takes a member off etcd's list.

@@ -148,7 +148,7 @@ fn kube_nodes(plan: &Plan, facts: &Facts, drift: &mut Vec<String>) {
 /// Whether a step of the plan has, or may have, written etcd's configuration on the node.
 fn writes_config(plan: &Plan, node: &NodeName, progress: &dyn Fn(&str) -> Progress) -> bool {
     plan.placed().any(|placed| {
-        matches!(placed.step.action, Action::WriteMembers(_) | Action::JoinMember(_))
+        matches!(placed.step.action, Action::WriteMembers(_) | Action::JoinMember(_) | Action::KubeadmMember(_))
             && placed.node == Some(node)
             && progress(&placed.id()) != Progress::Untouched
     })
@@ -176,8 +176,7 @@ fn etcd_members(plan: &Plan, facts: &Facts, progress: &dyn Fn(&str) -> Progress,
     }
     let added = |member: &EtcdMember| {
         changes.iter().any(|(progress, action)| {
-            matches!(action, Action::AddMember(add) if member.peer_urls == [add.peer_url.clone()])
-                && *progress != Progress::Untouched
+            *progress != Progress::Untouched && adds(action).is_some_and(|url| member.peer_urls == [url])
         })
     };
     let unplanned = |member: &&EtcdMember| !plan.baseline.etcd_members.contains_key(&member.id) && !added(member);
@@ -186,10 +185,19 @@ fn etcd_members(plan: &Plan, facts: &Facts, progress: &dyn Fn(&str) -> Progress,
         drift.push(format!("etcd member {name} ({:x}, {}) was added", member.id, member.peer_urls.join(", ")));
     }
     for (_, action) in changes.iter().filter(|(progress, _)| *progress == Progress::Finished) {
-        if let Action::AddMember(add) = action
-            && !etcd.members.iter().any(|member| member.peer_urls == [add.peer_url.clone()])
+        if let Some(url) = adds(action)
+            && !etcd.members.iter().any(|member| member.peer_urls == [url])
         {
-            drift.push(format!("etcd member {} ({}) was added and is not there", add.name, add.peer_url));
+            drift.push(format!("an etcd member with {url} was added and is not there"));
         }
+    }
+}
+
+/// The peer URL of the member that an action puts on etcd's list.
+fn adds(action: &Action) -> Option<&str> {
+    match action {
+        Action::AddMember(add) => Some(&add.peer_url),
+        Action::KubeadmMember(add) => Some(&add.peer_url),
+        _ => None,
     }
 }

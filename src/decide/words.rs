@@ -2,6 +2,8 @@
 //! to the same when they are read; versions and etcd's addresses come from the cluster, and all of it from a file when a plan
 //! is carried out.
 
+use std::net::IpAddr;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
@@ -92,6 +94,12 @@ fn action(action: &Action) -> Result<(), String> {
             access(&it.access)
         }
         Action::JoinMember(it) => joins(it),
+        Action::KubeadmMember(it) => {
+            it.address.parse::<IpAddr>().map_err(|_| format!("{} is no address", crate::text::quoted(&it.address)))?;
+            address(&it.peer_url)?;
+            check("a path on the node", check_node_path, &it.data_dir)?;
+            access(&it.access)
+        }
         Action::RetireMember(it) => {
             it.service.iter().try_for_each(|service| check("the service", check_unit, service))?;
             check("a path on the node", check_node_path, &it.data_dir)?;

@@ -192,6 +192,7 @@ impl Engine<'_> {
             | Action::MoveLeader(_)
             | Action::AddMember(_)
             | Action::JoinMember(_)
+            | Action::KubeadmMember(_)
             | Action::PromoteMember(_)
             | Action::RemoveMember(_)
             | Action::RetireMember(_)

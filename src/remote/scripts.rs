@@ -48,6 +48,7 @@ pub fn name(script: Script) -> &'static str {
         Script::MemberReady => "member-ready",
         Script::MemberAdd => "member-add",
         Script::MemberJoin => "member-join",
+        Script::MemberKubeadm => "member-kubeadm",
         Script::MemberPromote => "member-promote",
         Script::MemberRemove => "member-remove",
         Script::MemberRetire => "member-retire",
@@ -76,7 +77,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 29] = [
+const JOBS: [Script; 30] = [
     Script::Archive,
     Script::FetchPackages,
     Script::FetchTool,
@@ -86,6 +87,7 @@ const JOBS: [Script; 29] = [
     Script::MoveLeader,
     Script::MemberAdd,
     Script::MemberJoin,
+    Script::MemberKubeadm,
     Script::MemberPromote,
     Script::MemberRemove,
     Script::MemberRetire,
@@ -227,6 +229,7 @@ fn own_text(script: Script) -> &'static str {
         Script::MemberReady => include_str!("scripts/member-ready.sh"),
         Script::MemberAdd => with_members!("scripts/jobs/member-add.sh"),
         Script::MemberJoin => with_members!("scripts/jobs/member-join.sh"),
+        Script::MemberKubeadm => with_members!("scripts/jobs/member-kubeadm.sh"),
         Script::MemberPromote => with_members!("scripts/jobs/member-promote.sh"),
         Script::MemberRemove => with_members!("scripts/jobs/member-remove.sh"),
         Script::MemberRetire => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lab::{kubectl, lab, lab_ok, on};
 use super::restoring::{Objects, apply_restore, assert_as_before, objects, plan_restore, restore};
-use super::run::{folder, start, windlass};
+use super::run::{Ran, folder, start, windlass};
 
 const INVENTORY: &str = "inventories/lab-stacked.toml";
 const PLANES: [&str; 3] = ["cp1", "cp2", "cp3"];
@@ -17,7 +17,8 @@ pub(crate) fn a_stacked_etcd_is_looked_after_like_an_external_one() {
     went_on();
     former_data_are_forgotten();
     defragmented();
-    a_member_leaves_and_kubeadm_makes_another();
+    a_member_leaves_and_comes_again();
+    a_member_that_lost_its_data_is_made_anew();
 }
 
 fn no_control_plane_has_an_etcdctl_of_its_own() {
@@ -67,6 +68,7 @@ fn destroyed() {
     let plan = restore(INVENTORY, &file, "stacked-destroyed.json");
     let ran = apply_restore(&plan);
     assert_as_before(&before);
+    assert!(ran.text.contains("; proven on cp"), "{}", ran.text);
     println!("--- stacked: destroyed on all control planes, back in {:.1} s", ran.took.as_secs_f64());
 }
 
@@ -134,28 +136,49 @@ fn defragmented() {
     assert_eq!(windlass(&["etcd", "status", "-i", INVENTORY]).code, 0);
 }
 
-fn a_member_leaves_and_kubeadm_makes_another() {
-    let out = folder().join("stacked-remove.json").to_string_lossy().into_owned();
-    let ran = windlass(&["etcd", "member", "remove", "plan", "cp3", "-i", INVENTORY, "--out", &out]);
+/// Plans a change of the members and carries it out; what was planned, and how it went.
+fn change(verb: &str, node: &str) -> (Ran, Ran) {
+    let out = folder().join(format!("stacked-{verb}.json")).to_string_lossy().into_owned();
+    let planned = windlass(&["etcd", "member", verb, "plan", node, "-i", INVENTORY, "--out", &out]);
+    assert_eq!(planned.code, 0, "{}", planned.text);
+    let ran = windlass(&["etcd", "member", verb, "apply", &out, "--yes"]);
     assert_eq!(ran.code, 0, "{}", ran.text);
-    assert!(ran.text.contains("its API server asks the member beside it alone"), "{}", ran.text);
-    let ran = windlass(&["etcd", "member", "remove", "apply", &out, "--yes"]);
-    assert_eq!(ran.code, 0, "{}", ran.text);
+    (planned, ran)
+}
+
+/// Three members, all well; and the control planes.
+fn whole() {
+    let ran = windlass(&["etcd", "status", "-i", INVENTORY]);
+    assert!(ran.code == 0 && ran.text.contains("3 of 3 voting members healthy"), "{}", ran.text);
+    super::lab::all_ready();
+}
+
+fn a_member_leaves_and_comes_again() {
+    let (planned, _) = change("remove", "cp3");
+    assert!(planned.text.contains("its API server asks the member beside it alone"), "{}", planned.text);
     assert_eq!(on("cp3", "pgrep -x etcd || echo none").trim(), "none");
     assert_eq!(
         on("cp3", "ls /etc/kubernetes/manifests/etcd.yaml /var/lib/etcd/member 2>/dev/null || echo gone").trim(),
         "gone"
     );
     assert_eq!(on("cp3", "ls /etc/kubernetes/windlass-*/").trim(), "etcd.yaml");
-    let refused = windlass(&["etcd", "member", "add", "plan", "cp3", "-i", INVENTORY]);
-    assert_eq!(refused.code, 11, "{}", refused.text);
-    let way = "kubeadm join phase control-plane-join etcd --control-plane";
-    assert!(refused.text.contains(way), "{}", refused.text);
-    on("cp3", &format!("{way} --apiserver-advertise-address 172.30.0.23 --node-name cp3"));
+    let (_, ran) = change("add", "cp3");
+    whole();
+    println!("--- stacked: a member came again in {:.1} s", ran.took.as_secs_f64());
+}
+
+/// Its data are gone, and its container ends again and again: it leaves, and kubeadm makes another in its place.
+fn a_member_that_lost_its_data_is_made_anew() {
+    let before = on("cp2", "pgrep -o -x etcd");
+    on("cp2", "rm -rf /var/lib/etcd/member && pkill -9 -x etcd");
     let since = Instant::now();
-    while windlass(&["etcd", "status", "-i", INVENTORY]).code != 0 {
-        assert!(since.elapsed() < Duration::from_secs(180), "etcd is not whole again");
-        std::thread::sleep(Duration::from_secs(3));
+    while windlass(&["etcd", "status", "-i", INVENTORY]).code == 0 {
+        assert!(since.elapsed() < Duration::from_secs(60), "the member of cp2 goes on without data");
+        std::thread::sleep(Duration::from_secs(1));
     }
-    super::lab::all_ready();
+    let (planned, ran) = change("replace", "cp2");
+    assert!(planned.text.contains("have kubeadm make this control plane's member"), "{}", planned.text);
+    whole();
+    assert_ne!(on("cp2", "pgrep -o -x etcd"), before);
+    println!("--- stacked: a member without its data replaced in {:.1} s", ran.took.as_secs_f64());
 }

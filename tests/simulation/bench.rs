@@ -74,7 +74,7 @@ pub(crate) fn lab() -> Arc<Simulation> {
     simulated(lab_facts())
 }
 
-fn simulated(facts: Facts) -> Arc<Simulation> {
+pub(crate) fn simulated(facts: Facts) -> Arc<Simulation> {
     let clock = VirtualClock::start(facts.taken_at);
     Arc::new(Simulation::new(World::new(facts), Watch::default(), clock))
 }

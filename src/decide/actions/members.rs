@@ -164,12 +164,7 @@ impl Act for JoinMember {
         let Some(member) = with_peer(etcd, &self.peer_url) else {
             return Look::Drifted(format!("no member has {}", self.peer_url));
         };
-        match (&member.status, &member.node) {
-            (Seen::Known(_), Some(node)) if Some(node) == site.node => Look::Done,
-            (Seen::Known(_), _) => Look::Drifted(format!("{} answers from another machine", self.peer_url)),
-            (Seen::Unknown(why), _) if moment == Moment::After => Look::NotYet(why.clone()),
-            (Seen::Unknown(_), _) => Look::Ready("it does not run yet".to_owned()),
-        }
+        runs_here(member, &self.peer_url, site, moment)
     }
 
     fn effect(&self, site: Site<'_>) -> Effect {
@@ -186,6 +181,67 @@ impl Act for JoinMember {
 
     fn estimate(&self) -> u64 {
         4
+    }
+}
+
+/// Has kubeadm make this control plane's stacked member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubeadmMember {
+    /// The address that it listens at.
+    pub address: String,
+    /// Its peer URL, as kubeadm makes it of the address.
+    pub peer_url: String,
+    /// Where its data go.
+    pub data_dir: String,
+    /// How to speak to etcd from here: `own` is a voting member's URL.
+    pub access: EtcdAccess,
+}
+
+impl Act for KubeadmMember {
+    fn describe(&self) -> String {
+        format!(
+            "have kubeadm make this control plane's member ({}); data of an earlier life are kept aside",
+            self.peer_url
+        )
+    }
+
+    fn question(&self, _: Site<'_>) -> Question {
+        asks_etcd()
+    }
+
+    fn look(&self, site: Site<'_>, moment: Moment, sight: &Sight) -> Look {
+        let etcd = seen!(sight.etcd, "etcd");
+        match with_peer(etcd, &self.peer_url) {
+            None if moment == Moment::After => Look::NotYet(format!("no member has {}", self.peer_url)),
+            None => Look::Ready("it has no member".to_owned()),
+            Some(member) => runs_here(member, &self.peer_url, site, moment),
+        }
+    }
+
+    fn effect(&self, site: Site<'_>) -> Effect {
+        let EtcdAccess { ca, cert, key, own, .. } = self.access.clone();
+        let node = site.node.map(ToString::to_string).unwrap_or_default();
+        let args = [self.peer_url.clone(), node, self.address.clone(), self.data_dir.clone(), site.run.to_string()];
+        job(On::Lane, Script::MemberKubeadm, [ca, cert, key, own].into_iter().chain(args))
+    }
+
+    fn undo(&self) -> String {
+        "with `windlass etcd member remove plan`".to_owned()
+    }
+
+    fn estimate(&self) -> u64 {
+        20
+    }
+}
+
+/// Whether a member that is listed runs, and on this node.
+fn runs_here(member: &EtcdMember, peer_url: &str, site: Site<'_>, moment: Moment) -> Look {
+    match (&member.status, &member.node) {
+        (Seen::Known(_), Some(node)) if Some(node) == site.node => Look::Done,
+        (Seen::Known(_), _) => Look::Drifted(format!("{peer_url} answers from another machine")),
+        (Seen::Unknown(why), _) if moment == Moment::After => Look::NotYet(why.clone()),
+        (Seen::Unknown(_), _) => Look::Ready("it does not run yet".to_owned()),
     }
 }
 

@@ -99,12 +99,16 @@ impl Walk<'_> {
             Action::RemoveMember(remove) => {
                 self.removes(placed, remove, at.checked_sub(1).map(|before| &steps[before]));
             }
-            Action::AddMember(add) => self.adds(placed, add),
+            Action::AddMember(add) => self.adds(placed, &add.peer_url, Some(add)),
             Action::JoinMember(join) => {
                 let joins = self.change.joins.as_ref();
                 if self.joined != Joined::Listed || joins.is_none_or(|joins| joins.peer_url != join.peer_url) {
                     self.breach(placed.id(), "it starts a member that was not added before");
                 }
+                self.joined = Joined::Runs;
+            }
+            Action::KubeadmMember(join) => {
+                self.adds(placed, &join.peer_url, None);
                 self.joined = Joined::Runs;
             }
             Action::PromoteMember(promote) => {
@@ -131,7 +135,9 @@ impl Walk<'_> {
         }
         let changes_voters = match &placed.step.action {
             Action::RemoveMember(_) | Action::PromoteMember(_) => true,
-            Action::JoinMember(_) => self.change.joins.as_ref().is_some_and(|joins| !joins.learner),
+            Action::JoinMember(_) | Action::KubeadmMember(_) => {
+                self.change.joins.as_ref().is_some_and(|joins| !joins.learner)
+            }
             _ => false,
         };
         if changes_voters && !matches!(steps.get(at + 1).map(|step| &step.action), Some(Action::AwaitMembers(_))) {
@@ -159,12 +165,14 @@ impl Walk<'_> {
         }
     }
 
-    fn adds(&mut self, placed: &Placed<'_>, add: &AddMember) {
+    /// By Windlass, or by kubeadm.
+    fn adds(&mut self, placed: &Placed<'_>, peer_url: &str, own: Option<&AddMember>) {
         let named = self.change.joins.as_ref().is_some_and(|joins| {
-            joins.peer_url == add.peer_url && joins.name == add.name && joins.learner == add.learner
+            joins.peer_url == peer_url
+                && own.map_or(!joins.learner, |add| joins.name == add.name && joins.learner == add.learner)
         });
         if !named {
-            self.breach(placed.id(), format!("it adds {}, which the plan does not name", add.peer_url));
+            self.breach(placed.id(), format!("it adds {peer_url}, which the plan does not name"));
         }
         if self.joined != Joined::Not {
             self.breach(placed.id(), "a member was added before");

@@ -178,6 +178,7 @@ fn changes_members(action: &Action) -> bool {
         Action::RemoveMember(_)
             | Action::AddMember(_)
             | Action::JoinMember(_)
+            | Action::KubeadmMember(_)
             | Action::PromoteMember(_)
             | Action::RetireMember(_)
             | Action::WriteMembers(_)

@@ -7,7 +7,7 @@ use super::Scene;
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::plan::Joining;
 use crate::facts::{DEFAULT_QUOTA, EtcdMember, EtcdProcess, MachineFacts};
-use crate::inventory::{Node, NodeName};
+use crate::inventory::{Node, NodeName, Topology};
 
 /// The member that joins.
 pub(super) struct Joins<'a> {
@@ -81,7 +81,8 @@ impl<'a> Scene<'a> {
             model,
             process,
             host: model_host.to_owned(),
-            learner: version >= Some(LEARNERS),
+            // kubeadm adds a voter; from 1.29 on a learner, which it promotes itself.
+            learner: version >= Some(LEARNERS) && self.wanted.inventory.etcd.topology == Topology::External,
         })
     }
 

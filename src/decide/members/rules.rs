@@ -1,12 +1,14 @@
 //! What forbids a change of the members, and what is to be known about it.
 
+use super::joining::Joins;
 use super::{Scene, Wish};
+use crate::decide::actions::renew::ETCD;
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::quorum::{Count, loses};
 use crate::decide::stacked;
 use crate::facts::ready::Ready;
 use crate::facts::version::parse_version;
-use crate::facts::{EtcdMember, Seen};
+use crate::facts::{EtcdMember, MachineFacts, Seen};
 use crate::inventory::{Role, Topology};
 use crate::text::{count, list};
 
@@ -22,10 +24,8 @@ impl Scene<'_> {
         found.extend(self.alarms());
         found.extend(self.arithmetic());
         found.extend(self.left_behind());
-        if self.wanted.inventory.etcd.topology == Topology::External {
-            found.extend(self.newcomer());
-            found.extend(self.certificates());
-        }
+        found.extend(self.newcomer());
+        found.extend(self.certificates());
         found
     }
 
@@ -40,17 +40,12 @@ impl Scene<'_> {
             ));
             return found;
         }
-        if let Some(joins) = &self.joins {
-            let detail = "etcd is stacked: its members come from kubeadm. Take the former one off first (`windlass etcd member remove`), \
-                          then run `kubeadm join phase control-plane-join etcd --control-plane` on this control plane, or `kubeadm join` \
-                          on a new one";
-            found.push(Finding::refusal(Rule::EtcdTopology, &joins.node.name, detail));
-        }
         let leaves = self.leaves_on.map(|on| &on.name);
-        for node in self.touched().filter(|node| Some(&node.name) != leaves) {
+        let joins = self.joins.as_ref().map(|joins| &joins.node.name);
+        for node in self.touched().filter(|node| ![leaves, joins].contains(&Some(&node.name))) {
             found.extend(stacked::etcdctl(self.wanted.inventory, self.wanted.facts, &node.name).err());
         }
-        if let Some(node) = self.leaves_on.filter(|node| self.reached(node)) {
+        if let Some(node) = self.leaves_on.filter(|node| self.reached(node) && joins != Some(&node.name)) {
             let detail = "its API server asks the member beside it alone, and fails from then on: `kubeadm reset` it, or let kubeadm \
                           make a member there (`kubeadm join phase control-plane-join etcd --control-plane`)";
             found.push(Finding::warning(Rule::EtcdMembers, &node.name, detail));
@@ -143,6 +138,17 @@ impl Scene<'_> {
             let detail = format!("{}: nothing can be changed without a quorum", now.words());
             found.push(Finding::refusal(Rule::EtcdQuorum, "etcd", detail));
         }
+        if let Some(joins) = self.joins.as_ref().filter(|joins| !joins.named().learner) {
+            let left = self.leaves.filter(|_| self.leaves_first());
+            let with = left.map_or(now, |member| now.without(member.unhealthy().is_none())).with(false);
+            if !with.holds() {
+                let detail = format!(
+                    "votes as soon as it is listed, and does not run then: {}, and nothing could be written until it does",
+                    with.words()
+                );
+                found.push(Finding::refusal(Rule::EtcdQuorum, &joins.node.name, detail));
+            }
+        }
         if let (Wish::Add(_), false) = (self.wanted.wish, (now.voters + 1) % 2 == 1) {
             let after = now.with(true);
             let detail = format!(
@@ -224,19 +230,32 @@ impl Scene<'_> {
             let detail = "etcd runs there already, and is no member of this cluster: stop it first".to_owned();
             found.push(refuse(Rule::EtcdMembers, detail));
         }
+        found.extend(match self.wanted.inventory.etcd.topology {
+            Topology::External => self.installed(joins, machine),
+            Topology::Stacked => {
+                let manifest = machine.static_pods.known().is_some_and(|pods| pods.contains_key(ETCD));
+                let detail = "has a manifest of etcd, and is no member: move it away first".to_owned();
+                (manifest && !own).then(|| refuse(Rule::EtcdMembers, detail))
+            }
+        });
+        found
+    }
+
+    /// The machine has etcd in the members' version.
+    fn installed(&self, joins: &Joins<'_>, machine: &MachineFacts) -> Option<Finding> {
+        let refuse = |rule, detail: String| Some(Finding::refusal(rule, &joins.node.name, detail));
         let version = joins.model.status.known().map(|status| status.version.clone());
         let package = &self.wanted.inventory.etcd.package;
         let installed = machine.packages.get(package).filter(|package| !package.interrupted());
         match installed.and_then(|package| package.version()) {
-            None => found.push(refuse(Rule::NotInstalled, format!("{package} is not installed, or not wholly"))),
+            None => refuse(Rule::NotInstalled, format!("{package} is not installed, or not wholly")),
             Some(installed) if parse_version(installed) != version => {
                 let wanted = version.map_or_else(|| "another".to_owned(), |version| version.to_string());
                 let detail = format!("has {package} {installed}; the members run {wanted}: install that first");
-                found.push(refuse(Rule::EtcdSpread, detail));
+                refuse(Rule::EtcdSpread, detail)
             }
-            Some(_) => {}
+            Some(_) => None,
         }
-        found
     }
 
     /// The new member's certificates: there, its own, of the same CA, for its address, alive.
@@ -256,7 +275,8 @@ impl Scene<'_> {
             Seen::Unknown(why) => return unseen("the CA of the running members", why),
         };
         let mut found = Vec::new();
-        if !ready.service {
+        let stacked = self.wanted.inventory.etcd.topology == Topology::Stacked;
+        if !stacked && !ready.service {
             let detail = format!("its systemd knows no service {}", self.wanted.inventory.etcd.service);
             found.push(Finding::refusal(Rule::NotInstalled, node, detail));
         }
@@ -271,7 +291,12 @@ impl Scene<'_> {
             let certificate = match certificate {
                 Ok(certificate) => certificate,
                 Err(why) => {
-                    found.push(refuse(format!("{path}: {why}; a new member's certificates are put there by you")));
+                    let way = if stacked {
+                        "`kubeadm join --control-plane` makes them, and the member as well"
+                    } else {
+                        "a new member's certificates are put there by you"
+                    };
+                    found.push(refuse(format!("{path}: {why}; {way}")));
                     continue;
                 }
             };

@@ -5,7 +5,7 @@ use crate::decide::action::Action;
 use crate::decide::actions::etcd::{EtcdAccess, MoveLeader, Snapshot, steady_ms};
 use crate::decide::actions::fetch_tool::FetchTool;
 use crate::decide::actions::members::{
-    AddMember, AwaitMembers, JoinMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
+    AddMember, AwaitMembers, JoinMember, KubeadmMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
 };
 use crate::decide::plan::{Lane, Stage, Step, Wave};
 use crate::decide::stacked;
@@ -80,12 +80,16 @@ impl Scene<'_> {
 
     /// A control plane that was reset has no manifest of etcd: nothing is left to be stopped.
     fn runs_member(&self, node: &Node) -> bool {
-        self.wanted.inventory.etcd.topology == Topology::External || self.fetch(node).is_some()
+        let known = || stacked::etcdctl(self.wanted.inventory, self.wanted.facts, &node.name).ok();
+        self.wanted.inventory.etcd.topology == Topology::External || known().is_some()
     }
 
+    /// Where a member is yet to be made, its image is that of the model.
     fn fetch(&self, node: &Node) -> Option<(NodeName, FetchTool)> {
-        let fetch = stacked::etcdctl(self.wanted.inventory, self.wanted.facts, &node.name).ok()??;
-        Some((node.name.clone(), fetch))
+        let etcdctl = |on: &NodeName| stacked::etcdctl(self.wanted.inventory, self.wanted.facts, on).ok()?;
+        let joins = self.joins.as_ref().filter(|joins| joins.node.name == node.name);
+        let model = || etcdctl(joins?.model.node.as_ref()?);
+        Some((node.name.clone(), etcdctl(&node.name).or_else(model)?))
     }
 
     fn leave(&self, draft: &mut Draft) {
@@ -115,6 +119,13 @@ impl Scene<'_> {
         let (Some(joins), Some(asked)) = (&self.joins, self.asked()) else { return };
         let named = joins.named();
         let (name, peer_url, learner) = (named.name.clone(), named.peer_url.clone(), named.learner);
+        let whole = step("await-members", 300, self.whole(!self.leaves_first(), true));
+        if self.wanted.inventory.etcd.topology == Topology::Stacked {
+            let (address, data_dir) = (joins.address.clone(), joins.data_dir());
+            let join = KubeadmMember { address, peer_url, data_dir, access: self.access(asked) };
+            draft.stage("join", Some(named.node), vec![step("kubeadm-join", 300, join), whole]);
+            return;
+        }
         let add = AddMember { name: name.clone(), peer_url: peer_url.clone(), learner, access: self.access(asked) };
         draft.stage("add", asked.node.clone(), vec![step("add", 120, add)]);
         let etcd = &self.wanted.inventory.etcd;
@@ -127,7 +138,6 @@ impl Scene<'_> {
             access: self.access(asked),
         };
         let mut steps = vec![step("join", 300, join)];
-        let whole = step("await-members", 300, self.whole(!self.leaves_first(), true));
         if learner {
             draft.stage("join", Some(named.node), steps);
             let promote = PromoteMember { name, peer_url, access: self.access(asked) };

@@ -102,6 +102,50 @@ fn before_there_were_learners_a_member_is_added_as_a_voter() {
     assert_eq!(changes(&fakes), ["member add etcd9 --peer-urls=https://10.0.0.9:2380"]);
 }
 
+/// kubeadm puts a member on the list and writes its manifest; `dies` between the two when there is a file of that name.
+const KUBEADM: &str = r#"case "$*" in
+    *'etcd-join --help') exit 1 ;;
+    *--help) echo 'kubeadm join phase control-plane-join etcd [flags]' ;;
+    *) echo "c, unstarted, , https://10.0.0.9:2380, , false" >>"$FAKES/list"
+       [ ! -e "$FAKES/dies" ] || exit 1
+       echo made >"$FAKES/from/etc/kubernetes/manifests/etcd.yaml" ;;
+esac"#;
+
+#[test]
+fn kubeadm_makes_a_member_once_and_one_that_never_started_is_taken_off_first() {
+    let fakes = Fakes::new(&[("etcdctl", ETCDCTL), ("kubeadm", KUBEADM), ("sleep", "")]);
+    write(&fakes, "list", LIST);
+    let (data, manifests) = (fakes.path().join("data"), fakes.path().join("from/etc/kubernetes/manifests"));
+    std::fs::create_dir_all(data.join("member/former")).expect("a folder");
+    std::fs::create_dir_all(&manifests).expect("a folder");
+    let made = |peer: &str| {
+        let data = data.to_str().expect("text");
+        run(&fakes, Script::MemberKubeadm, &[peer, "cp9", "10.0.0.9", data, "4f2a"])
+    };
+    let peer = "https://10.0.0.9:2380";
+    write(&fakes, "dies", "");
+    assert_eq!(made(peer).0, 1);
+    assert!(data.join("member.before-4f2a/former").exists() && !data.join("member").exists());
+    std::fs::remove_file(fakes.path().join("dies")).expect("removed");
+    for _ in 0..2 {
+        assert_eq!(made(peer), (0, String::new()));
+        assert_eq!(changes(&fakes), ["member remove c"]);
+        assert_eq!(read(&fakes, "list"), format!("{LIST}c, unstarted, , {peer}, , false\n"));
+    }
+    let own = "kubeadm join phase control-plane-join etcd --control-plane --node-name cp9 --apiserver-advertise-address 10.0.0.9";
+    let joins = |call: &String| !call.ends_with("--help");
+    assert_eq!(fakes.calls("kubeadm").into_iter().filter(joins).collect::<Vec<_>>(), [own, own]);
+    // Somebody else's manifest, or member: neither is touched.
+    let (status, said) = made("https://10.0.0.8:2380");
+    assert_eq!(
+        (status, said.as_str()),
+        (75, "refused: there is a manifest of etcd, and no member with https://10.0.0.8:2380\n")
+    );
+    std::fs::remove_file(manifests.join("etcd.yaml")).expect("removed");
+    let (status, said) = made("https://10.0.0.2:2380");
+    assert_eq!((status, said.as_str()), (75, "refused: a member with https://10.0.0.2:2380 has started already\n"));
+}
+
 #[test]
 fn only_who_is_no_member_any_more_is_stopped_and_its_data_are_kept() {
     let fakes = fakes();

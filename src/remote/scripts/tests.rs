@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 46] = [
+const ALL: [Script; 47] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -32,6 +32,7 @@ const ALL: [Script; 46] = [
     Script::MemberReady,
     Script::MemberAdd,
     Script::MemberJoin,
+    Script::MemberKubeadm,
     Script::MemberPromote,
     Script::MemberRemove,
     Script::MemberRetire,

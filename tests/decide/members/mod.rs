@@ -196,6 +196,37 @@ fn a_stacked_member_leaves_with_its_manifest_and_its_control_plane_is_named() {
 }
 
 #[test]
+fn a_stacked_member_is_made_anew_by_kubeadm() {
+    let mut cluster = Cluster::stacked();
+    silence(&mut cluster, 2);
+    let said = planned(&cluster, &replace("cp3", None));
+    let wanted =
+        ["archive cp1 cp2 cp3", "fetch cp1 cp2 cp3", "snapshot-etcd -", "remove cp1", "retire cp3", "join cp3"];
+    assert_eq!(order(&said), wanted);
+    assert_eq!(
+        job(&said, "kubeadm-join")[3..8],
+        ["https://172.30.0.21:2379", "https://172.30.0.23:2380", "cp3", "172.30.0.23", "/var/lib/etcd"]
+    );
+    assert!(
+        !said.findings.iter().any(|it| it.detail.contains("asks the member beside it alone")),
+        "{:?}",
+        said.findings
+    );
+    let steps: Vec<&str> = said.placed().filter(|p| p.stage.name == "join").map(|p| p.step.name.as_str()).collect();
+    assert_eq!(steps, ["kubeadm-join", "await-members"]);
+    assert_eq!(Plan::from_json(&said.to_json()).expect("it reads as it was written"), said);
+    // Its machine has none any more: etcdctl comes out of another's image.
+    etcd(&mut cluster).members.truncate(2);
+    let machine = cluster.machine(&name("cp3"));
+    let Seen::Known(pods) = &mut machine.static_pods else { panic!("pods") };
+    pods.remove("etcd");
+    machine.etcd = Seen::Known(None);
+    let said = planned(&cluster, &add("cp3"));
+    assert_eq!(order(&said), ["archive cp1 cp2 cp3", "fetch cp1 cp2 cp3", "snapshot-etcd -", "join cp3"]);
+    assert_eq!(job(&said, "fetch-tool")[1..], ["k8s.gcr.io/etcd:3.4.13-0", "ask"]);
+}
+
+#[test]
 fn a_dead_member_is_replaced_on_its_machine_after_it_was_removed() {
     let mut cluster = cluster();
     silence(&mut cluster, 2);

@@ -81,13 +81,17 @@ fn refused() -> Vec<(&'static str, Change, Wish, Vec<&'static str>)> {
             vec!["etcd: its members run 3.4.23 and 3.5.16: raise them all first [etcd-spread]"],
         ),
         (
-            "stacked, and one is to join",
-            |cluster| *cluster = Cluster::stacked(),
-            replace("cp3", None),
+            "stacked, and one of two would be the second half of a quorum before it runs",
+            |cluster| {
+                *cluster = Cluster::stacked();
+                etcd(cluster).members.truncate(1);
+            },
+            add("cp2"),
             vec![
-                "cp3: etcd is stacked: its members come from kubeadm. Take the former one off first (`windlass etcd member \
-                 remove`), then run `kubeadm join phase control-plane-join etcd --control-plane` on this control plane, or \
-                 `kubeadm join` on a new one [etcd-topology]",
+                "cp2: etcd runs there already, and is no member of this cluster: stop it first [etcd-members]",
+                "cp2: has a manifest of etcd, and is no member: move it away first [etcd-members]",
+                "cp2: votes as soon as it is listed, and does not run then: 2 members, 1 answers, quorum 2, and nothing could be \
+                 written until it does [etcd-quorum]",
             ],
         ),
         (

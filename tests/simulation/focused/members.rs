@@ -11,7 +11,8 @@ use windlass::facts::Seen;
 use windlass::facts::ready::Ready;
 use windlass::remote::Clock as _;
 
-use crate::bench::{Bench, lab, lab_inventory, look};
+use crate::bench::{Bench, lab, lab_inventory, look, simulated, stacked_facts, stacked_inventory};
+use crate::seams::fault::Then;
 use crate::seams::remote::Simulation;
 
 /// The lab, whose members tell how they are set up; the member on `dead` has died.
@@ -137,6 +138,65 @@ async fn a_replacement_that_is_killed_anywhere_is_gone_on_with() {
     }
     println!("{places} places");
 }
+
+/// The same on control planes, where kubeadm makes the member.
+async fn stacked_bench() -> Bench {
+    let (inventory, sim) = (stacked_inventory(), simulated(stacked_facts()));
+    sim.now().member("cp3").runs = None;
+    sim.now().settle();
+    sim.clock.sleep(Duration::from_secs(10)).await;
+    let facts = look(&sim, &inventory).await;
+    let ready = (Seen::Known(Ready::default()), Seen::Known(Ready::default()));
+    let (sources, wish) = (Sources { inventory: "lab.toml".to_owned(), ..Sources::default() }, replace("cp3"));
+    let wanted = Wanted { inventory: &inventory, facts: &facts, wish: &wish, ready: Some(&ready), sources: &sources };
+    let plan = members::plan(wanted).unwrap_or_else(|found| panic!("{}", windlass::report::findings(&found)));
+    Bench { inventory, ..Bench::with(plan, sim) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stacked_member_that_kubeadm_makes_anew_is_made_once_wherever_it_is_killed() {
+    let changes = ["member-remove cp1", "member-retire cp3", "member-kubeadm cp3"];
+    let whole = stacked_bench().await;
+    let before = whole.now().member("cp3").told.id;
+    whole.raise().await;
+    let jobs: Vec<String> = whole.jobs().into_iter().filter(|job| job.starts_with("member-")).collect();
+    assert_eq!(jobs, changes);
+    assert_eq!(members(&whole), PLANES);
+    assert_ne!(whole.now().member("cp3").told.id, before);
+    assert_eq!(whole.run().await.unwrap(), Outcome::WasRaised);
+    let places = whole.places();
+    assert!(places > 30, "{places}");
+    for at in 0..places {
+        let bench = stacked_bench().await;
+        if let Some(Err(failure)) = bench.run_until(at).await {
+            panic!("{failure}");
+        }
+        if let Err(failure) = bench.run().await {
+            panic!("killed at place {at}: {failure}");
+        }
+        assert_eq!(members(&bench), PLANES, "killed at place {at}");
+        bench.assert_lawful();
+        for job in changes {
+            let times = bench.jobs().iter().filter(|known| *known == job).count();
+            assert_eq!(times, 1, "killed at place {at}: {job}");
+        }
+    }
+}
+
+/// The machine dies between kubeadm's two acts: the member that never started is taken off the list, and made anew.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_kubeadm_has_listed_and_never_started_is_made_anew() {
+    let bench = stacked_bench().await;
+    bench.when("member-kubeadm", "cp3", Then::Reboot);
+    if bench.run().await.is_err() {
+        bench.raise().await;
+    }
+    assert_eq!(members(&bench), PLANES);
+    assert_eq!(bench.jobs().iter().filter(|job| *job == "member-kubeadm cp3").count(), 2);
+    bench.assert_lawful();
+}
+
+const PLANES: [&str; 3] = ["cp1", "cp2", "cp3"];
 
 #[tokio::test(start_paused = true)]
 async fn a_removal_waits_while_another_member_is_away_and_then_fails_with_the_arithmetic() {

@@ -120,7 +120,8 @@ impl World {
                 vec![seconds(1, Op::Guard(others)), seconds(1, Op::Defragment(own.clone())), seconds(2, Op::Begin)]
             }
             (
-                "member-add" | "member-join" | "member-promote" | "member-remove" | "member-retire" | "member-config",
+                "member-add" | "member-join" | "member-kubeadm" | "member-promote" | "member-remove" | "member-retire"
+                | "member-config",
                 _,
             ) => members::program(job, args),
             ("kubeadm-plan", [version, ignore]) if ignore == "-" => {

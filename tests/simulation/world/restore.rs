@@ -40,7 +40,7 @@ pub(super) fn program(job: &str, args: &[String]) -> Option<Vec<(Duration, Op)>>
     let components = |pods: &str| pods.split(',').map(component).collect::<Vec<_>>();
     Some(match (job, args) {
         ("fetch-tool", [run, image, purpose]) => {
-            assert!(image == STACKED_IMAGE && purpose == "restore", "{args:?}");
+            assert!(image == STACKED_IMAGE && ["restore", "ask"].contains(&purpose.as_str()), "{args:?}");
             vec![seconds(1, Op::Begin), seconds(1, Op::Restoring(Restoring::FetchTool(run.clone())))]
         }
         ("stop-static-pods", [_, pods]) if pods == "etcd" => {

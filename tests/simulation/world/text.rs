@@ -115,7 +115,7 @@ impl World {
     }
 
     /// The member on the machine, when it is a static pod.
-    fn stacked(&self, at: At) -> Option<&super::etcd::Member> {
+    pub(super) fn stacked(&self, at: At) -> Option<&super::etcd::Member> {
         self.machines[at].plane.as_ref()?;
         Some(&self.etcd.members[self.member_of(at)?])
     }

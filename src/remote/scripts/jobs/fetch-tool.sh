@@ -28,6 +28,9 @@ images() {
 take_from_image() {
     command -v ctr >/dev/null ||
         refuse "etcd does not run, and $image cannot be opened without ctr: install etcdctl and etcdutl of that version on this node" || return
+    if command -v crictl >/dev/null && ! crictl inspecti -q "$image" >/dev/null 2>&1; then
+        crictl pull "$image" || return 1
+    fi
     snapshotter=$(containerd config dump 2>/dev/null | sed -n 's/^ *snapshotter = "\(..*\)"$/\1/p' | head -n 1)
     snapshotter=${snapshotter:-overlayfs}
     images unmount --rm "$tools.image" >/dev/null 2>&1

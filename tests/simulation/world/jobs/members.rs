@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use windlass::facts::Seen;
+use windlass::facts::version::parse_version;
 
 use super::super::{At, World};
 use super::{Op, seconds};
+use crate::lab::STACKED_IMAGE;
 
 /// One effect of them.
 #[derive(Clone, Debug)]
@@ -24,6 +26,13 @@ pub(crate) enum Change {
         peer: String,
         settings: Vec<String>,
     },
+    /// kubeadm lists a stacked member; one that it listed before, and that never started, goes first.
+    List {
+        peer: String,
+        name: String,
+    },
+    /// kubeadm has written its manifest, and it starts.
+    Begin(String),
     Retire(u64),
     Write(String),
 }
@@ -43,13 +52,20 @@ pub(super) fn program(job: &str, args: &[String]) -> Vec<(Duration, Op)> {
         ("member-remove", [id]) => Change::Remove(number(id)),
         ("member-promote", [peer]) => Change::Promote(peer.clone()),
         ("member-retire", [id, service, data, _]) => {
-            assert_eq!((service.as_str(), data.as_str()), ("etcd", "/var/lib/etcd/default"));
+            let place = (service.as_str(), data.as_str());
+            assert!([("etcd", "/var/lib/etcd/default"), ("-", "/var/lib/etcd")].contains(&place), "{place:?}");
             Change::Retire(number(id))
         }
         ("member-join", [peer, service, file, data, _, settings @ ..]) => {
             assert_eq!((service.as_str(), file.as_str()), ("etcd", "/etc/default/etcd"));
             assert_eq!(data, "/var/lib/etcd/default");
             Change::Join { peer: peer.clone(), settings: settings.to_vec() }
+        }
+        ("member-kubeadm", [peer, name, address, data, _]) => {
+            assert_eq!((peer, data.as_str()), (&format!("https://{address}:2380"), "/var/lib/etcd"));
+            let (list, begin) = (Change::List { peer: peer.clone(), name: name.clone() }, Change::Begin(peer.clone()));
+            let soon = |act| (Duration::from_millis(400), change(act));
+            return vec![soon(Change::Quorum(url.clone())), soon(list), seconds(10, change(begin))];
         }
         _ => panic!("the simulation does not know {job} with {args:?}"),
     };
@@ -95,6 +111,33 @@ impl World {
                 Ok(())
             }
             Change::Join { peer, settings } => self.join_member(at, &peer, &settings),
+            Change::List { peer, name } => {
+                if let Some(listed) = self.with_peer(&peer) {
+                    if !self.etcd.members[listed].blocked {
+                        return Err(0);
+                    }
+                    assert!(self.etcd.members[listed].told.name.is_empty(), "one that started is taken off the list");
+                    self.remove_member(self.etcd.members[listed].told.id)?;
+                }
+                let own = self.member_of(at).expect("its place");
+                assert_eq!(self.etcd.members[own].told.peer_urls, [peer.clone()], "it joins on another machine");
+                assert!(self.etcd.members[own].blocked, "the former manifest is there, and kubeadm writes another");
+                self.add_member(&name, &peer, false)
+            }
+            Change::Begin(peer) => {
+                let member = self.with_peer(&peer).expect("it was listed");
+                let host = peer.replace(":2380", ":2379");
+                let image = parse_version(STACKED_IMAGE.rsplit(':').next().expect("a tag"));
+                let version = image.expect("a version");
+                let known = &mut self.etcd.members[member];
+                known.told.name = self.machines[at].name.to_string();
+                known.told.client_urls = vec![host];
+                known.runs = Some(version);
+                known.blocked = false;
+                self.catch_up();
+                self.settle();
+                Ok(())
+            }
             Change::Retire(id) => {
                 if self.etcd.members.iter().any(|member| member.listed && member.told.id == id) {
                     return Err(75);
@@ -102,6 +145,7 @@ impl World {
                 let member = self.member_of(at).expect("its place");
                 assert!(!self.etcd.members[member].listed, "a member is stopped");
                 self.member_stops(member);
+                self.etcd.members[member].blocked = self.stacked(at).is_some();
                 Ok(())
             }
             Change::Write(members) => {
