@@ -16,6 +16,7 @@ use super::actions::members::{
     AddMember, AwaitMembers, JoinMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
 };
 use super::actions::packages::{FetchPackages, InstallPackages, PullImages};
+use super::actions::programs::FetchArchive;
 use super::actions::renew::{AwaitHeard, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods};
 use super::actions::restore::{AwaitRestored, RestoreMember, SaveWhatLives, SendSnapshot, StartEtcd, StopEtcd};
 use super::call::{Call, Script};
@@ -167,6 +168,8 @@ actions! {
     ArchiveNode,
     /// Download packages.
     FetchPackages,
+    /// Bring an archive of etcd's programs to a node.
+    FetchArchive,
     /// Pull images.
     PullImages,
     /// Install packages.
@@ -306,7 +309,14 @@ impl Action {
 
     /// Whether it only makes ready: nothing of the cluster is touched, and it may be done long before the rest.
     pub fn prepares(&self) -> bool {
-        matches!(self, Self::ArchiveNode(_) | Self::FetchPackages(_) | Self::PullImages(_) | Self::SendSnapshot(_))
+        matches!(
+            self,
+            Self::ArchiveNode(_)
+                | Self::FetchPackages(_)
+                | Self::FetchArchive(_)
+                | Self::PullImages(_)
+                | Self::SendSnapshot(_)
+        )
     }
 
     /// Changes something of the cluster (downloads, snapshots and waits do not).
@@ -315,6 +325,7 @@ impl Action {
             self,
             Self::ArchiveNode(_)
                 | Self::FetchPackages(_)
+                | Self::FetchArchive(_)
                 | Self::PullImages(_)
                 | Self::Snapshot(_)
                 | Self::SendSnapshot(_)

@@ -173,6 +173,7 @@ impl Engine<'_> {
             | Action::AwaitReady(_)
             | Action::ArchiveNode(_)
             | Action::FetchPackages(_)
+            | Action::FetchArchive(_)
             | Action::PullImages(_)
             | Action::Snapshot(_)
             | Action::SendSnapshot(_)

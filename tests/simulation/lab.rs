@@ -66,6 +66,7 @@ pub(crate) fn plan(inventory: &Inventory, facts: &Facts, raise: Raise) -> Plan {
     let (kubernetes, etcd) = raise;
     let version = |text: &str| Version::parse(text).expect("a version");
     let target = Target {
+        etcd_archive: None,
         kubernetes: kubernetes.map(version),
         etcd: etcd.map(version),
         leave_out: std::collections::BTreeSet::default(),

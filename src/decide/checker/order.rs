@@ -70,8 +70,12 @@ fn snapshots(plan: &Plan) -> Vec<Breach> {
         breaches.push(Breach::new(Law::SnapshotFirst, steps[at].id(), detail));
     }
     let first_snapshot = position(&|step| matches!(step.action, Action::Snapshot(_)));
-    let prepares =
-        |step: &Step| matches!(step.action, Action::ArchiveNode(_) | Action::FetchPackages(_) | Action::PullImages(_));
+    let prepares = |step: &Step| {
+        matches!(
+            step.action,
+            Action::ArchiveNode(_) | Action::FetchPackages(_) | Action::FetchArchive(_) | Action::PullImages(_)
+        )
+    };
     let last_prepare = steps.iter().rposition(|placed| prepares(placed.step));
     if let (Some(snapshot), Some(prepare)) = (first_snapshot, last_prepare)
         && prepare > snapshot
