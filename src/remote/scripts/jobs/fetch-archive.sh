@@ -6,7 +6,7 @@ main() {
     umask 077
     target=$WINDLASS_DIR/etcd/$1 sha256=$2 url=$3
     mkdir -p "${target%/*}" || return 1
-    if [ "$(sha256sum <"$target" 2>/dev/null)" = "$sha256  -" ]; then
+    if [ -e "$target" ] && [ "$(sha256sum <"$target")" = "$sha256  -" ]; then
         echo "it is here"
         return 0
     fi
