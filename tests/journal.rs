@@ -50,6 +50,7 @@ fn snapshot() -> Event {
         registry_keys: 300,
         from: NodeName::new("etcd1").expect("a name"),
         copy: None,
+        proven: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use windlass::document::Complaints;
 use windlass::inventory::Role;
-use windlass::playbook::{self, Batch, Gate, Pick, Place, Playbook, Raises, Select, Step, Uses};
+use windlass::playbook::{self, Batch, Gate, Pick, Place, Playbook, Raises, Select, Snapshot, Step, Uses};
 
 const GOOD: &str = include_str!("complaints/playbook.toml");
 
@@ -52,6 +52,7 @@ fn a_playbook_says_all_that_it_can() {
         .replace("[1]", r#"[1, "10%"]"#)
         .replace(r#"steps = [{ uses = "uncordon" }]"#, steps);
     let playbook = playbook::parse(&text).expect("it is good");
+    assert_eq!(playbook.snapshot, Snapshot::Proven, "a minor that does not say");
     let [snapshot, workers] = &playbook.stages[..] else { panic!("two stages") };
     assert_eq!((&snapshot.select, &snapshot.batch[..]), (&Select::Cluster, &[Batch::Count(1)][..]));
     let labels = [("zone".to_owned(), "a".to_owned())].into();

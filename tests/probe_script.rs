@@ -8,6 +8,8 @@ use windlass::facts::{Seen, probe};
 const PROBE: &str = concat!(
     include_str!("../src/remote/scripts/probe-own.part.sh"),
     include_str!("../src/remote/scripts/kept.part.sh"),
+    include_str!("../src/remote/scripts/restores.part.sh"),
+    include_str!("../src/remote/scripts/etcd-tool.part.sh"),
     include_str!("../src/remote/scripts/probe.sh")
 );
 const API: &str = include_str!("../src/remote/scripts/api.sh");
@@ -173,4 +175,103 @@ fn sandboxes_are_no_containers() {
     put("container", &format!("{{\"process\":{{\"env\":[\"A=b\"]}},\"annotations\":{{{}}}}}\n", annotations.join(",")));
     put("sandbox", &format!("{{\"annotations\":{{{}}}}}", cri("container-type", "sandbox")));
     assert_eq!(printed("annotated", folder.path(), &["sandbox", "container", "gone"]), "container etcd reg:5/etcd:3\n");
+}
+
+/// kubeadm's manifest of a stacked member, as far as it is read.
+const MANIFEST: &str = "
+spec:
+  containers:
+  - command:
+    - etcd
+    - --advertise-client-urls=https://172.30.0.21:2379
+    - --data-dir=/var/lib/etcd
+    - --initial-advertise-peer-urls=https://172.30.0.21:2380
+    - --initial-cluster=cp1=https://172.30.0.21:2380
+    - --name=cp1
+    image: k8s.gcr.io/etcd:3.5.16-0
+  volumes:
+  - hostPath:
+      path: /var/lib/etcd
+";
+
+/// What a section of the probe's says on a machine with these manifests of etcd and these programs, its functions called by
+/// themselves.
+fn stacked(section: &str, manifests: &[&str], programs: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    for manifest in manifests {
+        std::fs::create_dir_all(at(manifest).parent().expect("a folder")).expect("a folder");
+        std::fs::write(at(manifest), MANIFEST).expect("written");
+    }
+    std::fs::create_dir_all(at("bin")).expect("a folder");
+    for (name, text) in programs {
+        std::fs::write(at("bin").join(name), format!("#!/bin/sh\n{text}\n")).expect("written");
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(at("bin").join(name), executable).expect("executable");
+    }
+    for tool in ["sed", "head", "ls", "tr", "awk", "sha256sum", "cut", "tail", "cat", "stat", "sort"] {
+        let real = ["/usr/bin", "/bin"].map(|place| format!("{place}/{tool}"));
+        let real = real.iter().find(|path| std::path::Path::new(path).exists()).expect("a tool");
+        std::os::unix::fs::symlink(real, at("bin").join(tool)).expect("a link");
+    }
+    let ask = format!(
+        "MANIFESTS={}; ETCD_SERVICE=-; answer {section} see_{}",
+        at("manifests").display(),
+        section.replace('-', "_")
+    );
+    let output = Command::new("/bin/sh")
+        .args(["-c", &PROBE.replace("main \"$@\" </dev/null", &ask)])
+        .env("PATH", at("bin"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("sh runs");
+    String::from_utf8(output.stdout).expect("text") + "@@ done\n"
+}
+
+const NO_ETCD: (&str, &str) = ("pgrep", "exit 1");
+const SYSTEMD: (&str, &str) = ("systemctl", "echo 0");
+const CTR: (&str, &str) = ("ctr", r#"[ "$*" = "-n k8s.io images ls -q name==k8s.gcr.io/etcd:3.5.16-0" ] && echo it"#);
+
+#[test]
+fn a_dead_stacked_member_is_known_by_its_manifest_also_when_a_run_has_put_it_aside() {
+    for manifest in ["manifests/etcd.yaml", "windlass-0123456789ab/etcd.yaml"] {
+        let machine = probe::parse(&stacked("etcd", &[manifest], &[NO_ETCD, SYSTEMD])).expect("an answer");
+        let Seen::Known(Some(etcd)) = machine.etcd else { panic!("{:?}", machine.etcd) };
+        assert!(!etcd.running);
+        assert_eq!(etcd.name, Seen::Known("cp1".to_owned()));
+        assert_eq!(etcd.data_dir, Seen::Known("/var/lib/etcd".to_owned()));
+        assert_eq!(etcd.settings["initial-advertise-peer-urls"], "https://172.30.0.21:2380");
+        assert!(etcd.config_digest.known().is_some());
+    }
+    let machine = probe::parse(&stacked("etcd", &[], &[NO_ETCD, SYSTEMD])).expect("an answer");
+    assert_eq!(machine.etcd, Seen::Known(None));
+}
+
+#[test]
+fn what_restores_a_stacked_member_is_of_its_release_or_in_its_image() {
+    let tool = |manifests: &[&str], programs: &[(&str, &str)]| {
+        probe::parse(&stacked("etcd-tool", manifests, &[&[NO_ETCD], programs].concat())).expect("an answer").etcd_tool
+    };
+    let own = "manifests/etcd.yaml";
+    let known = |seen: Seen<windlass::facts::EtcdTool>| seen.known().expect("a tool").clone();
+    let etcdctl =
+        |version: &str| format!("[ $1 = version ] && echo etcdctl version: {version} || echo --initial-cluster-token");
+    let same = known(tool(&[own], &[("etcdctl", &etcdctl("3.5.1")), CTR]));
+    assert!(same.image.is_none() && same.path.ends_with("bin/etcdctl") && !same.bumps);
+    let other = known(tool(&[own], &[("etcdctl", &etcdctl("3.4.23")), CTR]));
+    assert_eq!(other.image.as_deref(), Some("k8s.gcr.io/etcd:3.5.16-0"));
+    assert!(other.bumps);
+    assert_eq!(known(tool(&[own], &[CTR])), other);
+    assert_eq!(known(tool(&["windlass-0123456789ab/etcd.yaml"], &[CTR])), other);
+    let why = |seen: Seen<windlass::facts::EtcdTool>| match seen {
+        Seen::Unknown(why) => why,
+        Seen::Known(tool) => panic!("{tool:?}"),
+    };
+    assert_eq!(
+        why(tool(&[own], &[])),
+        "etcd does not run, and its image k8s.gcr.io/etcd:3.5.16-0 cannot be opened without ctr: install etcdctl and etcdutl of \
+         3.5.16 here"
+    );
+    assert!(why(tool(&[own], &[("ctr", "")])).starts_with("containerd has no image k8s.gcr.io/etcd:3.5.16-0"));
+    assert_eq!(why(tool(&[], &[CTR])), "neither etcdutl nor an etcdctl that restores is here");
 }

@@ -46,6 +46,17 @@ pub fn source(etcd: &EtcdFacts, members: Members) -> Result<NodeName, String> {
     })
 }
 
+/// The machines of healthy members, `first` before the others and the leader's last: where a snapshot from `first` may be
+/// proven.
+pub fn beside(etcd: &EtcdFacts, first: &NodeName) -> Vec<NodeName> {
+    let leads = |member: &EtcdMember| member.status.known().is_some_and(|status| status.leader == member.id);
+    let well = etcd.members.iter().filter(|member| member.unhealthy().is_none());
+    let mut machines: Vec<(bool, bool, &NodeName)> =
+        well.filter_map(|member| member.node.as_ref().map(|node| (leads(member), node != first, node))).collect();
+    machines.sort();
+    machines.into_iter().map(|(.., node)| node.clone()).collect()
+}
+
 /// The alarm under which an ordinary backup is refused.
 pub fn alarm(etcd: &EtcdFacts) -> Option<String> {
     let alarm = etcd.alarms.iter().find(|alarm| alarm.kind != "NONE")?;
@@ -120,6 +131,18 @@ mod tests {
         let why = chosen(&etcd, Members::Quorum).expect_err("no quorum");
         assert!(why.starts_with("there is no quorum: 1 of 3 members are healthy; member m2"), "{why}");
         assert_eq!(chosen(&etcd, Members::Own), Ok("n1".to_owned()), "its own read shows a quorum");
+    }
+
+    #[test]
+    fn a_proof_is_made_where_the_snapshot_is_from_and_on_the_leaders_machine_last() {
+        let of = |etcd: &EtcdFacts, first: &str| {
+            let first = NodeName::new(first).expect("a name");
+            beside(etcd, &first).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let mut etcd = etcd([5_000; 3]);
+        assert_eq!(of(&etcd, "n3"), ["n3", "n2", "n1"]);
+        sicken(&mut etcd, 1);
+        assert_eq!(of(&etcd, "n1"), ["n3", "n1"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 
 use super::manifest::{Hash, Id, MemberHash};
 use crate::error::chain;
+use crate::facts::EtcdMember;
 use crate::inventory::NodeName;
 use crate::remote::Remote;
 
@@ -16,6 +17,19 @@ pub struct Member {
     pub name: String,
     /// Where it is; or why it is not asked.
     pub node: Result<NodeName, String>,
+}
+
+impl Member {
+    /// A member as it was seen. `elsewhere` is why one without a machine is not asked, where that is as it should be.
+    pub fn of(member: &EtcdMember, elsewhere: Option<&str>) -> Self {
+        let node = match (&member.node, member.unhealthy(), elsewhere) {
+            (Some(node), None, _) => Ok(node.clone()),
+            (None, _, Some(elsewhere)) => Err(elsewhere.to_owned()),
+            (_, Some(why), _) => Err(why),
+            (None, None, None) => Err("it is on no machine of the inventory".to_owned()),
+        };
+        Self { id: member.id, name: member.name.clone(), node }
+    }
 }
 
 /// Asks all at once for their hash at `revision`.

@@ -21,6 +21,7 @@ mod open;
 pub mod pack;
 pub mod pki;
 pub mod prove;
+pub mod prove_on;
 pub mod prune;
 pub mod schedule;
 pub mod seal;

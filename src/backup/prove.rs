@@ -8,9 +8,13 @@ use camino::Utf8Path;
 use semver::Version;
 
 use super::Manifest;
-use super::manifest::Hash;
+use super::manifest::{Hash, MemberHash};
+use crate::decide::call::{Call, Script};
+use crate::facts::proof::Said;
+use crate::inventory::NodeName;
+use crate::remote::SnapshotContents;
 use crate::remote::snapshot::Inside;
-use crate::remote::throwaway::{self, Programs, Said, ThrowawayError};
+use crate::remote::throwaway::{self, Programs, ThrowawayError};
 
 /// A snapshot that was proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +43,14 @@ pub enum Unproven {
         /// The one on this machine.
         here: Version,
     },
+    /// It could not be tried on that machine.
+    #[error("it could not be tried on {node}: {why}")]
+    On {
+        /// The machine.
+        node: NodeName,
+        /// Why.
+        why: String,
+    },
     /// It does not come to life, or not as what it should be.
     #[error("{0}")]
     Failed(String),
@@ -63,27 +75,48 @@ pub async fn prove(
         ThrowawayError::Program { .. } | ThrowawayError::Folder { .. } => Unproven::Untried(error),
         error => Unproven::Failed(error.to_string()),
     })?;
-    let members = compare(&said, inside, manifest).map_err(Unproven::Failed)?;
+    let members = manifest.map_or(&[][..], |manifest| &manifest.members);
+    let members = compare(&said, &inside.contents, members).map_err(Unproven::Failed)?;
     Ok(Proof { said, etcd, took: since.elapsed(), members })
 }
 
-/// Compares what it said with what it should have; how many members had the same hash.
-fn compare(said: &Said, inside: &Inside, manifest: Option<&Manifest>) -> Result<usize, String> {
+/// The job that proves a snapshot with these contents, sent to a node as this file below Windlass's proofs.
+pub fn job(file: &str, contents: &SnapshotContents, etcd: &Version) -> Call {
+    let minor = format!("{}.{}", etcd.major, etcd.minor);
+    let args = vec![file.to_owned(), contents.file_sha256.clone(), contents.revision.to_string(), minor];
+    Call { script: Script::ProveSnapshot, args }
+}
+
+/// The revision below which history was compacted, as snapshots and manifests tell it: 0 when it never was.
+fn compacted(told: i64) -> u64 {
+    u64::try_from(told).unwrap_or(0)
+}
+
+/// Whether some member's hash can be held against that of a snapshot with these contents: hashes are comparable only at one
+/// compaction.
+pub fn comparable(contents: &SnapshotContents, members: &[MemberHash]) -> bool {
+    let at_one = |member: &MemberHash| match member.hash {
+        Hash::Known { compact_revision, .. } => compacted(compact_revision) == contents.compact_revision,
+        Hash::Unknown(_) => false,
+    };
+    members.iter().any(at_one)
+}
+
+/// Compares what a throw-away etcd said with what it should have; how many members had the same hash.
+pub fn compare(said: &Said, contents: &SnapshotContents, members: &[MemberHash]) -> Result<usize, String> {
     let numbers = [
-        ("revision", said.revision, inside.contents.revision),
-        ("keys", said.keys, inside.keys),
-        ("compact revision", u64::try_from(said.compact_revision).unwrap_or(0), inside.compact_revision),
+        ("revision", said.revision, contents.revision),
+        ("keys", said.keys, contents.keys),
+        ("compact revision", compacted(said.compact_revision), contents.compact_revision),
     ];
     for (what, is, wanted) in numbers {
         if is != wanted {
             return Err(format!("restored and started, its {what} is {is}, and should be {wanted}"));
         }
     }
-    let members = manifest.map_or(&[][..], |manifest| &manifest.members);
     let mut same = 0;
     for member in members {
         match member.hash {
-            // Hashes are comparable only at one compaction.
             Hash::Known { hash_kv, compact_revision } if compact_revision == said.compact_revision => {
                 if hash_kv != said.hash_kv {
                     let (is, name) = (said.hash_kv, &member.name);
@@ -95,4 +128,48 @@ fn compare(said: &Said, inside: &Inside, manifest: Option<&Manifest>) -> Result<
         }
     }
     Ok(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::manifest::Id;
+
+    fn contents() -> SnapshotContents {
+        SnapshotContents {
+            bytes: 1,
+            sha256: String::new(),
+            file_sha256: String::new(),
+            revision: 9,
+            registry_keys: 2,
+            keys: 3,
+            compact_revision: 0,
+            members: Vec::new(),
+        }
+    }
+
+    fn member(name: &str, hash: Hash) -> MemberHash {
+        MemberHash { id: Id(1), name: name.to_owned(), hash }
+    }
+
+    #[test]
+    fn a_proof_is_held_against_the_snapshot_and_the_members() {
+        let good = Said { revision: 9, keys: 3, hash_kv: 77, compact_revision: -1 };
+        let known = |hash_kv, compact_revision| Hash::Known { hash_kv, compact_revision };
+        let members =
+            [member("a", known(77, -1)), member("b", known(5, 8)), member("c", Hash::Unknown("away".to_owned()))];
+        assert_eq!(compare(&good, &contents(), &members), Ok(1));
+        let other = compare(&good, &contents(), &[member("a", known(77, -1)), member("b", known(78, -1))]);
+        assert_eq!(other, Err("restored and started, its HashKV is 77, and that of b was 78".to_owned()));
+        for (said, why) in [
+            (Said { revision: 8, ..good }, "revision is 8, and should be 9"),
+            (Said { keys: 4, ..good }, "keys is 4, and should be 3"),
+            (Said { compact_revision: 2, ..good }, "compact revision is 2, and should be 0"),
+        ] {
+            let found = compare(&said, &contents(), &members).expect_err("it differs");
+            assert_eq!(found, format!("restored and started, its {why}"));
+        }
+        assert!(comparable(&contents(), &members));
+        assert!(!comparable(&contents(), &members[1..]), "a compaction has passed");
+    }
 }

@@ -101,8 +101,8 @@ pub async fn take(order: &Order<'_>) -> Result<Snapshot, Failure> {
         },
         members: hashes,
         revision: contents.revision,
-        compact_revision: inside.compact_revision,
-        keys: inside.keys,
+        compact_revision: contents.compact_revision,
+        keys: contents.keys,
         registry_keys: contents.registry_keys,
         snapshot: Plain { bytes: contents.bytes, sha256: contents.file_sha256 },
         stored: Object { name: name.object(part), bytes: packed.stored.bytes, sha256: packed.stored.sha256.clone() },
@@ -195,17 +195,8 @@ fn asked(source: &Source, packed: &Packed, own: bool) -> Vec<Member> {
         };
         return packed.inside.members.iter().map(member).collect();
     };
-    let member = |member: &crate::facts::EtcdMember| Member {
-        id: member.id,
-        name: member.name.clone(),
-        node: match (&member.node, member.unhealthy()) {
-            (Some(node), None) => Ok(node.clone()),
-            (None, _) if own => Err("it is on another machine".to_owned()),
-            (_, Some(why)) => Err(why),
-            (None, None) => Err("it is on no machine of the inventory".to_owned()),
-        },
-    };
-    etcd.members.iter().map(member).collect()
+    let elsewhere = own.then_some("it is on another machine");
+    etcd.members.iter().map(|member| Member::of(member, elsewhere)).collect()
 }
 
 /// The members' hashes at the snapshot's revision. Different ones end an ordinary backup: one of the members is not to be

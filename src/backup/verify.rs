@@ -158,8 +158,8 @@ fn agree(manifest: &Manifest, inside: &Inside, name: Option<&BackupName>) -> Res
     }
     let numbers = [
         ("revision", contents.revision, manifest.revision),
-        ("compact revision", inside.compact_revision, manifest.compact_revision),
-        ("keys", inside.keys, manifest.keys),
+        ("compact revision", contents.compact_revision, manifest.compact_revision),
+        ("keys", contents.keys, manifest.keys),
         ("keys below /registry", contents.registry_keys, manifest.registry_keys),
         ("bytes", contents.bytes, manifest.snapshot.bytes),
         ("the name's revision", name.map_or(manifest.revision, |name| name.revision), manifest.revision),

@@ -10,6 +10,7 @@ use super::actions::command::{Gate, RunCommand};
 use super::actions::cordon::{Cordon, Drain, Uncordon};
 use super::actions::defrag::DefragMember;
 use super::actions::etcd::{AwaitClusterVersion, AwaitEtcd, MoveLeader, Snapshot, SwapEtcd};
+use super::actions::fetch_tool::FetchTool;
 use super::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan};
 use super::actions::kubelet::{AwaitReady, RestartKubelet};
 use super::actions::members::{
@@ -51,7 +52,10 @@ pub enum Effect {
         call: Call,
     },
     /// A verified snapshot of etcd to the operator's machine, and a copy to a control plane.
-    Snapshot,
+    Snapshot {
+        /// Whether a throw-away etcd on a member's machine has to come to life on it.
+        proven: bool,
+    },
     /// A snapshot of every member of etcd that still answers to the operator's machine.
     Salvage,
     /// A file of the operator's, to the lane's node.
@@ -170,6 +174,8 @@ actions! {
     FetchPackages,
     /// Bring an archive of etcd's programs to a node.
     FetchArchive,
+    /// Take etcd's programs out of its image.
+    FetchTool,
     /// Pull images.
     PullImages,
     /// Install packages.
@@ -314,6 +320,7 @@ impl Action {
             Self::ArchiveNode(_)
                 | Self::FetchPackages(_)
                 | Self::FetchArchive(_)
+                | Self::FetchTool(_)
                 | Self::PullImages(_)
                 | Self::SendSnapshot(_)
         )
@@ -326,6 +333,7 @@ impl Action {
             Self::ArchiveNode(_)
                 | Self::FetchPackages(_)
                 | Self::FetchArchive(_)
+                | Self::FetchTool(_)
                 | Self::PullImages(_)
                 | Self::Snapshot(_)
                 | Self::SendSnapshot(_)

@@ -43,6 +43,8 @@ pub enum Script {
     Archive,
     /// Job: downloads packages, and keeps them and the former versions of them.
     FetchPackages,
+    /// Job: takes etcd's programs for clients out of a stacked member's image.
+    FetchTool,
     /// Job: pulls images as the target's own kubeadm lists them.
     PullImages,
     /// Job: installs packages at a version and puts their holds back.
@@ -71,6 +73,8 @@ pub enum Script {
     MemberRetire,
     /// Job: writes the members into etcd's environment file.
     MemberConfig,
+    /// Job: restores a snapshot into a throw-away etcd of this node, and asks what it has.
+    ProveSnapshot,
     /// Job: defragments this node's member of etcd.
     Defrag,
     /// Job: `kubeadm upgrade plan`.

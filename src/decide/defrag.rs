@@ -1,15 +1,16 @@
 //! The planner for defragmentation: members whose databases hold much that they do not use, one at a time, the leader last.
 
 use super::action::Action;
-use super::actions::archive::ArchiveNode;
 use super::actions::defrag::DefragMember;
 use super::actions::etcd::{AwaitEtcd, EtcdAccess, MoveLeader, Snapshot, steady_ms};
+use super::actions::fetch_tool::FetchTool;
 use super::finding::{Finding, Rule, Severity};
 use super::plan::{FORMAT, Lane, Law, Outage, Plan, RunId, Skipped, Sources, Stage, Step, Task, Wave};
 use super::planner::{etcd_baseline, fit};
 use super::rules::forbid;
+use super::stacked;
 use crate::facts::{EtcdFacts, EtcdMember, Facts, MemberStatus, Seen};
-use crate::inventory::{Inventory, NodeName, Role, Topology};
+use crate::inventory::{Inventory, NodeName};
 use crate::text::{bytes, list};
 
 /// What a plan is made from.
@@ -54,12 +55,9 @@ struct Scene<'a> {
 impl<'a> Scene<'a> {
     fn findings(&self) -> Vec<Finding> {
         let mut found = Vec::new();
-        if self.wanted.inventory.etcd.topology == Topology::Stacked {
-            let detail = "etcd is stacked on the control planes, and this Windlass defragments only external etcd";
-            found.push(Finding::refusal(Rule::EtcdTopology, "etcd", detail));
-        }
+        let role = self.wanted.inventory.etcd_role();
         for facts in &self.wanted.facts.nodes {
-            let etcd = self.wanted.inventory.node(&facts.name).is_some_and(|node| node.roles.contains(&Role::Etcd));
+            let etcd = self.wanted.inventory.node(&facts.name).is_some_and(|node| node.roles.contains(&role));
             match &facts.machine {
                 Seen::Unknown(why) if etcd => found.push(Finding::unreachable(&facts.name, why.clone())),
                 Seen::Known(machine) if machine.lock.is_some() => {
@@ -77,7 +75,9 @@ impl<'a> Scene<'a> {
             }
             if let Some(why) = member.unhealthy() {
                 found.push(Finding::refusal(Rule::EtcdUnhealthy, &name, why));
-            } else if member.node.is_none() {
+            } else if let Some(node) = &member.node {
+                found.extend(self.etcdctl(node).err());
+            } else {
                 let detail = "is a member of etcd, but on no machine of the inventory";
                 found.push(Finding::refusal(Rule::NodeUnknown, &name, detail));
             }
@@ -129,8 +129,8 @@ impl<'a> Scene<'a> {
         let mut members: Vec<_> = self.statuses().collect();
         // Leadership moves once at most, and to a member that is defragmented already.
         members.sort_by_key(|(member, _)| member.leads());
-        let (mut skipped, mut procedures, mut waves, mut archives, mut outages) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut skipped, mut procedures, mut waves, mut archives, mut fetches, mut outages) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (member, status) in members {
             let Some(node) = member.node.clone() else { continue };
             if let Some(why) = self.idle(status) {
@@ -141,19 +141,20 @@ impl<'a> Scene<'a> {
             outages.extend(outage(&steps, &node));
             waves.push(Wave { lanes: vec![Lane { node: Some(node.clone()), procedure: procedures.len() + 2 }] });
             procedures.push(steps);
+            fetches.extend(self.etcdctl(&node).ok().flatten().map(|fetch| (node.clone(), fetch)));
             archives.push(Lane { node: Some(node), procedure: 0 });
         }
         let stages = if waves.is_empty() {
             Vec::new()
         } else {
-            procedures
-                .splice(0..0, [vec![step("archive", 300, self.archive())], vec![step("snapshot", 1800, Snapshot {})]]);
+            let archive = step("archive", 300, stacked::archive(inventory));
+            procedures.splice(0..0, [vec![archive], vec![step("snapshot", 1800, Snapshot { proven: false })]]);
             let snapshot = Wave { lanes: vec![Lane { node: None, procedure: 1 }] };
-            vec![
-                Stage { name: "archive".to_owned(), waves: vec![Wave { lanes: archives }] },
-                Stage { name: "snapshot-etcd".to_owned(), waves: vec![snapshot] },
-                Stage { name: "defrag".to_owned(), waves },
-            ]
+            let mut stages = vec![Stage { name: "archive".to_owned(), waves: vec![Wave { lanes: archives }] }];
+            stages.extend(fetched(fetches, &mut procedures));
+            stages.push(Stage { name: "snapshot-etcd".to_owned(), waves: vec![snapshot] });
+            stages.push(Stage { name: "defrag".to_owned(), waves });
+            stages
         };
         Plan {
             format: FORMAT,
@@ -198,14 +199,23 @@ impl<'a> Scene<'a> {
         ]
     }
 
-    fn archive(&self) -> ArchiveNode {
-        let etcd = &self.wanted.inventory.etcd;
-        ArchiveNode { service: Some(etcd.service.clone()), paths: vec![etcd.env_file.to_string()] }
+    fn etcdctl(&self, node: &NodeName) -> Result<Option<FetchTool>, Finding> {
+        stacked::etcdctl(self.wanted.inventory, self.wanted.facts, node)
     }
 
     fn steady_ms(&self) -> u64 {
         steady_ms(self.etcd.members.iter().filter_map(|member| self.wanted.facts.machine(member.node.as_ref()?)))
     }
+}
+
+/// The stage in which the machines get their etcdctl, where any has to.
+fn fetched(fetches: Vec<(NodeName, FetchTool)>, procedures: &mut Vec<Vec<Step>>) -> Option<Stage> {
+    let lane = |(node, fetch): (NodeName, FetchTool)| {
+        procedures.push(vec![step("fetch-tool", 300, fetch)]);
+        Lane { node: Some(node), procedure: procedures.len() - 1 }
+    };
+    let lanes: Vec<Lane> = fetches.into_iter().map(lane).collect();
+    (!lanes.is_empty()).then(|| Stage { name: "fetch".to_owned(), waves: vec![Wave { lanes }] })
 }
 
 fn outage(steps: &[Step], node: &NodeName) -> Option<Outage> {

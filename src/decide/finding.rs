@@ -90,6 +90,8 @@ pub enum Rule {
     FormerGone,
     /// The package manager is not one that Windlass can drive.
     PackageManager,
+    /// No machine could prove a snapshot.
+    Unprovable,
     /// No room for packages, images or the snapshot.
     NoRoom,
     /// Raising this cluster takes it away for a while.

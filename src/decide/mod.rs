@@ -16,5 +16,6 @@ pub mod planner;
 pub mod quorum;
 pub mod restore;
 pub mod rules;
+mod stacked;
 pub mod target;
 pub mod words;

@@ -12,6 +12,7 @@ use super::actions::packages::Pinned;
 use super::actions::programs::{Archive, Origin};
 use super::actions::restore::RestoreMember;
 use super::plan::{Placed, Plan};
+use crate::facts::FETCHED_TOOL;
 use crate::inventory::{
     check_endpoint, check_etcd, check_node_path, check_package, check_preflight, check_slug, check_unit, check_url,
     is_program,
@@ -72,6 +73,7 @@ fn action(action: &Action) -> Result<(), String> {
             if fetch.former.is_empty() { Ok(()) } else { packages(&fetch.former, &[]) }
         }
         Action::FetchArchive(fetch) => archive(&fetch.archive),
+        Action::FetchTool(fetch) => image(&fetch.image),
         Action::PullImages(pull) => packages(std::slice::from_ref(&pull.kubeadm), &[]),
         Action::InstallPackages(install) => {
             packages(&install.packages, &install.hold)?;
@@ -101,7 +103,7 @@ fn action(action: &Action) -> Result<(), String> {
         }
         Action::JoinMember(it) => joins(it),
         Action::RetireMember(it) => {
-            check("the service", check_unit, &it.service)?;
+            it.service.iter().try_for_each(|service| check("the service", check_unit, service))?;
             check("a path on the node", check_node_path, &it.data_dir)?;
             access(&it.access)
         }
@@ -205,8 +207,9 @@ fn address(url: &str) -> Result<(), String> {
 
 /// What a member is restored with: all of it reaches etcd's own tool as arguments.
 fn restores(restore: &RestoreMember) -> Result<(), String> {
-    check("the service", check_unit, &restore.service)?;
-    for path in std::iter::once(&restore.data_dir).chain(&restore.wal_dir).chain(std::iter::once(&restore.tool)) {
+    restore.service.iter().try_for_each(|service| check("the service", check_unit, service))?;
+    let tool = (restore.tool != FETCHED_TOOL).then_some(&restore.tool);
+    for path in std::iter::once(&restore.data_dir).chain(&restore.wal_dir).chain(tool) {
         check("a path on the node", check_node_path, path)?;
     }
     sha256(&restore.sha256)?;
@@ -246,6 +249,17 @@ fn member_name(name: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{} as a member's name", crate::text::quoted(name)))
+    }
+}
+
+/// An image as a manifest names it.
+fn image(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "./_-:@".contains(c);
+    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if begins && name.len() <= LONGEST_SETTING && name.chars().all(fits) {
+        Ok(())
+    } else {
+        Err(format!("{} as an image", crate::text::quoted(name)))
     }
 }
 

@@ -129,6 +129,8 @@ impl Engine<'_> {
         }
         self.tell_unit(&placed.id(), &unit, true);
         match self.wait_for(placed, unit).await {
+            // A snapshot leaves nothing behind, proven or not.
+            Ok(()) if matches!(placed.step.action, Action::Snapshot(_)) => self.write(never("it was cut off")),
             // Only its effect is still to be seen.
             Ok(()) => match self.step(placed).await {
                 // What is neither as before nor as planned is somebody else's.
@@ -174,6 +176,7 @@ impl Engine<'_> {
             | Action::ArchiveNode(_)
             | Action::FetchPackages(_)
             | Action::FetchArchive(_)
+            | Action::FetchTool(_)
             | Action::PullImages(_)
             | Action::Snapshot(_)
             | Action::SendSnapshot(_)

@@ -14,6 +14,7 @@ mod lock;
 mod long_way;
 pub mod meter;
 mod others;
+mod proof;
 mod salvage;
 mod snapshot;
 mod step;
@@ -43,8 +44,6 @@ pub use interrupt::Interrupts;
 pub use lock::Operator;
 pub use meter::Meter;
 pub use others::Others;
-
-use snapshot::Members;
 
 /// Everything that carrying out a plan needs.
 pub struct Engine<'a> {
@@ -141,7 +140,7 @@ impl Engine<'_> {
             let why =
                 "the last snapshot is more than an hour old, or this machine's clock was set back: taking another";
             self.tell(&Event::Note(why.to_owned()));
-            self.snapshot("resume/cluster/snapshot", Members::Quorum).await?;
+            self.snapshot_again().await?;
         }
         for stage in &self.plan.stages {
             self.stage(stage).await?;

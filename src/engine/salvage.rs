@@ -77,7 +77,7 @@ impl Engine<'_> {
             Err(RemoteError::BadSnapshot { why, .. }) if revision <= 1 => return Err(Unsaved::Worthless(why)),
             Err(error) => return Err(Unsaved::Trouble(chain(&error))),
         };
-        self.write(taken(&file, &contents, node, None))
+        self.write(taken(&file, &contents, node, None, None))
             .map_err(|failure| Unsaved::Trouble(vec![failure.to_string()]))?;
         let (bytes, revision, keys) = (text::bytes(contents.bytes), contents.revision, contents.registry_keys);
         Ok(format!("{node} is saved: {file}: {bytes}, revision {revision}, {keys} keys below /registry"))

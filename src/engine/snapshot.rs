@@ -1,34 +1,104 @@
 //! Law 2: a snapshot that is verified before anything leans on it. Trailing hash and page structure were checked by the
 //! seam while it was read; here the cluster's own members, a revision not older than the one read before it began, keys
-//! below `/registry`, and the members' hashes equal at one revision.
+//! below `/registry`, and the members' hashes equal at one revision. [`super::proof`] proves it.
+
+use std::fmt::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Engine;
 use super::event::Event;
 use crate::backup::choose::source;
+use crate::backup::hashes::{self, Member};
+use crate::backup::manifest::MemberHash;
+use crate::backup::prove::comparable;
+use crate::decide::action::Action;
+use crate::decide::actions::etcd::Snapshot;
 use crate::decide::call::{Call, Script};
+use crate::decide::plan::{Placed, Stage, Step};
 use crate::error::{Exit, Failure, chain};
 use crate::facts::{EtcdFacts, Seen};
 use crate::inventory::{NodeName, Role};
-use crate::remote::{SnapshotContents, SnapshotWanted};
+use crate::journal::Proven;
+use crate::remote::{RemoteError, SnapshotContents, SnapshotWanted};
 use crate::{journal, observe, text};
 
 pub(super) use crate::backup::choose::Members;
 
-/// Why there is no good snapshot.
-struct Bad {
-    exit: Exit,
-    why: String,
-    causes: Vec<String>,
+/// How long the snapshot of a run that is resumed may take, in seconds: as long as a playbook's.
+const AGAIN_SECONDS: u64 = 1800;
+
+/// How a snapshot is taken.
+#[derive(Clone, Copy)]
+pub(super) struct Taking {
+    /// Which try of its step.
+    pub attempt: u32,
+    /// Which members have to be healthy.
+    pub members: Members,
+    /// Whether a throw-away etcd has to come to life on it.
+    pub proven: bool,
 }
 
+/// Why there is no good snapshot.
+pub(super) struct Bad {
+    pub exit: Exit,
+    pub why: String,
+    pub causes: Vec<String>,
+}
+
+/// Why a snapshot ended badly.
+pub(super) enum Stopped {
+    /// Nobody has said so yet.
+    Bad(Bad),
+    /// It is in the journal, and in words.
+    Said(Failure),
+}
+
+impl From<Bad> for Stopped {
+    fn from(bad: Bad) -> Self {
+        Self::Bad(bad)
+    }
+}
+
+impl Bad {
+    pub(super) fn plain(why: String) -> Self {
+        Self { exit: Exit::StepFailed, why, causes: Vec::new() }
+    }
+
+    fn remote(error: &RemoteError) -> Self {
+        let mut causes = chain(error);
+        Self { exit: Exit::StepFailed, why: causes.remove(0), causes }
+    }
+}
+
+/// A snapshot that is verified.
+pub(super) struct Verified {
+    pub file: Utf8PathBuf,
+    pub contents: SnapshotContents,
+    /// The member's machine that it is from.
+    pub node: NodeName,
+    /// The members when it was taken.
+    pub etcd: EtcdFacts,
+    /// Their hashes at its revision; nothing where no proof is held against them.
+    pub hashes: Vec<MemberHash>,
+}
+
+/// Tries at a snapshot that no compaction passes before the members were asked for their hashes. Compactions are minutes
+/// apart.
+const HASH_TRIES: u32 = 3;
+
 impl Engine<'_> {
-    /// Takes a snapshot to the operator's machine, verifies it, and leaves a copy on a control plane.
-    pub(super) async fn snapshot(&self, step: &str, members: Members) -> Result<(), Failure> {
+    /// Takes a snapshot to the operator's machine, verifies it, leaves a copy on a control plane, and proves it where that is
+    /// asked for.
+    pub(super) async fn snapshot(&self, placed: Placed<'_>, taking: Taking) -> Result<(), Failure> {
         let _busy = self.meter.waiting(self.clock);
-        self.take_snapshot(step, members).await.map_err(|Bad { exit, why, mut causes }| {
-            let event = journal::Event::Failed { step: step.to_owned(), why: why.clone(), in_doubt: false };
+        let step = placed.id();
+        self.take_snapshot(placed, taking).await.map_err(|stopped| {
+            let Bad { exit, why, mut causes } = match stopped {
+                Stopped::Said(failure) => return failure,
+                Stopped::Bad(bad) => bad,
+            };
+            let event = journal::Event::Failed { step, why: why.clone(), in_doubt: false };
             if let Err(failure) = self.write(event) {
                 return failure;
             }
@@ -42,35 +112,75 @@ impl Engine<'_> {
         })
     }
 
-    async fn take_snapshot(&self, step: &str, members: Members) -> Result<(), Bad> {
-        let plain = |why: String| Bad { exit: Exit::StepFailed, why, causes: Vec::new() };
-        let remote = |error: crate::remote::RemoteError| {
-            let mut causes = chain(&error);
-            Bad { exit: Exit::StepFailed, why: causes.remove(0), causes }
-        };
-        let etcd = match observe::etcd(self.remote, self.inventory).await {
-            Seen::Known(etcd) => etcd,
-            Seen::Unknown(why) => return Err(plain(why)),
-        };
-        let node = source(&etcd, members).map_err(plain)?;
-        self.same_hashes(&etcd).await.map_err(plain)?;
-        let mut ids: Vec<u64> = etcd.members.iter().map(|member| member.id).collect();
-        ids.sort_unstable();
-        let revision = self.remote.etcd_status(&node).await.map_err(remote)?.revision;
-        let wanted = SnapshotWanted { members: ids, revision };
-        let file = self.snapshot_file();
-        let contents = self.remote.etcd_snapshot(&node, &file, &wanted).await.map_err(remote)?;
-        let copy = self.copy_to_control_plane(&file, &contents).await?;
-        self.write(taken(&file, &contents, &node, Some(&copy))).map_err(|failure| plain(failure.to_string()))?;
-        let verified = format!(
+    /// One more, when a run is resumed and the last one is old: proven where the plan's own are.
+    pub(super) async fn snapshot_again(&self) -> Result<(), Failure> {
+        let proves = |placed: Placed<'_>| matches!(&placed.step.action, Action::Snapshot(own) if own.proven);
+        let proven = self.plan.placed().any(proves);
+        let action = Action::from(Snapshot { proven });
+        let stage = Stage { name: "resume".to_owned(), waves: Vec::new() };
+        let step = Step { name: "snapshot".to_owned(), timeout_seconds: AGAIN_SECONDS, action };
+        let placed = Placed { stage: &stage, node: None, step: &step };
+        self.proof_ended(placed).await?;
+        let attempt = self.next_attempt(placed);
+        let since = self.clock.elapsed();
+        self.snapshot(placed, Taking { attempt, members: Members::Quorum, proven }).await?;
+        if !proven {
+            return Ok(());
+        }
+        // Its unit is not in doubt any more.
+        let millis = u64::try_from(self.clock.elapsed().saturating_sub(since).as_millis()).unwrap_or(u64::MAX);
+        self.write(journal::Event::Finished { step: placed.id(), how: journal::How::Acted, millis })
+    }
+
+    async fn take_snapshot(&self, placed: Placed<'_>, taking: Taking) -> Result<(), Stopped> {
+        let verified = self.verified(taking).await?;
+        let Verified { file, contents, node, .. } = &verified;
+        let copy = self.copy_to_control_plane(file, contents).await?;
+        let mut words = format!(
             "{} from {node}, revision {}, {} keys below /registry; hash, pages and members checked; copy on {copy}",
             text::bytes(contents.bytes),
             contents.revision,
             contents.registry_keys
         );
-        self.tell(&Event::Line { step: step.to_owned(), line: format!("{file}: {verified}") });
-        self.tell(&Event::Snapshot { file: file.to_string(), verified });
+        let proven = if taking.proven { Some(self.prove(placed, taking.attempt, &verified).await?) } else { None };
+        if let Some(proven) = &proven {
+            let _ = write!(words, "; {}", super::proof::in_words(proven));
+        }
+        self.write(taken(file, contents, node, Some(&copy), proven))
+            .map_err(|failure| Bad::plain(failure.to_string()))?;
+        self.tell(&Event::Line { step: placed.id(), line: format!("{file}: {words}") });
+        self.tell(&Event::Snapshot { file: file.to_string(), verified: words });
         Ok(())
+    }
+
+    /// A snapshot of a healthy member; for a proof one that the members' hashes can be held against.
+    async fn verified(&self, taking: Taking) -> Result<Verified, Bad> {
+        let etcd = match observe::etcd(self.remote, self.inventory).await {
+            Seen::Known(etcd) => etcd,
+            Seen::Unknown(why) => return Err(Bad::plain(why)),
+        };
+        let node = source(&etcd, taking.members).map_err(Bad::plain)?;
+        self.same_hashes(&etcd).await.map_err(Bad::plain)?;
+        let mut ids: Vec<u64> = etcd.members.iter().map(|member| member.id).collect();
+        ids.sort_unstable();
+        let asked: Vec<Member> = etcd.members.iter().map(|member| Member::of(member, None)).collect();
+        for _ in 0..HASH_TRIES {
+            let revision = self.remote.etcd_status(&node).await.map_err(|error| Bad::remote(&error))?.revision;
+            let wanted = SnapshotWanted { members: ids.clone(), revision };
+            let file = self.snapshot_file();
+            let got = self.remote.etcd_snapshot(&node, &file, &wanted).await;
+            let contents = got.map_err(|error| Bad::remote(&error))?;
+            if !taking.proven {
+                return Ok(Verified { file, contents, node, etcd, hashes: Vec::new() });
+            }
+            let hashes = hashes::ask(self.remote, &asked, contents.revision).await;
+            if comparable(&contents, &hashes) {
+                return Ok(Verified { file, contents, node, etcd, hashes });
+            }
+        }
+        Err(Bad::plain(format!(
+            "no member told a hash to compare with, each of {HASH_TRIES} times: a compaction passed"
+        )))
     }
 
     /// A new name for each: nothing is ever overwritten.
@@ -89,24 +199,38 @@ impl Engine<'_> {
     }
 
     /// A copy on the first control plane that takes it.
-    async fn copy_to_control_plane(&self, file: &Utf8PathBuf, contents: &SnapshotContents) -> Result<NodeName, Bad> {
+    async fn copy_to_control_plane(&self, file: &Utf8Path, contents: &SnapshotContents) -> Result<NodeName, Bad> {
         let name = format!("snapshots/{}", super::long_way::copy_name(file.as_str()));
-        let args = vec![self.token(), name, contents.file_sha256.clone(), contents.bytes.to_string()];
-        let call = Call { script: Script::PutFile, args };
         let mut why = "there is no control plane".to_owned();
         for node in self.inventory.with_role(Role::ControlPlane) {
-            match self.remote.send(&node.name, &call, file).await {
-                Ok(output) if output.status == 0 => return Ok(node.name.clone()),
-                Ok(output) if output.status == super::unit::LOWER_TOKEN => {
-                    let Failure { exit, mut causes, .. } = self.replaced("", &node.name, &output.stdout).await;
-                    return Err(Bad { exit, why: causes.remove(0), causes });
-                }
-                Ok(output) => why = format!("{}: status {}: {}", node.name, output.status, output.stderr.trim()),
-                Err(error) => why = format!("{}: {}", node.name, chain(&error).join(": ")),
+            match self.put(&node.name, &name, file, contents).await {
+                Ok(()) => return Ok(node.name.clone()),
+                Err(bad) if bad.exit == Exit::Refused => return Err(bad),
+                Err(bad) => why = bad.why,
             }
         }
-        let why = format!("no control plane took a copy of the snapshot: {why}");
-        Err(Bad { exit: Exit::StepFailed, why, causes: Vec::new() })
+        Err(Bad::plain(format!("no control plane took a copy of the snapshot: {why}")))
+    }
+
+    /// Puts a snapshot on a node, by this name below Windlass's folder.
+    pub(super) async fn put(
+        &self,
+        node: &NodeName,
+        name: &str,
+        file: &Utf8Path,
+        contents: &SnapshotContents,
+    ) -> Result<(), Bad> {
+        let args = vec![self.token(), name.to_owned(), contents.file_sha256.clone(), contents.bytes.to_string()];
+        let call = Call { script: Script::PutFile, args };
+        match self.remote.send(node, &call, file).await {
+            Ok(output) if output.status == 0 => Ok(()),
+            Ok(output) if output.status == super::unit::LOWER_TOKEN => {
+                let Failure { exit, mut causes, .. } = self.replaced("", node, &output.stdout).await;
+                Err(Bad { exit, why: causes.remove(0), causes })
+            }
+            Ok(output) => Err(Bad::plain(format!("{node}: status {}: {}", output.status, output.stderr.trim()))),
+            Err(error) => Err(Bad::plain(format!("{node}: {}", chain(&error).join(": ")))),
+        }
     }
 }
 
@@ -116,6 +240,7 @@ pub(super) fn taken(
     contents: &SnapshotContents,
     from: &NodeName,
     copy: Option<&NodeName>,
+    proven: Option<Proven>,
 ) -> journal::Event {
     journal::Event::Snapshot {
         file: file.to_string(),
@@ -125,5 +250,6 @@ pub(super) fn taken(
         registry_keys: contents.registry_keys,
         from: from.clone(),
         copy: copy.cloned(),
+        proven,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::event::Event;
-use super::snapshot::Members;
+use super::snapshot::{Members, Taking};
 use super::unit::Unit;
 use crate::decide::action::{Action, Effect, Moment, Site};
 use crate::decide::look::Look;
@@ -72,6 +72,11 @@ impl Engine<'_> {
             Standing::Failed(attempt) => return Ok(Before::Begin(attempt.number + 1)),
             Standing::InDoubt(attempt) => attempt,
         };
+        // What its proof said was for whoever waited for it: a snapshot that is in doubt is taken anew.
+        if let Effect::Snapshot { .. } = placed.step.action.effect(self.site(placed)) {
+            self.proof_ended(placed).await?;
+            return Ok(Before::Begin(attempt.number + 1));
+        }
         let Attempt { number, on: Some(on), unit: Some(name) } = attempt else {
             return Ok(Before::Begin(attempt.number + 1));
         };
@@ -83,7 +88,7 @@ impl Engine<'_> {
         })
     }
 
-    fn next_attempt(&self, placed: Placed<'_>) -> u32 {
+    pub(super) fn next_attempt(&self, placed: Placed<'_>) -> u32 {
         self.journal().history.attempts.get(&placed.id()).copied().unwrap_or(0) + 1
     }
 
@@ -129,17 +134,16 @@ impl Engine<'_> {
 
     /// Does what the action asks for.
     async fn act(&self, placed: Placed<'_>, attempt: u32) -> Result<How, Failure> {
-        let step = placed.id();
         match placed.step.action.effect(self.site(placed)) {
             Effect::Job { on, call } => {
                 let unit = self.start(placed, attempt, on, &call).await?;
                 self.wait_for(placed, unit).await?;
             }
-            Effect::Snapshot => {
+            Effect::Snapshot { proven } => {
                 self.started(placed, attempt).await?;
                 // Members are changed most of all where one is not well.
                 let members = if self.plan.task.is_upgrade() { Members::All } else { Members::Quorum };
-                self.snapshot(&step, members).await?;
+                self.snapshot(placed, Taking { attempt, members, proven }).await?;
             }
             Effect::Salvage => {
                 self.started(placed, attempt).await?;

@@ -72,6 +72,18 @@ impl Engine<'_> {
                     .hint(format!("it has not acted; to go on, run `{}`", self.again))
             })?,
         };
+        self.start_on(placed, attempt, on, job).await
+    }
+
+    /// The same, on a machine that was chosen.
+    pub(super) async fn start_on(
+        &self,
+        placed: Placed<'_>,
+        attempt: u32,
+        on: NodeName,
+        job: &Call,
+    ) -> Result<Unit, Failure> {
+        let step = placed.id();
         let unit = Unit { on, name: unit_name(&step, attempt) };
         let (node, name) = (Some(unit.on.clone()), Some(unit.name.clone()));
         self.write(journal::Event::Started { step: step.clone(), attempt, on: node, unit: name })?;
@@ -217,6 +229,16 @@ impl Engine<'_> {
 
     /// Waits for a unit to end, however that is, and shows its log.
     pub(super) async fn wait_for_end(&self, placed: Placed<'_>, unit: &Unit) -> Result<Ended, Failure> {
+        self.hear_out(placed, unit, &|line| self.tell(&Event::Line { step: placed.id(), line })).await
+    }
+
+    /// Waits for a unit to end, however that is, with somebody who listens to its log.
+    pub(super) async fn hear_out(
+        &self,
+        placed: Placed<'_>,
+        unit: &Unit,
+        told: &(dyn Fn(String) + Sync),
+    ) -> Result<Ended, Failure> {
         let _busy = self.meter.waiting(self.clock);
         let began = self.clock.elapsed();
         let limit = Duration::from_secs(placed.step.timeout_seconds);
@@ -225,9 +247,7 @@ impl Engine<'_> {
             let args =
                 vec![self.plan.id.to_string(), unit.name.clone(), WAIT_SECONDS.to_string(), log.offset.to_string()];
             let report = self.ask_unit(placed, unit, &Call { script: Script::UnitWait, args }).await?;
-            for line in log.take(&report) {
-                self.tell(&Event::Line { step: placed.id(), line });
-            }
+            log.take(&report).into_iter().for_each(told);
             let more = report.size > log.offset;
             match report.state {
                 UnitState::Running => {}

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use camino::Utf8Path;
 use semver::Version;
 use serde::Deserialize;
 
 use super::sections::{beginning, seen, value, values};
-use super::version::parse_version;
+use super::version::{image_version, parse_version};
 use super::{EtcdProcess, EtcdTool, Seen};
 
 /// Settings with a field of their own in [`EtcdProcess`].
@@ -19,14 +20,31 @@ const OWN_FIELD: [&str; 6] =
 /// etcd's `DefaultQuotaBytes`: 2 GiB.
 pub(crate) const DEFAULT_QUOTA: u64 = 2 << 30;
 
-/// Reads the section `etcd-tool`: `tool PATH VERSION yes|no`, whether it can raise revisions.
+/// What an image's program that restores is called once it was taken out: below the run's folder on the node.
+pub(crate) const FETCHED_TOOL: &str = "tools/restorer";
+
+/// Reads the section `etcd-tool`: `tool PATH VERSION yes|no`, whether it can raise revisions; or `image IMAGE`, which has one.
 pub(super) fn tool(lines: &[&str]) -> Result<EtcdTool, String> {
+    if let Some(image) = value(lines, "image") {
+        let version = image_version(image).ok_or_else(|| format!("etcd's image {image} does not tell its version"))?;
+        let bumps = bumps(&version);
+        return Ok(EtcdTool { path: FETCHED_TOOL.to_owned(), image: Some(image.to_owned()), version, bumps });
+    }
     let line = value(lines, "tool").ok_or("the machine names no tool")?;
     let unreadable = || format!("the tool `{}` cannot be read", beginning(line));
     let words: Vec<&str> = line.split(' ').collect();
     let &[path, version, bumps] = words.as_slice() else { return Err(unreadable()) };
     let version = parse_version(version).ok_or_else(unreadable)?;
-    Ok(EtcdTool { path: path.to_owned(), version, bumps: bumps == "yes" })
+    Ok(EtcdTool { path: path.to_owned(), image: None, version, bumps: bumps == "yes" })
+}
+
+/// Whether etcd's own releases of this version raise revisions in a restore. The job that takes the program asks itself.
+fn bumps(version: &Version) -> bool {
+    match (version.major, version.minor) {
+        (3, 4) => version.patch >= 27,
+        (3, 5) => version.patch >= 10,
+        release => release > (3, 5),
+    }
 }
 
 /// Reads the section; `None` when the machine runs no etcd.
@@ -118,6 +136,10 @@ impl Settings<'_> {
     fn data_dir(&self) -> Result<String, String> {
         let name = self.text("name", || Ok("default".to_owned()));
         let dir = self.text("data-dir", || Ok(format!("{}.etcd", name?)))?;
+        let mut mounted = values(self.lines, "host-path").peekable();
+        if mounted.peek().is_some() && !mounted.any(|path| Utf8Path::new(&dir).starts_with(path)) {
+            return Err(format!("it is {dir} in the container, and the manifest mounts it from another place"));
+        }
         match value(self.lines, "cwd") {
             _ if dir.starts_with('/') => Ok(dir),
             Some(cwd) => Ok(format!("{}/{dir}", cwd.trim_end_matches('/'))),
@@ -216,6 +238,31 @@ mod tests {
         assert!(etcd.heartbeat_ms.known().is_none());
         assert_eq!(etcd.server_version, Seen::Unknown("etcd does not run".to_owned()));
         assert_eq!(etcd.config_digest, Seen::Known("00".to_owned()));
+    }
+
+    #[test]
+    fn a_stacked_members_data_are_where_the_manifest_mounts_them_from() {
+        let data = |path: &str| {
+            process(&["running no", "set data-dir /var/lib/etcd", "host-path /health", &format!("host-path {path}")])
+                .data_dir
+        };
+        assert_eq!(data("/var/lib/etcd"), Seen::Known("/var/lib/etcd".to_owned()));
+        assert_eq!(data("/var/lib"), Seen::Known("/var/lib/etcd".to_owned()));
+        assert!(matches!(data("/srv/etcd"), Seen::Unknown(why) if why.contains("from another place")));
+    }
+
+    #[test]
+    fn what_restores_is_on_the_machine_or_in_the_members_image() {
+        let here = tool(&["tool /usr/bin/etcdctl 3.4.30+dfsg yes"]).expect("a tool");
+        assert_eq!((here.path.as_str(), here.image, here.bumps), ("/usr/bin/etcdctl", None, true));
+        let in_image = |tag: &str| tool(&[&format!("image k8s.gcr.io/etcd:{tag}")]);
+        let table = [("3.4.13-0", false), ("3.4.27", true), ("3.5.9-0", false), ("3.5.16-0", true), ("3.6.1-0", true)];
+        for (tag, bumps) in table {
+            let tool = in_image(tag).expect("a tool");
+            assert_eq!((tool.path.as_str(), tool.bumps), ("tools/restorer", bumps), "{tag}");
+            assert_eq!(tool.image, Some(format!("k8s.gcr.io/etcd:{tag}")));
+        }
+        assert!(in_image("latest").is_err_and(|why| why.contains("does not tell its version")));
     }
 
     #[test]

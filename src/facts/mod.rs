@@ -15,6 +15,7 @@ mod kubeadm;
 pub mod lock;
 mod packages;
 pub mod probe;
+pub mod proof;
 pub mod ready;
 mod saved;
 mod sections;
@@ -29,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
 
-pub(crate) use etcd::DEFAULT_QUOTA;
+pub(crate) use etcd::{DEFAULT_QUOTA, FETCHED_TOOL};
 pub use lock::RunningUnit;
 
 pub use cluster::{
@@ -175,8 +176,10 @@ fn tool_unasked() -> Seen<EtcdTool> {
 /// The program that restores a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EtcdTool {
-    /// Where it is: `etcdutl`, or an `etcdctl` that still can.
+    /// Where it is: `etcdutl`, or an `etcdctl` that still can. Of one in an image, where a job of the run puts it.
     pub path: String,
+    /// The image of the stacked member that it has to be taken out of first.
+    pub image: Option<String>,
     /// Its version.
     pub version: Version,
     /// Whether it can raise revisions (`--bump-revision`, from 3.4.27 and 3.5.10 on).

@@ -207,11 +207,16 @@ impl Inventory {
         self.nodes.iter().find(|node| &node.name == name)
     }
 
-    /// The nodes that run an etcd member: those of role etcd when external, the control planes when stacked.
-    pub fn etcd_nodes(&self) -> impl Iterator<Item = &Node> {
-        self.with_role(match self.etcd.topology {
+    /// The role of the nodes that run an etcd member: etcd when external, control planes when stacked.
+    pub fn etcd_role(&self) -> Role {
+        match self.etcd.topology {
             Topology::External => Role::Etcd,
             Topology::Stacked => Role::ControlPlane,
-        })
+        }
+    }
+
+    /// The nodes that run an etcd member.
+    pub fn etcd_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.with_role(self.etcd_role())
     }
 }

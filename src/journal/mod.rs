@@ -112,6 +112,9 @@ pub enum Event {
         from: NodeName,
         /// The control plane that holds a copy.
         copy: Option<NodeName>,
+        /// Its proof, where it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proven: Option<Proven>,
     },
     /// A node's configuration is archived on it.
     Archived {
@@ -162,6 +165,18 @@ pub enum Event {
     },
     /// The run is through.
     Completed,
+}
+
+/// A throw-away etcd came to life on a snapshot, and had what it should.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proven {
+    /// The machine that it ran on.
+    pub on: NodeName,
+    /// How long it took, in milliseconds, with sending it there.
+    pub millis: u64,
+    /// Members whose HashKV at the snapshot's revision is that of the throw-away etcd.
+    pub members: usize,
 }
 
 /// How a step ended well.

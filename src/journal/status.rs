@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Attempt, Event, GivenUp, History, Record, Standing};
+use super::{Attempt, Event, GivenUp, History, Proven, Record, Standing};
 use crate::decide::drift::Progress;
 use crate::decide::plan::Plan;
 use crate::inventory::NodeName;
@@ -51,6 +51,8 @@ pub struct Snapshot {
     pub from: NodeName,
     /// The control plane that holds a copy.
     pub copy: Option<NodeName>,
+    /// Its proof, where it has one.
+    pub proven: Option<Proven>,
 }
 
 impl Snapshot {
@@ -103,13 +105,14 @@ impl Status {
             Event::Finished { step, .. } => {
                 wrong.remove(step);
             }
-            Event::Snapshot { file, bytes, revision, from, copy, .. } => self.snapshots.push(Snapshot {
+            Event::Snapshot { file, bytes, revision, from, copy, proven, .. } => self.snapshots.push(Snapshot {
                 at: record.at,
                 file: file.clone(),
                 bytes: *bytes,
                 revision: *revision,
                 from: from.clone(),
                 copy: copy.clone(),
+                proven: proven.clone(),
             }),
             Event::Completed => wrong.clear(),
             Event::Opened { .. }

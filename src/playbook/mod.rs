@@ -36,6 +36,8 @@ pub struct Playbook {
     pub name: String,
     /// What it raises, and so which versions it needs.
     pub raises: Raises,
+    /// How far its snapshots of etcd are trusted; when it does not say, as the kind of raise asks for.
+    pub snapshot: Snapshot,
     /// Stages, in order.
     pub stages: Vec<Stage>,
 }
@@ -49,6 +51,15 @@ pub enum Raises {
     KubernetesPatch,
     /// An external etcd, by a patch or one minor (`etcd`).
     Etcd,
+}
+
+/// How far a snapshot is trusted before anything leans on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snapshot {
+    /// Its hash, its pages and what it says of the cluster are right (`verified`).
+    Verified,
+    /// Besides, etcd of its version came to life on it, and had what it should (`proven`).
+    Proven,
 }
 
 /// A stage: some nodes, walked through batch by batch, each through the same steps.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Batch, FORMAT, Gate, Pick, Place, Playbook, Raises, Select, Stage, Step, Uses};
+use super::{Batch, FORMAT, Gate, Pick, Place, Playbook, Raises, Select, Snapshot, Stage, Step, Uses};
 use crate::document::{self, At, Complaint, Complaints, Table, Value, repeated};
 use crate::inventory::{Role, check_label, check_slug};
 
@@ -16,13 +16,15 @@ pub(super) fn playbook(text: &str) -> Result<Playbook, Complaints> {
         let name = table.need("name", "the playbook's name", |v| slug(v, "a playbook name"));
         let raises = table
             .need("raises", "what it raises: kubernetes-minor, kubernetes-patch or etcd", |v| v.word(&Raises::WORDS));
+        let snapshot = table.get("snapshot", |v| v.word(&Snapshot::WORDS));
         let stages = table.need("stage", "a table `[[stage]]` for each stage", |v| {
             v.some("a table `[[stage]]` for each stage", |v| v.table(stage))
         });
         let stages = stages?;
         once_each(table, stages.iter().filter_map(|(name, _)| name.as_ref()));
         let stages = stages.into_iter().map(|(_, stage)| stage).collect::<Option<_>>()?;
-        Some(Playbook { name: name?, raises: raises?, stages })
+        let raises = raises?;
+        Some(Playbook { name: name?, raises, snapshot: snapshot.unwrap_or(raises.snapshot()), stages })
     })?;
     Ok(read.value)
 }

@@ -1,6 +1,6 @@
 //! The words of a playbook and what they mean: one table a type. What the words do to a cluster is the planner's.
 
-use super::{Gate, Pick, Place, Raises, Uses};
+use super::{Gate, Pick, Place, Raises, Snapshot, Uses};
 
 impl Raises {
     /// Each with the word used in files.
@@ -14,6 +14,20 @@ impl Raises {
     pub fn word(self) -> &'static str {
         word(&Self::WORDS, self)
     }
+
+    /// How far snapshots are trusted when a playbook does not say. After a minor of etcd or of Kubernetes only a restore goes
+    /// back, so that it had better work.
+    pub fn snapshot(self) -> Snapshot {
+        match self {
+            Self::KubernetesMinor | Self::Etcd => Snapshot::Proven,
+            Self::KubernetesPatch => Snapshot::Verified,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Each with the word used in files.
+    pub const WORDS: [(&'static str, Self); 2] = [("verified", Self::Verified), ("proven", Self::Proven)];
 }
 
 impl Pick {

@@ -136,6 +136,12 @@ pub struct SnapshotContents {
     pub revision: u64,
     /// Distinct keys below `/registry/` that are not deleted.
     pub registry_keys: u64,
+    /// Distinct keys that are not deleted. Recordings of before do not say.
+    #[serde(default)]
+    pub keys: u64,
+    /// The revision below which its history was, or was to be, compacted. Recordings of before do not say.
+    #[serde(default)]
+    pub compact_revision: u64,
     /// Ids of the members in it, ascending.
     pub members: Vec<u64>,
 }

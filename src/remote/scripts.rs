@@ -43,6 +43,7 @@ pub fn name(script: Script) -> &'static str {
         Script::FetchArchive => "fetch-archive",
         Script::InstallPrograms => "install-programs",
         Script::RestorePrograms => "restore-programs",
+        Script::FetchTool => "fetch-tool",
         Script::PullImages => "pull-images",
         Script::InstallPackages => "install-packages",
         Script::RestorePackages => "restore-packages",
@@ -54,6 +55,7 @@ pub fn name(script: Script) -> &'static str {
         Script::MemberRemove => "member-remove",
         Script::MemberRetire => "member-retire",
         Script::MemberConfig => "member-config",
+        Script::ProveSnapshot => "prove-snapshot",
         Script::Defrag => "defrag",
         Script::KubeadmPlan => "kubeadm-plan",
         Script::KubeadmApply => "kubeadm-apply",
@@ -77,12 +79,13 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 30] = [
+const JOBS: [Script; 32] = [
     Script::Archive,
     Script::FetchArchive,
     Script::InstallPrograms,
     Script::RestorePrograms,
     Script::FetchPackages,
+    Script::FetchTool,
     Script::PullImages,
     Script::InstallPackages,
     Script::RestorePackages,
@@ -93,6 +96,7 @@ const JOBS: [Script; 30] = [
     Script::MemberRemove,
     Script::MemberRetire,
     Script::MemberConfig,
+    Script::ProveSnapshot,
     Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,
@@ -184,6 +188,17 @@ macro_rules! with_containers {
     };
 }
 
+/// A job that moves manifests of static pods, with the parts that do and that find their containers before it.
+macro_rules! with_manifests {
+    ($file:literal) => {
+        concat!(
+            include_str!("scripts/jobs/containers.part.sh"),
+            include_str!("scripts/jobs/manifests.part.sh"),
+            include_str!($file)
+        )
+    };
+}
+
 /// A script with the shared prelude before it.
 macro_rules! with_prelude {
     ($($file:literal),+) => { concat!(include_str!("scripts/prelude.sh"), $(include_str!($file)),+) };
@@ -194,6 +209,7 @@ fn own_text(script: Script) -> &'static str {
         Script::Probe => concat!(
             include_str!("scripts/probe-own.part.sh"),
             include_str!("scripts/kept.part.sh"),
+            include_str!("scripts/restores.part.sh"),
             include_str!("scripts/etcd-tool.part.sh"),
             include_str!("scripts/probe.sh")
         ),
@@ -214,6 +230,9 @@ fn own_text(script: Script) -> &'static str {
         Script::ForgetData => with_prelude!("scripts/forget-data.sh"),
         Script::Archive => include_str!("scripts/jobs/archive.sh"),
         Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
+        Script::FetchTool => {
+            concat!(include_str!("scripts/restores.part.sh"), include_str!("scripts/jobs/fetch-tool.sh"))
+        }
         Script::PullImages => include_str!("scripts/jobs/pull-images.sh"),
         Script::InstallPackages => with_packages!("scripts/jobs/install-packages.sh"),
         Script::RestorePackages => with_packages!("scripts/jobs/back.part.sh", "scripts/jobs/restore-packages.sh"),
@@ -226,8 +245,15 @@ fn own_text(script: Script) -> &'static str {
         Script::MemberJoin => with_members!("scripts/jobs/member-join.sh"),
         Script::MemberPromote => with_members!("scripts/jobs/member-promote.sh"),
         Script::MemberRemove => with_members!("scripts/jobs/member-remove.sh"),
-        Script::MemberRetire => with_members!("scripts/jobs/member-retire.sh"),
+        Script::MemberRetire => {
+            concat!(
+                include_str!("scripts/jobs/members.part.sh"),
+                include_str!("scripts/jobs/aside.part.sh"),
+                with_manifests!("scripts/jobs/member-retire.sh")
+            )
+        }
         Script::MemberConfig => include_str!("scripts/jobs/member-config.sh"),
+        Script::ProveSnapshot => include_str!("scripts/jobs/prove-snapshot.sh"),
         Script::Defrag => with_guard!("scripts/jobs/defrag.sh"),
         Script::KubeadmPlan => include_str!("scripts/jobs/kubeadm-plan.sh"),
         Script::KubeadmApply => include_str!("scripts/jobs/kubeadm-apply.sh"),
@@ -236,18 +262,11 @@ fn own_text(script: Script) -> &'static str {
         Script::Drain => with_own_api!("scripts/jobs/drain.sh"),
         Script::Uncordon => with_own_api!("scripts/jobs/uncordon.sh"),
         Script::KubeletRestart => include_str!("scripts/jobs/kubelet-restart.sh"),
-        Script::StopStaticPods => {
-            concat!(
-                include_str!("scripts/jobs/manifests.part.sh"),
-                with_containers!("scripts/jobs/stop-static-pods.sh")
-            )
-        }
-        Script::StartStaticPods => {
-            concat!(include_str!("scripts/jobs/manifests.part.sh"), include_str!("scripts/jobs/start-static-pods.sh"))
-        }
+        Script::StopStaticPods => with_manifests!("scripts/jobs/stop-static-pods.sh"),
+        Script::StartStaticPods => with_manifests!("scripts/jobs/start-static-pods.sh"),
         Script::StopEtcd => include_str!("scripts/jobs/stop-etcd.sh"),
         Script::RestoreMember => {
-            concat!(include_str!("scripts/jobs/aside.part.sh"), include_str!("scripts/jobs/restore-member.sh"))
+            concat!(include_str!("scripts/jobs/aside.part.sh"), with_containers!("scripts/jobs/restore-member.sh"))
         }
         Script::StartEtcd => include_str!("scripts/jobs/start-etcd.sh"),
         Script::RestartContainers => with_containers!("scripts/jobs/restart-containers.sh"),
@@ -266,6 +285,10 @@ mod operator_tests;
 #[cfg(test)]
 mod program_tests;
 #[cfg(test)]
+mod proof_tests;
+#[cfg(test)]
 mod restore_tests;
+#[cfg(test)]
+mod stacked_tests;
 #[cfg(test)]
 mod tests;

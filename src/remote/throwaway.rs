@@ -15,6 +15,7 @@ use semver::Version;
 use tokio::process::{Child, Command};
 
 use super::etcd::{plain_client, words};
+use crate::facts::proof::Said;
 use crate::text;
 
 /// What both sockets are called, in the folder that etcd runs in: etcd takes the name of a socket for a host and a port.
@@ -36,19 +37,6 @@ const START_LIMIT: Duration = Duration::from_secs(300);
 
 /// Pause between two tries at it.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What a throw-away etcd says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Said {
-    /// Its revision.
-    pub revision: u64,
-    /// Keys that are there.
-    pub keys: u64,
-    /// Its HashKV at the revision asked for.
-    pub hash_kv: u32,
-    /// The revision below which its history was compacted; -1 when it never was.
-    pub compact_revision: i64,
-}
 
 /// Why there is no proof.
 #[derive(Debug, thiserror::Error)]

@@ -127,8 +127,8 @@ pub fn verified(all: &[Looked]) -> String {
 fn good(Good { inside, .. }: &Good, manifest: Option<&Manifest>) -> String {
     let contents = &inside.contents;
     let size = text::bytes(contents.bytes);
-    let (revision, compacted) = (contents.revision, inside.compact_revision);
-    let found = format!("{size}, revision {revision}, compacted to {compacted}, {} keys", inside.keys);
+    let (revision, compacted) = (contents.revision, contents.compact_revision);
+    let found = format!("{size}, revision {revision}, compacted to {compacted}, {} keys", contents.keys);
     match manifest {
         None => format!("good; {found}; it has no manifest: what it should be is not known"),
         Some(manifest) => {
@@ -147,8 +147,8 @@ pub fn verified_json(all: &[Looked]) -> Value {
             "backup": what,
             "good": true,
             "revision": inside.contents.revision,
-            "compact_revision": inside.compact_revision,
-            "keys": inside.keys,
+            "compact_revision": inside.contents.compact_revision,
+            "keys": inside.contents.keys,
             "bytes": inside.contents.bytes,
             "manifest": manifest,
             "proven": proof.is_some(),

@@ -122,10 +122,11 @@ fn raises(plan: &Plan) -> String {
 
 /// Where a snapshot is.
 fn place(snapshot: &Snapshot, here: bool) -> String {
-    let Snapshot { at, file, bytes, revision, from, copy } = snapshot;
+    let Snapshot { at, file, bytes, revision, from, copy, proven } = snapshot;
     let copy = copy.as_ref().map_or_else(String::new, |node| format!("; copy on {node}: {}", snapshot.copy_path()));
     let here = if here { "on this machine" } else { "on the machine of whoever took it" };
-    let what = format!("{}, revision {revision}, from {from}", text::bytes(*bytes));
+    let proven = proven.as_ref().map_or_else(String::new, |proven| format!(", proven on {}", proven.on));
+    let what = format!("{}, revision {revision}, from {from}{proven}", text::bytes(*bytes));
     format!("{} ({what}) {here}: {file}{copy}", moment(*at))
 }
 
@@ -134,7 +135,7 @@ pub fn status_json(cluster: &str, lock: &LockFacts, runs: &[RunView]) -> Value {
     let snapshot = |(snapshot, here): (&Snapshot, &bool)| {
         json!({
             "at": snapshot.at, "file": snapshot.file, "on_this_machine": here, "bytes": snapshot.bytes,
-            "revision": snapshot.revision, "from": snapshot.from,
+            "revision": snapshot.revision, "from": snapshot.from, "proven": snapshot.proven,
             "copy": snapshot.copy.as_ref().map(|node| json!({ "node": node, "path": snapshot.copy_path() })),
         })
     };

@@ -16,6 +16,7 @@ mod refusing;
 mod restoring;
 mod run;
 mod secrets;
+mod stacked;
 mod storm;
 mod watching;
 mod writing;
@@ -115,4 +116,12 @@ fn chapter_12_etcd_is_looked_after() {
 #[ignore = "needs the lab"]
 fn chapter_13_timers_take_backups() {
     caring::timers_take_backups();
+}
+
+/// Starts from a lab that it makes anew, with etcd on the control planes. Leaves it so.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_14_a_stacked_etcd_is_looked_after_like_an_external_one() {
+    lab::lab_ok(&["up", "--fresh", "--stacked"]);
+    stacked::a_stacked_etcd_is_looked_after_like_an_external_one();
 }

@@ -58,6 +58,33 @@ impl Cluster {
         Self { inventory, facts: facts::from_json(BASE_FACTS).expect("good facts") }
     }
 
+    /// The same cluster with its members on the control planes, as kubeadm sets them up.
+    pub(crate) fn stacked() -> Self {
+        let mut cluster = Self::base();
+        let Seen::Known(mut etcd) = cluster.facts.etcd.clone() else { panic!("etcd was seen") };
+        for (number, member) in (1..).zip(&mut etcd.members) {
+            let node = name(&format!("cp{number}"));
+            let mut process = cluster.machine(&name(&member.name)).etcd.clone();
+            let url = |port: u16| format!("https://172.30.0.2{number}:{port}");
+            (member.name, member.node) = (node.to_string(), Some(node.clone()));
+            (member.peer_urls, member.client_urls) = (vec![url(2380)], vec![url(2379)]);
+            let Seen::Known(Some(known)) = &mut process else { panic!("it runs etcd") };
+            (known.name, known.data_dir) = (Seen::Known(node.to_string()), Seen::Known("/var/lib/etcd".to_owned()));
+            known.settings = BTreeMap::from([("initial-advertise-peer-urls".to_owned(), url(2380))]);
+            known.configured_members = None;
+            let machine = cluster.machine(&node);
+            machine.etcd = process;
+            let Seen::Known(pods) = &mut machine.static_pods else { panic!("static pods were seen") };
+            pods.insert("etcd".to_owned(), "k8s.gcr.io/etcd:3.4.13-0".to_owned());
+        }
+        for node in ["etcd1", "etcd2", "etcd3"] {
+            cluster.remove(node);
+        }
+        cluster.facts.etcd = Seen::Known(etcd);
+        cluster.inventory.etcd.topology = inventory::Topology::Stacked;
+        cluster
+    }
+
     /// The playbooks that come along for this target.
     pub(crate) fn playbooks(&self, target: &Target) -> Vec<Playbook> {
         let case = Case { inventory: &self.inventory, facts: &self.facts, target };

@@ -66,6 +66,28 @@ fn the_leader_is_last_and_those_not_worth_it_are_left_out_with_the_numbers() {
 }
 
 #[test]
+fn a_stacked_members_etcdctl_comes_out_of_its_image() {
+    let mut cluster = Cluster::stacked();
+    for member in 0..3 {
+        let status = status(&mut cluster, member);
+        (status.db_size, status.db_in_use) = (400 << 20, 100 << 20);
+    }
+    let made = plan(&cluster).expect("a plan");
+    let stages: Vec<&str> = made.stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(stages, ["archive", "fetch", "snapshot-etcd", "defrag"]);
+    let lanes = made.stages[1].waves[0].lanes.iter().filter_map(|lane| lane.node.as_ref());
+    let mut fetched: Vec<&str> = lanes.map(windlass::inventory::NodeName::as_str).collect();
+    fetched.sort_unstable();
+    assert_eq!(fetched, ["cp1", "cp2", "cp3"]);
+    assert_eq!(order(&made)[0], "defrag/cp1/move-leader");
+    assert_eq!(Plan::from_json(&made.to_json()).expect("it reads as it was written"), made);
+    let Seen::Known(pods) = &mut cluster.machine(&name("cp1")).static_pods else { panic!("pods") };
+    pods.remove("etcd");
+    let said = "cp1: has no manifest of etcd, whose image has the programs that speak to it [unseen]";
+    assert_eq!(refusals(&cluster), [said]);
+}
+
+#[test]
 fn without_anything_to_give_back_nothing_is_done() {
     for sizes in [[(400, 380); 3], [(60, 1); 3], [(0, 0); 3]] {
         let plan = plan(&sized(sizes)).expect("a plan");

@@ -5,7 +5,7 @@ use windlass::decide::finding::{Finding, Rule, Severity};
 use windlass::decide::plan::Plan;
 use windlass::playbook::{self, Raises};
 
-use super::cluster::{Cluster, target};
+use super::cluster::{Cluster, name, target};
 
 /// What comes of the playbook for a minor of Kubernetes once `old` is replaced by `new`.
 fn with(old: &str, new: &str) -> Result<Plan, Vec<Finding>> {
@@ -145,4 +145,58 @@ fn stages_that_two_playbooks_name_alike_keep_their_steps_apart() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), all);
+}
+
+/// Whether each snapshot of the plan is proven.
+fn proofs(plan: &Plan) -> Vec<bool> {
+    let proven = |action: &Action| match action {
+        Action::Snapshot(snapshot) => Some(snapshot.proven),
+        _ => None,
+    };
+    plan.placed().filter_map(|placed| proven(&placed.step.action)).collect()
+}
+
+#[test]
+fn snapshots_are_proven_as_the_playbook_says_or_the_kind_of_raise_asks() {
+    let of = |raises: Raises, text: &str| {
+        let playbook = playbook::parse(text).expect("it can be read");
+        let to = if raises == Raises::KubernetesPatch { "1.20.15" } else { "1.21.14" };
+        proofs(&Cluster::base().plan_with(&target(to, ""), &[playbook]).expect("a plan"))
+    };
+    for (raises, own, other) in [
+        (Raises::KubernetesMinor, "snapshot = \"proven\"\n", "snapshot = \"verified\"\n"),
+        (Raises::KubernetesPatch, "snapshot = \"verified\"\n", "snapshot = \"proven\"\n"),
+    ] {
+        let (text, proven) = (playbook::builtin(raises), raises == Raises::KubernetesMinor);
+        assert_eq!(of(raises, text), [proven], "{raises:?}");
+        assert_eq!(of(raises, &text.replace(own, "")), [proven], "{raises:?} that does not say");
+        assert_eq!(of(raises, &text.replace(own, other)), [!proven], "{raises:?} otherwise");
+    }
+    let etcd = playbook::parse(playbook::builtin(Raises::Etcd)).expect("it can be read");
+    assert_eq!(etcd.snapshot, playbook::Snapshot::Proven);
+}
+
+#[test]
+fn a_plan_without_proofs_is_written_as_before() {
+    let plan = with("snapshot = \"proven\"", "snapshot = \"verified\"").expect("a plan");
+    assert!(!plan.to_json().contains("proven"), "its seal would be another");
+    assert!(plan.to_json().contains("\"kind\": \"snapshot\""));
+}
+
+#[test]
+fn a_proof_that_has_no_room_anywhere_is_refused_with_the_key_to_change() {
+    let mut cluster = Cluster::base();
+    for node in ["etcd1", "etcd2", "etcd3"] {
+        for disk in cluster.machine(&name(node)).disks.values_mut() {
+            disk.free_bytes = 230 << 20;
+        }
+    }
+    let minor = playbook::parse(playbook::builtin(Raises::KubernetesMinor)).expect("it can be read");
+    let found = cluster.plan_with(&target("1.21.14", ""), &[minor]).expect_err("no room");
+    let proof: Vec<&Finding> = found.iter().filter(|finding| finding.subject == "playbook kubeadm-minor").collect();
+    assert_eq!(proof.len(), 1, "{found:#?}");
+    assert_eq!((proof[0].severity, proof[0].rule), (Severity::Refusal, Rule::NoRoom));
+    let detail = &proof[0].detail;
+    assert!(detail.starts_with("it wants its snapshots proven, which needs "), "{detail}");
+    assert!(detail.ends_with("; to go without a proof, write `snapshot = \"verified\"` into the playbook"), "{detail}");
 }

@@ -1,6 +1,6 @@
 //! Restores: what is refused, what the plan says, and that the checker holds every law of it.
 
-use windlass::decide::action::Action;
+use windlass::decide::action::{Action, Effect, Site};
 use windlass::decide::checker;
 use windlass::decide::finding::{Finding, Rule, Severity};
 use windlass::decide::plan::{Plan, Task};
@@ -15,10 +15,25 @@ fn base() -> Cluster {
     let members = cluster.facts.etcd.known().expect("etcd").members.clone();
     for member in &members {
         let machine = machine(&mut cluster.facts, member.node.as_ref().expect("its machine").as_str());
-        machine.etcd_tool =
-            Seen::Known(EtcdTool { path: "/usr/bin/etcdctl".to_owned(), version: version("3.4.23"), bumps: false });
+        machine.etcd_tool = Seen::Known(EtcdTool {
+            path: "/usr/bin/etcdctl".to_owned(),
+            image: None,
+            version: version("3.4.23"),
+            bumps: false,
+        });
         let Seen::Known(Some(etcd)) = &mut machine.etcd else { panic!("it runs etcd") };
         etcd.settings.insert("initial-advertise-peer-urls".to_owned(), member.peer_urls.join(","));
+    }
+    cluster
+}
+
+/// The same cluster with its members on the control planes, whose programs are in etcd's image.
+fn stacked() -> Cluster {
+    let mut cluster = Cluster::stacked();
+    for node in ["cp1", "cp2", "cp3"] {
+        let image = Some("k8s.gcr.io/etcd:3.4.13-0".to_owned());
+        let tool = EtcdTool { path: "tools/restorer".to_owned(), image, version: version("3.4.13"), bumps: false };
+        machine(&mut cluster.facts, node).etcd_tool = Seen::Known(tool);
     }
     cluster
 }
@@ -93,28 +108,94 @@ fn the_order_is_that_of_the_laws() {
             "snapshot: cluster",
         ]
     );
+    let last = plan.placed().last().map(|placed| &placed.step.action);
+    assert!(matches!(last, Some(Action::Snapshot(snapshot)) if snapshot.proven), "its last snapshot is proven");
     assert_eq!(Plan::from_json(&plan.to_json()).expect("a plan"), plan);
     assert!(plan.findings.iter().any(|finding| finding.rule == Rule::Watches && finding.detail.contains("3.4.23")));
 }
 
+/// The steps of one node, as `stage/step`.
+fn steps_of(plan: &Plan, node: &str) -> Vec<String> {
+    let own = plan.placed().filter(|placed| placed.node.is_some_and(|known| known.as_str() == node));
+    own.map(|placed| format!("{}/{}", placed.stage.name, placed.step.name)).collect()
+}
+
+#[test]
+fn a_stacked_member_goes_and_comes_as_a_static_pod_apart_from_the_control_plane() {
+    let plan = good(&stacked(), &[]);
+    assert_eq!(
+        outline(&plan),
+        [
+            "archive: cp1+cp2+cp3",
+            "fetch: cp1+cp2+cp3",
+            "send: cp1+cp2+cp3",
+            "save: cluster",
+            "control-planes-away: cp1+cp2+cp3",
+            "etcd-away: cp1+cp2+cp3",
+            "data: cp1+cp2+cp3",
+            "etcd-back: cp1+cp2+cp3",
+            "etcd-whole: cluster",
+            "control-planes-back: cp1+cp2+cp3",
+            "kubelets-of-control-planes: cp1 cp2 cp3",
+            "kubelets-of-workers: w1 w2",
+            "snapshot: cluster",
+        ]
+    );
+    let job = |stage: &str| {
+        let placed = plan
+            .placed()
+            .find(|placed| placed.stage.name == stage && placed.node.is_some_and(|node| node.as_str() == "cp2"));
+        let placed = placed.unwrap_or_else(|| panic!("no stage {stage}"));
+        match placed.step.action.effect(Site { run: &plan.id, node: placed.node }) {
+            Effect::Job { call, .. } => call.args[1..].join(" "),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(job("fetch"), "k8s.gcr.io/etcd:3.4.13-0 restore");
+    assert_eq!(job("control-planes-away"), "kube-apiserver,kube-controller-manager,kube-scheduler");
+    assert_eq!(job("etcd-away"), "etcd");
+    let members = "cp1=https://172.30.0.21:2380,cp2=https://172.30.0.22:2380,cp3=https://172.30.0.23:2380";
+    let (sent, sha256) = (format!("restore-{}.db", "ab".repeat(8)), "ab".repeat(32));
+    let data = format!("- /var/lib/etcd - {sent} {sha256} tools/restorer - cp2 https://172.30.0.22:2380 {members}");
+    assert_eq!(job("data"), data);
+    assert_eq!(job("etcd-back"), "etcd");
+    assert_eq!(Plan::from_json(&plan.to_json()).expect("a plan"), plan);
+}
+
+#[test]
+fn what_an_image_has_is_fetched_and_what_the_node_has_is_not() {
+    let mut cluster = stacked();
+    for node in ["cp1", "cp3"] {
+        let tool =
+            EtcdTool { path: "/usr/bin/etcdctl".to_owned(), image: None, version: version("3.4.30"), bumps: true };
+        machine(&mut cluster.facts, node).etcd_tool = Seen::Known(tool);
+    }
+    assert!(outline(&good(&cluster, &[])).contains(&"fetch: cp2".to_owned()));
+    assert!(!steps_of(&good(&cluster, &[]), "cp1").contains(&"fetch/fetch-tool".to_owned()));
+}
+
 #[test]
 fn it_needs_neither_etcd_nor_the_api() {
-    let mut cluster = base();
-    cluster.facts.etcd = Seen::Unknown("no member answers".to_owned());
-    cluster.facts.api = Seen::Unknown("connection refused".to_owned());
-    for node in ["etcd1", "etcd2", "etcd3"] {
-        let Seen::Known(Some(etcd)) = &mut machine(&mut cluster.facts, node).etcd else { panic!("it runs etcd") };
-        etcd.running = false;
-        etcd.server_version = Seen::Unknown("etcd does not run".to_owned());
+    for (mut cluster, stages) in [(base(), 12), (stacked(), 13)] {
+        cluster.facts.etcd = Seen::Unknown("no member answers".to_owned());
+        cluster.facts.api = Seen::Unknown("connection refused".to_owned());
+        for facts in &mut cluster.facts.nodes {
+            let Seen::Known(machine) = &mut facts.machine else { panic!("it was reached") };
+            if let Seen::Known(Some(etcd)) = &mut machine.etcd {
+                etcd.running = false;
+                etcd.server_version = Seen::Unknown("etcd does not run".to_owned());
+            }
+        }
+        assert_eq!(outline(&good(&cluster, &[])).len(), stages);
     }
-    assert_eq!(outline(&good(&cluster, &[])).len(), 12);
 }
 
 #[test]
 fn revisions_are_raised_where_every_member_can() {
     let mut cluster = base();
     for node in ["etcd1", "etcd2", "etcd3"] {
-        let tool = EtcdTool { path: "/usr/bin/etcdutl".to_owned(), version: version("3.4.30"), bumps: true };
+        let tool =
+            EtcdTool { path: "/usr/bin/etcdutl".to_owned(), image: None, version: version("3.4.30"), bumps: true };
         machine(&mut cluster.facts, node).etcd_tool = Seen::Known(tool);
     }
     let bumps = |plan: &Plan| -> Vec<Option<u64>> {
@@ -174,7 +255,7 @@ fn the_fenced_member_is_none_of_the_new_cluster() {
 #[test]
 fn what_would_go_wrong_on_the_way_is_refused_before() {
     type Change = fn(&mut Cluster);
-    let table: [(&str, Change); 9] = [
+    let table: [(&str, Change); 8] = [
         ("unseen etcd1", |it| machine(&mut it.facts, "etcd1").etcd = Seen::Known(None)),
         ("unseen etcd2", |it| machine(&mut it.facts, "etcd2").etcd_tool = Seen::Unknown("no tool".to_owned())),
         ("unseen etcd2", |it| {
@@ -199,13 +280,52 @@ fn what_would_go_wrong_on_the_way_is_refused_before() {
             let Seen::Known(pods) = &mut machine(&mut it.facts, "cp2").static_pods else { panic!("pods") };
             pods.remove("kube-apiserver");
         }),
-        ("etcd-topology etcd", |it| it.inventory.etcd.topology = windlass::inventory::Topology::Stacked),
     ];
     for (wanted, change) in table {
         let mut cluster = base();
         change(&mut cluster);
         let refused = refused(&cluster, &[]);
         assert!(refused.contains(&wanted.to_owned()), "{wanted}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_stacked_member_has_to_be_a_static_pod_that_can_be_restored() {
+    type Change = fn(&mut MachineFacts);
+    let table: [(&str, Change); 4] = [
+        ("has no manifest of etcd", |it| it.etcd = Seen::Known(None)),
+        ("has no manifest of etcd: it may lie where an earlier run put it", |it| {
+            let Seen::Known(pods) = &mut it.static_pods else { panic!("pods") };
+            pods.remove("etcd");
+        }),
+        ("nothing is there that restores a snapshot: no ctr", |it| it.etcd_tool = Seen::Unknown("no ctr".to_owned())),
+        ("k8s.gcr.io/etcd:3.4.13-0 is of 3.5.16, and the etcd that will run is 3.4.23", |it| {
+            let Seen::Known(tool) = &mut it.etcd_tool else { panic!("a tool") };
+            tool.version = version("3.5.16");
+        }),
+    ];
+    for (wanted, change) in table {
+        let mut cluster = stacked();
+        change(machine(&mut cluster.facts, "cp2"));
+        let findings = plan(&cluster, &[]).expect_err("it has to be refused");
+        let said: Vec<&str> = findings.iter().filter(|it| it.subject == "cp2").map(|it| it.detail.as_str()).collect();
+        assert!(said.contains(&wanted), "{wanted}: {said:?}");
+    }
+}
+
+#[test]
+fn a_fenced_control_plane_takes_its_member_along() {
+    let mut cluster = stacked();
+    away(&mut cluster, "cp2");
+    let findings = plan(&cluster, &[]).expect_err("it has to be refused");
+    let why = "a member of etcd and an API server of before on it could go on as a second living cluster";
+    assert!(findings.iter().any(|it| it.subject == "cp2" && it.detail.contains(why)), "{findings:#?}");
+    let plan = good(&cluster, &["cp2"]);
+    assert_eq!(steps_of(&plan, "cp2"), [""; 0]);
+    for placed in plan.placed() {
+        if let Action::RestoreMember(restore) = &placed.step.action {
+            assert_eq!(restore.cluster(), "cp1=https://172.30.0.21:2380,cp3=https://172.30.0.23:2380");
+        }
     }
 }
 
@@ -269,12 +389,35 @@ fn the_checker_holds_every_law_of_a_restore() {
             plan.stages.remove(0);
         }),
     ];
-    for (wanted, change) in table {
-        let mut plan = good(&base(), &[]);
+    for (cluster, (wanted, change)) in [base(), stacked()].iter().flat_map(|cluster| table.map(|row| (cluster, row))) {
+        let mut plan = good(cluster, &[]);
         change(&mut plan);
-        let said: Vec<String> = checker::check(&plan).into_iter().map(|breach| breach.detail).collect();
-        assert!(said.iter().any(|detail| detail.contains(wanted)), "{wanted}: {said:#?}");
+        breaks(&plan, wanted);
     }
+}
+
+fn breaks(plan: &Plan, wanted: &str) {
+    let said: Vec<String> = checker::check(plan).into_iter().map(|breach| breach.detail).collect();
+    assert!(said.iter().any(|detail| detail.contains(wanted)), "{wanted}: {said:#?}");
+}
+
+#[test]
+fn the_checker_knows_a_static_pod_from_a_service() {
+    let taken = "taken for a service where it is a static pod";
+    let mut plan = good(&stacked(), &[]);
+    member(&mut plan).service = Some("etcd".to_owned());
+    breaks(&plan, taken);
+    let mut plan = good(&base(), &[]);
+    member(&mut plan).service = None;
+    breaks(&plan, taken);
+    let mut plan = good(&stacked(), &[]);
+    let at = stage(&mut plan, "fetch");
+    plan.stages.remove(at);
+    breaks(&plan, "what restores is not fetched before anything is taken away");
+    let mut plan = good(&stacked(), &[]);
+    let at = stage(&mut plan, "etcd-back");
+    plan.stages.remove(at);
+    breaks(&plan, "etcd is never given back");
 }
 
 #[test]

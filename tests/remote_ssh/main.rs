@@ -8,6 +8,7 @@ mod etcd;
 mod loopback;
 mod members;
 mod operators;
+mod proving;
 mod secrets;
 mod server;
 

@@ -110,6 +110,7 @@ impl Desk {
                 registry_keys: 510,
                 from: name("etcd2"),
                 copy: Some(name("cp1")),
+                proven: None,
             },
             Event::Started { step: step("w1"), attempt: 1, on: Some(name("w1")), unit: unit("w1") },
         ];

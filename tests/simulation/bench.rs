@@ -26,7 +26,10 @@ use crate::seams::fault::{Then, When};
 use crate::seams::remote::{Now, Simulation};
 use crate::world::World;
 
-pub(crate) use crate::lab::{ETCD, KUBERNETES, MINOR, PATCH, RESTORE, Raise, lab_facts, lab_inventory, lab_plan, plan};
+pub(crate) use crate::lab::{
+    ETCD, KUBERNETES, MINOR, PATCH, RESTORE, Raise, lab_facts, lab_inventory, lab_plan, plan, stacked_facts,
+    stacked_inventory,
+};
 
 /// Keeps what was told, and lets the seam know which step is at hand.
 pub(crate) struct Told {
@@ -68,7 +71,10 @@ pub(crate) struct Bench {
 
 /// The lab as it was seen, simulated.
 pub(crate) fn lab() -> Arc<Simulation> {
-    let facts = lab_facts();
+    simulated(lab_facts())
+}
+
+fn simulated(facts: Facts) -> Arc<Simulation> {
     let clock = VirtualClock::start(facts.taken_at);
     Arc::new(Simulation::new(World::new(facts), Watch::default(), clock))
 }
@@ -76,6 +82,13 @@ pub(crate) fn lab() -> Arc<Simulation> {
 impl Bench {
     pub(crate) fn new(raise: Raise) -> Self {
         Self::with(lab_plan(raise), lab())
+    }
+
+    /// A bench for a restore of the lab whose members are static pods.
+    pub(crate) fn stacked() -> Self {
+        let (inventory, facts) = (stacked_inventory(), stacked_facts());
+        let plan = plan(&inventory, &facts, RESTORE);
+        Self { inventory, ..Self::with(plan, simulated(facts)) }
     }
 
     /// A bench whose cluster was made different before it was planned for.

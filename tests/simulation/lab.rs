@@ -10,7 +10,7 @@ use windlass::decide::restore::{self, Snapshot};
 use windlass::decide::rules::Case;
 use windlass::decide::target::Target;
 use windlass::facts::{self, EtcdTool, Facts, MachineFacts, Seen};
-use windlass::inventory::{self, Inventory};
+use windlass::inventory::{self, Inventory, Topology};
 use windlass::playbook;
 
 use crate::world::real_certificate;
@@ -50,6 +50,49 @@ fn read_lab_facts() -> Facts {
         }
     }
     facts
+}
+
+/// The same lab with its members on the control planes, as static pods. Their etcd is in an image, as its programs are.
+pub(crate) fn stacked_facts() -> Facts {
+    let mut facts = lab_facts();
+    let Seen::Known(etcd) = &mut facts.etcd else { panic!("etcd was seen") };
+    let machine = |nodes: &mut Vec<facts::NodeFacts>, name: &str| {
+        let node = nodes.iter_mut().find(|node| node.name.as_str() == name).expect("a machine");
+        match &mut node.machine {
+            Seen::Known(machine) => machine.clone(),
+            Seen::Unknown(why) => panic!("{why}"),
+        }
+    };
+    for (number, member) in (1..).zip(&mut etcd.members) {
+        let mut process = machine(&mut facts.nodes, &member.name).etcd;
+        let name = format!("cp{number}");
+        let url = |port: u16| format!("https://172.30.0.2{number}:{port}");
+        (member.peer_urls, member.client_urls) = (vec![url(2380)], vec![url(2379)]);
+        let Seen::Known(Some(known)) = &mut process else { panic!("it runs etcd") };
+        (known.name, known.data_dir) = (Seen::Known(name.clone()), Seen::Known("/var/lib/etcd".to_owned()));
+        known.settings = BTreeMap::from([("initial-advertise-peer-urls".to_owned(), url(2380))]);
+        known.configured_members = None;
+        let node = facts.nodes.iter_mut().find(|node| node.name.as_str() == name).expect("a control plane");
+        (member.name, member.node) = (name, Some(node.name.clone()));
+        let Seen::Known(machine) = &mut node.machine else { panic!("it was reached") };
+        machine.etcd = process;
+        let image = STACKED_IMAGE.to_owned();
+        if let Seen::Known(pods) = &mut machine.static_pods {
+            pods.insert("etcd".to_owned(), image.clone());
+        }
+        if let Seen::Known(containers) = &mut machine.containers {
+            containers.push(facts::Container { name: "etcd".to_owned(), image });
+        }
+    }
+    facts.nodes.retain(|node| !node.name.as_str().starts_with("etcd"));
+    facts
+}
+
+/// What a stacked member's manifest names.
+pub(crate) const STACKED_IMAGE: &str = "k8s.gcr.io/etcd:3.4.23-0";
+
+pub(crate) fn stacked_inventory() -> Inventory {
+    inventory::parse(include_str!("../../inventories/lab-stacked.toml")).expect("an inventory").value
 }
 
 pub(crate) fn lab_inventory() -> Inventory {
@@ -94,7 +137,11 @@ fn restore_plan(inventory: &Inventory, facts: &Facts) -> Plan {
         let node = facts.nodes.iter_mut().find(|node| Some(&node.name) == member.node.as_ref()).expect("its machine");
         let Seen::Known(machine) = &mut node.machine else { continue };
         let version = member.status.known().expect("it answers").version.clone();
-        machine.etcd_tool = Seen::Known(EtcdTool { path: "/usr/bin/etcdctl".to_owned(), version, bumps: false });
+        let (path, image) = match inventory.etcd.topology {
+            Topology::External => ("/usr/bin/etcdctl", None),
+            Topology::Stacked => ("tools/restorer", Some(STACKED_IMAGE.to_owned())),
+        };
+        machine.etcd_tool = Seen::Known(EtcdTool { path: path.to_owned(), image, version, bumps: false });
         if let Seen::Known(Some(etcd)) = &mut machine.etcd {
             etcd.settings.insert("initial-advertise-peer-urls".to_owned(), member.peer_urls.join(","));
         }

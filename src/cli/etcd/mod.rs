@@ -5,6 +5,7 @@ mod defrag;
 mod destinations;
 mod looked;
 mod member;
+mod prover;
 mod prune;
 pub(super) mod restore;
 mod schedule;

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
-use crate::backup::prove::{Unproven, prove};
 use crate::backup::seal::Identities;
 use crate::backup::sink::sweep;
 use crate::backup::verify::{Fault, Files, check};
 use crate::backup::{BackupName, Manifest, Part, metrics_file};
+use crate::cli::etcd::prover::Prover;
 use crate::cli::{Format, files};
 use crate::error::{Exit, Failure};
+use crate::inventory::NodeName;
 use crate::remote::store::Store;
-use crate::remote::throwaway::Programs;
 use crate::remote::{Clock as _, SystemClock};
 use crate::report::{self, Looked};
 
@@ -22,7 +22,8 @@ use crate::report::{self, Looked};
 #[command(
     after_help = "Exit codes: 0 good, 10 no manifest, not readable, or several backups bad in different ways, 12 the \
                         destination does not answer, 20 cut off or empty, 21 bits changed, 22 pages broken, 23 the \
-                        manifest lies, 24 of another cluster, 25 not to be opened with the identities given."
+                        manifest lies, 24 of another cluster, 25 not to be opened with the identities given, 11 not to be proven \
+                        here, 26 restored and started, it is not what it should be."
 )]
 pub(in crate::cli) struct Arguments {
     /// A snapshot, or a destination: then its newest backup
@@ -43,6 +44,12 @@ pub(in crate::cli) struct Arguments {
     /// Where etcd, and etcdutl or etcdctl, of the snapshot's version are [default: as PATH says]
     #[arg(long, value_name = "FOLDER", requires = "prove")]
     etcd_bin: Option<Utf8PathBuf>,
+    /// Prove it on this machine of etcd instead, apart from its member
+    #[arg(long, value_name = "NODE", value_parser = |name: &str| NodeName::new(name), requires_all = ["prove", "inventory"], conflicts_with = "etcd_bin")]
+    on: Option<NodeName>,
+    /// The inventory with that machine
+    #[arg(short, long, value_name = "FILE", requires = "on")]
+    inventory: Option<Utf8PathBuf>,
     /// A configuration of ssh for ssh:// destinations, in place of the user's own
     #[arg(long, value_name = "FILE", env = "WINDLASS_SSH_CONFIG")]
     ssh_config: Option<Utf8PathBuf>,
@@ -69,10 +76,17 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         at_destination(&arguments, &identities, &folder).await?
     };
     if arguments.prove {
-        let programs = Programs::new(arguments.etcd_bin.clone());
+        let on = arguments.on.as_ref().zip(arguments.inventory.as_deref());
+        let prover = Prover::new(arguments.etcd_bin.clone(), &folder, on)?;
+        let mut proven = Ok(());
         for one in &mut looked {
-            proven(one, &programs, &folder).await?;
+            proven = prover.prove(one).await;
+            if proven.is_err() {
+                break;
+            }
         }
+        prover.close().await;
+        proven?;
     }
     match arguments.output {
         Format::Text => anstream::print!("{}", report::verified(&looked)),
@@ -103,22 +117,6 @@ fn tell(arguments: &Arguments, path: &Utf8Path, looked: &[Looked]) -> Result<(),
         }
     }
     metrics_file::write(path, &metrics).map_err(|error| Failure::of(Exit::StepFailed, &error))
-}
-
-/// Adds its proof to what is good.
-async fn proven(one: &mut Looked, programs: &Programs, folder: &Utf8Path) -> Result<(), Failure> {
-    let Ok(good) = &one.found else { return Ok(()) };
-    match prove(&good.plain, &good.inside, one.manifest.as_ref(), programs, folder).await {
-        Ok(proof) => one.proof = Some(proof),
-        Err(Unproven::Failed(why)) => one.found = Err(Fault::Unproven(why)),
-        Err(untried) => {
-            let what = format!("{} is good, and could not be proven here", one.what);
-            let mut failure = Failure::new(Exit::Refused, what);
-            failure.causes = crate::error::chain(&untried);
-            return Err(failure);
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn identities(paths: &[Utf8PathBuf]) -> Result<Identities, Failure> {

@@ -20,11 +20,22 @@ use crate::facts::{EtcdFacts, EtcdMember, MachineFacts, MemberStatus, Seen, begu
 /// A verified snapshot, before anything is touched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Snapshot {}
+pub struct Snapshot {
+    /// Whether it is restored and started for a moment, beside a member, before anything leans on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proven: bool,
+}
 
 impl Act for Snapshot {
     fn describe(&self) -> String {
-        "take a verified snapshot of etcd to this machine, and a copy to a control plane".to_owned()
+        let taken = "take a verified snapshot of etcd to this machine, and a copy to a control plane";
+        if self.proven {
+            format!(
+                "{taken}; prove it: restored and started for a moment on a member's machine, not the leader's if possible"
+            )
+        } else {
+            taken.to_owned()
+        }
     }
 
     fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
@@ -32,7 +43,7 @@ impl Act for Snapshot {
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
-        Effect::Snapshot
+        Effect::Snapshot { proven: self.proven }
     }
 
     fn undo(&self) -> String {
@@ -40,7 +51,7 @@ impl Act for Snapshot {
     }
 
     fn estimate(&self) -> u64 {
-        5
+        if self.proven { 12 } else { 5 }
     }
 }
 

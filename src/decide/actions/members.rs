@@ -248,8 +248,9 @@ impl Act for PromoteMember {
 pub struct RetireMember {
     /// The member that it was.
     pub member: u64,
-    /// The systemd unit.
-    pub service: String,
+    /// The systemd unit; nothing for a stacked member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// Where its data are.
     pub data_dir: String,
     /// How to speak to etcd from here: `own` is the URL of a member that stays.
@@ -258,7 +259,11 @@ pub struct RetireMember {
 
 impl Act for RetireMember {
     fn describe(&self) -> String {
-        format!("stop and disable {}, keep {}/member under another name", self.service, self.data_dir)
+        let stop = match &self.service {
+            Some(service) => format!("stop and disable {service}"),
+            None => "take the manifest of etcd away, until its container is gone".to_owned(),
+        };
+        format!("{stop}, keep {}/member under another name", self.data_dir)
     }
 
     fn question(&self, _: Site<'_>) -> Question {
@@ -277,7 +282,7 @@ impl Act for RetireMember {
     fn effect(&self, site: Site<'_>) -> Effect {
         let EtcdAccess { ca, cert, key, own, .. } = self.access.clone();
         let member = format!("{:x}", self.member);
-        let (service, data) = (self.service.clone(), self.data_dir.clone());
+        let (service, data) = (self.service.clone().unwrap_or_else(|| "-".to_owned()), self.data_dir.clone());
         job(On::Lane, Script::MemberRetire, [ca, cert, key, own, member, service, data, site.run.to_string()])
     }
 

@@ -5,6 +5,7 @@ pub mod command;
 pub mod cordon;
 pub mod defrag;
 pub mod etcd;
+pub mod fetch_tool;
 pub mod former;
 pub mod kubeadm;
 pub mod kubelet;

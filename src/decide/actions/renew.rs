@@ -15,6 +15,8 @@ use crate::facts::ask::Section;
 
 /// The static pod of the API server.
 pub(crate) const API_SERVER: &str = "kube-apiserver";
+/// The static pod of a stacked member of etcd.
+pub(crate) const ETCD: &str = "etcd";
 
 /// Takes static pods away, and waits until their containers are gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
-//! A restore of external etcd: the snapshot sent to each member, what still lives saved, the members stopped, their data
-//! replaced, all of them started together, and the wait until they are whole.
+//! A restore of etcd: the snapshot sent to each member, what still lives saved, the members stopped, their data
+//! replaced, all of them started together, and the wait until they are whole. A stacked member is stopped and started as a static
+//! pod (`renew.rs`).
 
 use std::time::Duration;
 
@@ -135,8 +136,9 @@ impl Act for StopEtcd {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreMember {
-    /// The systemd unit.
-    pub service: String,
+    /// The systemd unit; nothing for a stacked member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// Its data directory.
     pub data_dir: String,
     /// The directory of its write-ahead log, where it has one of its own.
@@ -180,7 +182,7 @@ impl Act for RestoreMember {
         let word = |word: Option<String>| word.unwrap_or_else(|| "-".to_owned());
         let args = [
             site.run.to_string(),
-            self.service.clone(),
+            word(self.service.clone()),
             self.data_dir.clone(),
             word(self.wal_dir.clone()),
             sent_name(&self.sha256),

@@ -122,6 +122,7 @@ impl Walk<'_> {
                 }
             }
             Action::ArchiveNode(_)
+            | Action::FetchTool(_)
             | Action::Snapshot(_)
             | Action::MoveLeader(_)
             | Action::WriteMembers(_)

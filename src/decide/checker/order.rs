@@ -71,10 +71,11 @@ fn snapshots(plan: &Plan) -> Vec<Breach> {
     }
     let first_snapshot = position(&|step| matches!(step.action, Action::Snapshot(_)));
     let prepares = |step: &Step| {
-        matches!(
+        let fetches = matches!(
             step.action,
-            Action::ArchiveNode(_) | Action::FetchPackages(_) | Action::FetchArchive(_) | Action::PullImages(_)
-        )
+            Action::FetchPackages(_) | Action::FetchArchive(_) | Action::FetchTool(_) | Action::PullImages(_)
+        );
+        fetches || matches!(step.action, Action::ArchiveNode(_))
     };
     let last_prepare = steps.iter().rposition(|placed| prepares(placed.step));
     if let (Some(snapshot), Some(prepare)) = (first_snapshot, last_prepare)

@@ -161,5 +161,6 @@ impl<'a> LaneOf<'a> {
 }
 
 fn belongs_to_defrag(action: &Action) -> bool {
-    matches!(action, Action::ArchiveNode(_) | Action::Snapshot(_) | Action::MoveLeader(_) | Action::AwaitEtcd(_))
+    let prepares = matches!(action, Action::ArchiveNode(_) | Action::FetchTool(_) | Action::Snapshot(_));
+    prepares || matches!(action, Action::MoveLeader(_) | Action::AwaitEtcd(_))
 }

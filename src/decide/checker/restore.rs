@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Breach, roles};
 use crate::decide::action::Action;
-use crate::decide::actions::renew::API_SERVER;
+use crate::decide::actions::renew::{API_SERVER, ETCD};
 use crate::decide::actions::restore::RestoreMember;
 use crate::decide::plan::{Law, Placed, Plan, Restore};
 use crate::inventory::{NodeName, Role};
@@ -43,6 +43,7 @@ pub(super) fn check(plan: &Plan) -> Vec<Breach> {
     let steps = steps(plan);
     let mut breaches = only_restores(&steps);
     breaches.extend(everywhere(plan, &steps));
+    breaches.extend(fetched(&steps));
     breaches.extend(in_order(&steps));
     breaches.extend(one_snapshot(restore, &steps));
     breaches.extend(given_back(&steps));
@@ -65,11 +66,23 @@ fn of<'a, 'b>(steps: &'b [At<'a>], kind: Kind) -> impl Iterator<Item = &'b At<'a
     steps.iter().filter(move |(_, placed)| kind(&placed.step.action))
 }
 
-const STOP_PLANE: Kind = |action| matches!(action, Action::StopStaticPods(_));
-const START_PLANE: Kind = |action| matches!(action, Action::StartStaticPods(_));
-const STOP_ETCD: Kind = |action| matches!(action, Action::StopEtcd(_));
+/// Static pods of which one lives on the API.
+const STOP_PLANE: Kind =
+    |action| matches!(action, Action::StopStaticPods(stop) if stop.pods.iter().any(|pod| pod != ETCD));
+const START_PLANE: Kind =
+    |action| matches!(action, Action::StartStaticPods(start) if start.pods.iter().any(|pod| pod != ETCD));
+/// A member's service, or its static pod.
+const STOP_ETCD: Kind = |action| match action {
+    Action::StopEtcd(_) => true,
+    Action::StopStaticPods(stop) => stop.pods.iter().any(|pod| pod == ETCD),
+    _ => false,
+};
 const RESTORE: Kind = |action| matches!(action, Action::RestoreMember(_));
-const START_ETCD: Kind = |action| matches!(action, Action::StartEtcd(_));
+const START_ETCD: Kind = |action| match action {
+    Action::StartEtcd(_) => true,
+    Action::StartStaticPods(start) => start.pods.iter().any(|pod| pod == ETCD),
+    _ => false,
+};
 const SAVE: Kind = |action| matches!(action, Action::SaveWhatLives(_));
 const WHOLE: Kind = |action| matches!(action, Action::AwaitRestored(_));
 const KUBELET: Kind = |action| matches!(action, Action::RenewKubelet(_));
@@ -79,7 +92,8 @@ const SERVES: Kind =
 
 fn only_restores(steps: &[At<'_>]) -> Vec<Breach> {
     let strange = steps.iter().filter(|(_, placed)| {
-        !restores(&placed.step.action) && !matches!(placed.step.action, Action::ArchiveNode(_) | Action::Snapshot(_))
+        let serves = matches!(placed.step.action, Action::ArchiveNode(_) | Action::FetchTool(_) | Action::Snapshot(_));
+        !serves && !restores(&placed.step.action)
     });
     strange.map(|(_, placed)| Breach::new(Law::EtcdApart, placed.id(), "a restore does nothing else besides")).collect()
 }
@@ -90,10 +104,12 @@ fn everywhere(plan: &Plan, steps: &[At<'_>]) -> Vec<Breach> {
     let with = |role: Role| -> Vec<&NodeName> {
         plan.baseline.machines.keys().filter(|node| roles(plan, node).contains(&role)).collect()
     };
+    // Where nobody has etcd's role, every control plane has a member.
+    let member = if with(Role::Etcd).is_empty() { Role::ControlPlane } else { Role::Etcd };
     let parts: [(Kind, &str, Role, Law); 4] = [
-        (STOP_ETCD, "its member is not stopped", Role::Etcd, Law::OneMemberAtATime),
-        (RESTORE, "its member is not restored", Role::Etcd, Law::OneMemberAtATime),
-        (START_ETCD, "its member is not started", Role::Etcd, Law::OneMemberAtATime),
+        (STOP_ETCD, "its member is not stopped", member, Law::OneMemberAtATime),
+        (RESTORE, "its member is not restored", member, Law::OneMemberAtATime),
+        (START_ETCD, "its member is not started", member, Law::OneMemberAtATime),
         (STOP_PLANE, "its API server is not taken away", Role::ControlPlane, Law::EtcdApart),
     ];
     for (kind, what, role, law) in parts {
@@ -113,6 +129,7 @@ fn everywhere(plan: &Plan, steps: &[At<'_>]) -> Vec<Breach> {
             breaches.push(Breach::new(law, "plan", "what all have to do together is in several waves"));
         }
     }
+    breaches.extend(one_way(member == Role::ControlPlane, steps));
     for (_, placed) in of(steps, STOP_PLANE) {
         if let Action::StopStaticPods(stop) = &placed.step.action
             && !stop.pods.iter().any(|pod| pod == API_SERVER)
@@ -121,6 +138,35 @@ fn everywhere(plan: &Plan, steps: &[At<'_>]) -> Vec<Breach> {
         }
     }
     breaches
+}
+
+/// A stacked member is nobody's service, and one on a machine of its own is no static pod.
+fn one_way(stacked: bool, steps: &[At<'_>]) -> Vec<Breach> {
+    let other = |action: &Action| match action {
+        Action::StopEtcd(_) | Action::StartEtcd(_) => stacked,
+        Action::RestoreMember(it) => it.service.is_none() != stacked,
+        Action::StopStaticPods(_) | Action::StartStaticPods(_) => !stacked && (STOP_ETCD(action) || START_ETCD(action)),
+        _ => false,
+    };
+    let detail =
+        "the member is taken for a service where it is a static pod, or for a static pod where it is a service";
+    let found = steps.iter().filter(|(_, placed)| other(&placed.step.action));
+    found.map(|(_, placed)| Breach::new(Law::OneMemberAtATime, placed.id(), detail)).collect()
+}
+
+/// Who restores with what was in an image has taken it out before.
+fn fetched(steps: &[At<'_>]) -> Vec<Breach> {
+    let lacks = |(at, placed): &&At<'_>| {
+        let Action::RestoreMember(it) = &placed.step.action else { return false };
+        let fetch = |(before, other): &At<'_>| {
+            before < at && other.node == placed.node && matches!(other.step.action, Action::FetchTool(_))
+        };
+        !it.tool.starts_with('/') && !steps.iter().any(fetch)
+    };
+    let breach = |(_, placed): &At<'_>| {
+        Breach::new(Law::OneMemberAtATime, placed.id(), "what restores is not fetched before anything is taken away")
+    };
+    steps.iter().filter(lacks).map(breach).collect()
 }
 
 /// What has to have ended everywhere before the next begins anywhere.
@@ -194,7 +240,7 @@ fn one_snapshot(restore: &Restore, steps: &[At<'_>]) -> Vec<Breach> {
 /// Each static pod that is taken away is given back, where it was.
 fn given_back(steps: &[At<'_>]) -> Vec<Breach> {
     let mut breaches = Vec::new();
-    for (_, placed) in of(steps, STOP_PLANE) {
+    for (_, placed) in steps {
         let Action::StopStaticPods(stop) = &placed.step.action else { continue };
         let given: BTreeSet<&String> = steps
             .iter()

@@ -7,7 +7,7 @@ use super::Scene;
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::plan::Joining;
 use crate::facts::{DEFAULT_QUOTA, EtcdMember, EtcdProcess, MachineFacts};
-use crate::inventory::{Node, NodeName, Role};
+use crate::inventory::{Node, NodeName};
 
 /// The member that joins.
 pub(super) struct Joins<'a> {
@@ -50,7 +50,9 @@ impl<'a> Scene<'a> {
     /// The machine called `node` as a member.
     pub(super) fn joins(&self, node: &NodeName, address: Option<&str>) -> Result<Joins<'a>, Finding> {
         let refuse = |rule, detail: String| Err(Finding::refusal(rule, node, detail));
-        let Some(known) = self.wanted.inventory.node(node).filter(|node| node.roles.contains(&Role::Etcd)) else {
+        let Some(known) =
+            self.wanted.inventory.node(node).filter(|node| node.roles.contains(&self.wanted.inventory.etcd_role()))
+        else {
             return refuse(Rule::NodeUnknown, "is no etcd machine of the inventory: enter it there first".to_owned());
         };
         let fits = |member: &&'a EtcdMember| member.unhealthy().is_none() && self.process_of(member).is_some();

@@ -3,6 +3,7 @@
 use super::{Scene, Wish};
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::quorum::{Count, loses};
+use crate::decide::stacked;
 use crate::facts::ready::Ready;
 use crate::facts::version::parse_version;
 use crate::facts::{EtcdMember, Seen};
@@ -21,22 +22,40 @@ impl Scene<'_> {
         found.extend(self.alarms());
         found.extend(self.arithmetic());
         found.extend(self.left_behind());
-        found.extend(self.newcomer());
-        found.extend(self.certificates());
-        found.push(Finding::warning(
-            Rule::EtcdMembers,
-            "API servers",
-            "go on with the addresses of etcd in their own --etcd-servers; Windlass does not change those",
-        ));
+        if self.wanted.inventory.etcd.topology == Topology::External {
+            found.extend(self.newcomer());
+            found.extend(self.certificates());
+        }
         found
     }
 
+    /// A control plane gets a member from kubeadm, which writes its manifest; and its API server asks that member alone.
     fn topology(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
         if self.wanted.inventory.etcd.topology == Topology::External {
-            return Vec::new();
+            found.push(Finding::warning(
+                Rule::EtcdMembers,
+                "API servers",
+                "go on with the addresses of etcd in their own --etcd-servers; Windlass does not change those",
+            ));
+            return found;
         }
-        let detail = "etcd is stacked: `kubeadm join` and `kubeadm reset` change its members, not this Windlass";
-        vec![Finding::refusal(Rule::EtcdTopology, "etcd", detail)]
+        if let Some(joins) = &self.joins {
+            let detail = "etcd is stacked: its members come from kubeadm. Take the former one off first (`windlass etcd member remove`), \
+                          then run `kubeadm join phase control-plane-join etcd --control-plane` on this control plane, or `kubeadm join` \
+                          on a new one";
+            found.push(Finding::refusal(Rule::EtcdTopology, &joins.node.name, detail));
+        }
+        let leaves = self.leaves_on.map(|on| &on.name);
+        for node in self.touched().filter(|node| Some(&node.name) != leaves) {
+            found.extend(stacked::etcdctl(self.wanted.inventory, self.wanted.facts, &node.name).err());
+        }
+        if let Some(node) = self.leaves_on.filter(|node| self.reached(node)) {
+            let detail = "its API server asks the member beside it alone, and fails from then on: `kubeadm reset` it, or let kubeadm \
+                          make a member there (`kubeadm join phase control-plane-join etcd --control-plane`)";
+            found.push(Finding::warning(Rule::EtcdMembers, &node.name, detail));
+        }
+        found
     }
 
     /// Every machine of etcd is reached, but for the one whose member leaves; control planes keep the lock.
@@ -47,7 +66,7 @@ impl Scene<'_> {
             let Some(node) = self.wanted.inventory.node(&facts.name) else { continue };
             let joins = self.joins.as_ref().is_some_and(|joins| joins.node.name == node.name);
             let leaves = self.leaves_on.is_some_and(|on| on.name == node.name);
-            if node.roles.contains(&Role::Etcd) && (joins || !leaves) {
+            if node.roles.contains(&self.wanted.inventory.etcd_role()) && (joins || !leaves) {
                 found.push(Finding::unreachable(&node.name, why.clone()));
             } else if node.roles.contains(&Role::ControlPlane) {
                 let detail = format!("does not answer: {why}; the lock needs a majority of the control planes");
@@ -149,9 +168,10 @@ impl Scene<'_> {
     /// What is left of the one that leaves.
     fn left_behind(&self) -> Option<Finding> {
         let member = self.leaves?;
+        let stacked = self.wanted.inventory.etcd.topology == Topology::Stacked;
         let same = self.joins.as_ref().is_some_and(|joins| Some(&joins.node.name) == self.leaves_on.map(|on| &on.name));
         match self.leaves_on {
-            Some(node) if self.reached(node) && same => None,
+            Some(node) if self.reached(node) && (same || stacked) => None,
             Some(node) if self.reached(node) => {
                 let detail = "is no machine of etcd afterwards: take it out of the inventory";
                 Some(Finding::warning(Rule::EtcdMembers, &node.name, detail))

@@ -2,14 +2,15 @@
 
 use super::Scene;
 use crate::decide::action::Action;
-use crate::decide::actions::archive::ArchiveNode;
 use crate::decide::actions::etcd::{EtcdAccess, MoveLeader, Snapshot, steady_ms};
+use crate::decide::actions::fetch_tool::FetchTool;
 use crate::decide::actions::members::{
     AddMember, AwaitMembers, JoinMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
 };
 use crate::decide::plan::{Lane, Stage, Step, Wave};
+use crate::decide::stacked;
 use crate::facts::EtcdMember;
-use crate::inventory::{Node, NodeName, Role};
+use crate::inventory::{Node, NodeName, Role, Topology};
 
 /// Stages and procedures that are being drawn.
 #[derive(Default)]
@@ -45,10 +46,17 @@ const CATCH_UP_SECONDS: u64 = 1800;
 impl Scene<'_> {
     pub(super) fn steps(&self) -> Draft {
         let mut draft = Draft::default();
-        let archive = step("archive", 300, self.archive());
+        let archive = step("archive", 300, stacked::archive(self.wanted.inventory));
         let lanes = self.touched().map(|node| draft.lane(Some(node.name.clone()), vec![archive.clone()])).collect();
         draft.stages.push(Stage { name: "archive".to_owned(), waves: vec![Wave { lanes }] });
-        draft.stage("snapshot-etcd", None, vec![step("snapshot", 1800, Snapshot {})]);
+        let fetches: Vec<(NodeName, FetchTool)> = self.touched().filter_map(|node| self.fetch(node)).collect();
+        let fetched =
+            fetches.into_iter().map(|(node, fetch)| draft.lane(Some(node), vec![step("fetch-tool", 300, fetch)]));
+        let lanes: Vec<Lane> = fetched.collect();
+        if !lanes.is_empty() {
+            draft.stages.push(Stage { name: "fetch".to_owned(), waves: vec![Wave { lanes }] });
+        }
+        draft.stage("snapshot-etcd", None, vec![step("snapshot", 1800, Snapshot { proven: false })]);
         if self.leaves_first() {
             self.leave(&mut draft);
             self.join(&mut draft);
@@ -61,8 +69,8 @@ impl Scene<'_> {
     }
 
     /// The machines that something happens on, in the inventory's order.
-    fn touched(&self) -> impl Iterator<Item = &Node> {
-        self.wanted.inventory.with_role(Role::Etcd).filter(|node| {
+    pub(super) fn touched(&self) -> impl Iterator<Item = &Node> {
+        self.wanted.inventory.etcd_nodes().filter(|node| {
             let stays = self.stays().any(|member| member.node.as_ref() == Some(&node.name));
             let leaves = self.leaves_on.is_some_and(|on| on.name == node.name);
             let joins = self.joins.as_ref().is_some_and(|joins| joins.node.name == node.name);
@@ -70,9 +78,14 @@ impl Scene<'_> {
         })
     }
 
-    fn archive(&self) -> ArchiveNode {
-        let etcd = &self.wanted.inventory.etcd;
-        ArchiveNode { service: Some(etcd.service.clone()), paths: vec![etcd.env_file.to_string()] }
+    /// A control plane that was reset has no manifest of etcd: nothing is left to be stopped.
+    fn runs_member(&self, node: &Node) -> bool {
+        self.wanted.inventory.etcd.topology == Topology::External || self.fetch(node).is_some()
+    }
+
+    fn fetch(&self, node: &Node) -> Option<(NodeName, FetchTool)> {
+        let fetch = stacked::etcdctl(self.wanted.inventory, self.wanted.facts, &node.name).ok()??;
+        Some((node.name.clone(), fetch))
     }
 
     fn leave(&self, draft: &mut Draft) {
@@ -87,9 +100,10 @@ impl Scene<'_> {
         steps.push(step("remove", 120, RemoveMember { member: member.id, name: member.called(), access }));
         steps.push(step("await-members", 300, self.whole(false, !self.leaves_first())));
         draft.stage("remove", asked.node.clone(), steps);
-        if let Some(node) = self.leaves_on.filter(|node| self.reached(node)) {
+        if let Some(node) = self.leaves_on.filter(|node| self.reached(node) && self.runs_member(node)) {
             let data_dir = self.data_dir_of(node);
-            let service = self.wanted.inventory.etcd.service.clone();
+            let etcd = &self.wanted.inventory.etcd;
+            let service = (etcd.topology == Topology::External).then(|| etcd.service.clone());
             if let Some(data_dir) = data_dir {
                 let retire = RetireMember { member: member.id, service, data_dir, access: self.access(asked) };
                 draft.stage("retire", Some(node.name.clone()), vec![step("retire", 120, retire)]);
@@ -127,6 +141,10 @@ impl Scene<'_> {
     /// The members of the end in the files of those that stay, one machine after the other; the one that joined in place of
     /// another got a file that names the leaving one too.
     fn write(&self, draft: &mut Draft) {
+        // kubeadm's manifest goes on naming the members of its first start, and kubeadm writes it anew with each upgrade.
+        if self.wanted.inventory.etcd.topology == Topology::Stacked {
+            return;
+        }
         let members = self.listed(false, true);
         let env_file = self.wanted.inventory.etcd.env_file.to_string();
         let writes = step("write", 60, WriteMembers { env_file, members });

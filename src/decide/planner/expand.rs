@@ -22,13 +22,18 @@ use crate::decide::rules::Case;
 use crate::facts::version::parse_version;
 use crate::facts::{EtcdMember, MachineFacts};
 use crate::inventory::{Node, Role, Topology, is_program};
-use crate::playbook::{self, Place, Uses};
+use crate::playbook::{self, Place, Playbook, Uses};
 
 /// Steps made of one entry of a playbook on `node`.
-pub(super) fn step(case: Case<'_>, node: Option<&Node>, step: &playbook::Step) -> Result<Vec<Step>, Finding> {
+pub(super) fn step(
+    case: Case<'_>,
+    playbook: &Playbook,
+    node: Option<&Node>,
+    step: &playbook::Step,
+) -> Result<Vec<Step>, Finding> {
     match step {
         playbook::Step::Uses { uses, timeout, delete_emptydir_data, force } => {
-            let bound = Bound { case, node, uses: *uses };
+            let bound = Bound { case, snapshot: playbook.snapshot, node, uses: *uses };
             let drain = DrainOptions { delete_emptydir_data: *delete_emptydir_data, force: *force };
             bound.steps(*timeout, drain)
         }
@@ -137,6 +142,7 @@ struct DrainOptions {
 #[derive(Clone, Copy)]
 struct Bound<'a> {
     case: Case<'a>,
+    snapshot: playbook::Snapshot,
     node: Option<&'a Node>,
     uses: Uses,
 }
@@ -158,7 +164,10 @@ impl<'a> Bound<'a> {
 
     fn etcd_step(self, timeout: Option<Duration>) -> Result<Step, Finding> {
         Ok(match self.uses {
-            Uses::EtcdSnapshot => named("snapshot", timeout, 1800, Snapshot {}),
+            Uses::EtcdSnapshot => {
+                let proven = self.snapshot == playbook::Snapshot::Proven;
+                named("snapshot", timeout, 1800, Snapshot { proven })
+            }
             Uses::EtcdMoveLeader => named("move-leader", timeout, 60, self.move_leader()?),
             Uses::EtcdPackage => named("package", timeout, 600, self.swap_etcd()?),
             Uses::EtcdAwaitHealthy => named("await-healthy", timeout, 300, self.await_etcd()?),

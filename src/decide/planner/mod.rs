@@ -5,6 +5,7 @@ pub(crate) use baseline::{machine_baseline, of_etcd as etcd_baseline};
 mod archives;
 mod expand;
 pub mod packages;
+mod proofs;
 pub(crate) mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,7 @@ pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
     let case = Case { inventory: wanted.inventory, facts: wanted.facts, target: wanted.target };
     let mut findings = rules::findings(case);
     findings.extend(mismatches(case, wanted.playbooks));
+    findings.extend(proofs::findings(case, wanted.playbooks));
     if rules::forbid(&findings) {
         findings.sort();
         return Err(findings);
@@ -50,7 +52,7 @@ pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
     let mut draft = Draft::default();
     for playbook in wanted.playbooks {
         for stage in &playbook.stages {
-            draft.stage(case, stage).map_err(|finding| vec![finding])?;
+            draft.stage(case, playbook, stage).map_err(|finding| vec![finding])?;
         }
     }
     fit(finish(wanted, case, draft, findings))
@@ -164,13 +166,13 @@ struct Draft {
 }
 
 impl Draft {
-    fn stage(&mut self, case: Case<'_>, stage: &playbook::Stage) -> Result<(), Finding> {
+    fn stage(&mut self, case: Case<'_>, playbook: &Playbook, stage: &playbook::Stage) -> Result<(), Finding> {
         let lanes = match &stage.select {
-            Select::Cluster => vec![self.lane(case, stage, None)?],
+            Select::Cluster => vec![self.lane(case, playbook, stage, None)?],
             select => {
                 let mut lanes = Vec::new();
                 for node in selected(case, select, &stage.steps) {
-                    lanes.push(self.lane(case, stage, Some(node))?);
+                    lanes.push(self.lane(case, playbook, stage, Some(node))?);
                 }
                 lanes
             }
@@ -197,7 +199,13 @@ impl Draft {
     }
 
     /// The lane of `node`, unless everything that the stage would change is so already.
-    fn lane(&mut self, case: Case<'_>, stage: &playbook::Stage, node: Option<&Node>) -> Result<Option<Lane>, Finding> {
+    fn lane(
+        &mut self,
+        case: Case<'_>,
+        playbook: &Playbook,
+        stage: &playbook::Stage,
+        node: Option<&Node>,
+    ) -> Result<Option<Lane>, Finding> {
         if let Some(why) = expand::needless(case, node, &stage.steps) {
             let subject = node.map_or("cluster", |node| node.name.as_str()).to_owned();
             self.skipped.push(Skipped { stage: stage.name.clone(), subject, why });
@@ -205,7 +213,7 @@ impl Draft {
         }
         let mut steps = Vec::new();
         for step in &stage.steps {
-            steps.extend(expand::step(case, node, step)?);
+            steps.extend(expand::step(case, playbook, node, step)?);
         }
         expand::name_apart(&mut steps);
         Ok(Some(Lane { node: node.map(|node| node.name.clone()), procedure: self.procedure(steps) }))

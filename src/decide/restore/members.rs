@@ -9,7 +9,7 @@ use crate::decide::finding::{Finding, Rule};
 use crate::decide::target::minor;
 use crate::facts::version::parse_version;
 use crate::facts::{EtcdProcess, EtcdTool, MachineFacts, Seen};
-use crate::inventory::{Node, Role};
+use crate::inventory::{Node, Topology};
 
 /// A member to be.
 pub(super) struct Member<'a> {
@@ -25,7 +25,7 @@ pub(super) struct Member<'a> {
 /// The members, and what is wrong with them.
 pub(super) fn of(wanted: Wanted<'_>) -> (Vec<Member<'_>>, Vec<Finding>) {
     let (mut members, mut findings) = (Vec::new(), Vec::new());
-    for node in wanted.with_role(Role::Etcd) {
+    for node in wanted.with_role(wanted.inventory.etcd_role()) {
         let Some(machine) = wanted.facts.machine(&node.name) else { continue };
         match member(wanted, node, machine) {
             Ok(member) => members.push(member),
@@ -40,7 +40,13 @@ pub(super) fn of(wanted: Wanted<'_>) -> (Vec<Member<'_>>, Vec<Finding>) {
 fn member<'a>(wanted: Wanted<'a>, node: &'a Node, machine: &'a MachineFacts) -> Result<Member<'a>, Vec<String>> {
     let process = match &machine.etcd {
         Seen::Known(Some(process)) => process,
-        Seen::Known(None) => return Err(vec![format!("has no service {}", wanted.inventory.etcd.service)]),
+        Seen::Known(None) => {
+            let what = match wanted.inventory.etcd.topology {
+                Topology::External => format!("service {}", wanted.inventory.etcd.service),
+                Topology::Stacked => "manifest of etcd".to_owned(),
+            };
+            return Err(vec![format!("has no {what}")]);
+        }
         Seen::Unknown(why) => return Err(vec![format!("its etcd could not be seen: {why}")]),
     };
     let mut why = Vec::new();
@@ -84,8 +90,10 @@ fn misfit(wanted: Wanted<'_>, machine: &MachineFacts, process: &EtcdProcess, too
         parse_version(package.installed.as_deref()?)
     };
     let runs: Version = process.server_version.known().cloned().or_else(installed)?;
-    (minor(&runs) != minor(&tool.version))
-        .then(|| format!("{} is of {}, and the etcd that will run is {runs}", tool.path, tool.version))
+    (minor(&runs) != minor(&tool.version)).then(|| {
+        let tool_is = tool.image.as_deref().unwrap_or(&tool.path);
+        format!("{tool_is} is of {}, and the etcd that will run is {runs}", tool.version)
+    })
 }
 
 /// Names and addresses that two members have.

@@ -2,7 +2,7 @@
 
 use super::members::Member;
 use super::{Wanted, bump};
-use crate::decide::actions::renew::API_SERVER;
+use crate::decide::actions::renew::{API_SERVER, ETCD};
 use crate::decide::finding::{Finding, Rule};
 use crate::facts::{Disk, MachineFacts, Seen};
 use crate::inventory::{Node, Role, Topology};
@@ -13,24 +13,20 @@ const ROOM_FOR_LOG: u64 = 128 << 20;
 
 pub(super) fn findings(wanted: Wanted<'_>, members: &[Member<'_>]) -> Vec<Finding> {
     let mut found = Vec::new();
-    if wanted.inventory.etcd.topology == Topology::Stacked {
-        let detail = "this Windlass restores external etcd; a stacked one cannot be restored by it yet";
-        found.push(Finding::refusal(Rule::EtcdTopology, "etcd", detail));
-    }
     found.extend(unreached(wanted));
     found.extend(fenced(wanted));
     if wanted.snapshot.registry_keys == 0 {
         let detail = "has no keys below /registry: it is not of a Kubernetes cluster";
         found.push(Finding::refusal(Rule::Unseen, "the snapshot", detail));
     }
-    for (role, what) in [(Role::ControlPlane, "control plane"), (Role::Etcd, "member of etcd")] {
+    for (role, what) in [(Role::ControlPlane, "control plane"), (wanted.inventory.etcd_role(), "member of etcd")] {
         if wanted.with_role(role).next().is_none() {
             found.push(Finding::refusal(Rule::EtcdQuorum, "cluster", format!("no {what} is left")));
         }
     }
     found.extend(lockable(wanted));
     for node in wanted.with_role(Role::ControlPlane) {
-        found.extend(wanted.facts.machine(&node.name).and_then(|machine| plane(node, machine)));
+        found.extend(wanted.facts.machine(&node.name).and_then(|machine| plane(wanted, node, machine)));
     }
     found.extend(members.iter().filter_map(|member| room(wanted, member)));
     found.extend(watchers(members));
@@ -45,12 +41,17 @@ fn unreached(wanted: Wanted<'_>) -> Vec<Finding> {
     for facts in &wanted.facts.nodes {
         let Seen::Unknown(why) = &facts.machine else { continue };
         let Some(node) = wanted.inventory.node(&facts.name) else { continue };
-        let member = node.roles.contains(&Role::Etcd);
         if wanted.fenced.contains(&node.name) {
             continue;
         }
-        if member || node.roles.contains(&Role::ControlPlane) {
-            let what = if member { "a member of etcd" } else { "an API server" };
+        let (member, plane) =
+            (node.roles.contains(&wanted.inventory.etcd_role()), node.roles.contains(&Role::ControlPlane));
+        if member || plane {
+            let what = match (member, plane) {
+                (true, true) => "a member of etcd and an API server",
+                (true, false) => "a member of etcd",
+                _ => "an API server",
+            };
             let detail = format!(
                 "{why}: {what} of before on it could go on as a second living cluster; bring it back, or cut it off \
                  (power or network) and say --fenced {}",
@@ -104,7 +105,7 @@ fn lockable(wanted: Wanted<'_>) -> Option<Finding> {
 }
 
 /// Static pods are stopped and started by the kubelet, from manifests.
-fn plane(node: &Node, machine: &MachineFacts) -> Option<Finding> {
+fn plane(wanted: Wanted<'_>, node: &Node, machine: &MachineFacts) -> Option<Finding> {
     let refusal = |detail: String| Some(Finding::refusal(Rule::Unseen, &node.name, detail));
     match &machine.kubelet_running {
         Seen::Known(Some(_)) => {}
@@ -113,10 +114,12 @@ fn plane(node: &Node, machine: &MachineFacts) -> Option<Finding> {
         }
         Seen::Unknown(why) => return refusal(format!("its kubelet could not be seen: {why}")),
     }
+    let member = wanted.inventory.etcd.topology == Topology::Stacked;
     match &machine.static_pods {
-        Seen::Known(pods) if pods.contains_key(API_SERVER) => None,
-        Seen::Known(_) => {
-            refusal(format!("has no manifest of {API_SERVER}: it may lie where an earlier restore put it"))
+        Seen::Known(pods) => {
+            let needed = [Some(API_SERVER), member.then_some(ETCD)];
+            let missing = needed.into_iter().flatten().find(|pod| !pods.contains_key(*pod))?;
+            refusal(format!("has no manifest of {missing}: it may lie where an earlier run put it"))
         }
         Seen::Unknown(why) => refusal(format!("its static pods could not be seen: {why}")),
     }

@@ -7,13 +7,14 @@ use super::{Wanted, bump};
 use crate::decide::action::Action;
 use crate::decide::actions::archive::ArchiveNode;
 use crate::decide::actions::etcd::Snapshot;
+use crate::decide::actions::fetch_tool::{FetchTool, Purpose};
 use crate::decide::actions::renew::{
-    API_SERVER, AwaitHeard, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods,
+    API_SERVER, AwaitHeard, ETCD, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods,
 };
 use crate::decide::actions::restore::{AwaitRestored, RestoreMember, SaveWhatLives, SendSnapshot, StartEtcd, StopEtcd};
 use crate::decide::plan::{Lane, Stage, Step, Wave};
 use crate::decide::planner::waves::batched;
-use crate::inventory::{Node, NodeName, Role};
+use crate::inventory::{Node, NodeName, Role, Topology};
 use crate::playbook::Batch;
 
 /// The static pods of a control plane that live on the API.
@@ -32,6 +33,9 @@ const WATCHERS: [&str; 10] = [
     "kube-multus",
     "ovnkube-node",
 ];
+
+/// A kubelet that has seen a container fail again and again waits up to five minutes before it starts it once more.
+const START_SECONDS: u64 = 600;
 
 /// Kubelets are restarted one, then a tenth, then a quarter of the workers at a time: no pod is touched by it.
 const WORKERS: [Batch; 3] = [Batch::Count(1), Batch::Percent(10), Batch::Percent(25)];
@@ -98,7 +102,9 @@ pub(super) fn draw(wanted: Wanted<'_>, members: &[Member<'_>]) -> (Vec<Vec<Step>
         Some(step("start-static-pods", 300, StartStaticPods { pods: static_pods(wanted, node) }))
     });
     renew(&mut draft, wanted);
-    draft.cluster("snapshot", step("snapshot", 600, Snapshot {}));
+    // Etcd's programs are on the machines of an external one.
+    let proven = wanted.inventory.etcd.topology == Topology::External;
+    draft.cluster("snapshot", step("snapshot", 1800, Snapshot { proven }));
     (draft.procedures, draft.stages)
 }
 
@@ -114,6 +120,11 @@ fn prepare(draft: &mut Draft, wanted: Wanted<'_>, members: &[Member<'_>]) {
         };
         Some(step("archive", 120, archive))
     });
+    draft.together("fetch", members.iter().map(|member| member.node), |node| {
+        let image = member_of(members, node)?.tool.image.clone()?;
+        let purpose = if bump(members).is_some() { Purpose::Raise } else { Purpose::Restore };
+        Some(step("fetch-tool", 300, FetchTool { image, purpose }))
+    });
     draft.together("send", members.iter().map(|member| member.node), |_| {
         let snapshot = wanted.snapshot;
         let send = SendSnapshot { file: snapshot.file.clone(), sha256: snapshot.sha256.clone(), bytes: snapshot.bytes };
@@ -123,17 +134,25 @@ fn prepare(draft: &mut Draft, wanted: Wanted<'_>, members: &[Member<'_>]) {
 
 /// All members stopped, then all restored, then all started.
 fn replace(draft: &mut Draft, wanted: Wanted<'_>, members: &[Member<'_>]) {
+    let stacked = wanted.inventory.etcd.topology == Topology::Stacked;
     let service = || wanted.inventory.etcd.service.clone();
+    let pods = || vec![ETCD.to_owned()];
     let nodes = || members.iter().map(|member| member.node);
     let listed: Vec<(String, String)> = members
         .iter()
         .flat_map(|member| member.peer_urls.iter().map(|url| (member.name.clone(), url.clone())))
         .collect();
-    draft.together("etcd-away", nodes(), |_| Some(step("stop", 120, StopEtcd { service: service() })));
+    draft.together("etcd-away", nodes(), |_| {
+        Some(if stacked {
+            step("stop-static-pods", 240, StopStaticPods { pods: pods() })
+        } else {
+            step("stop", 120, StopEtcd { service: service() })
+        })
+    });
     draft.together("data", nodes(), |node| {
-        let member = members.iter().find(|member| member.node.name == node.name)?;
+        let member = member_of(members, node)?;
         let restore = RestoreMember {
-            service: service(),
+            service: (!stacked).then(service),
             data_dir: member.data_dir.clone(),
             wal_dir: member.wal_dir.clone(),
             sha256: wanted.snapshot.sha256.clone(),
@@ -145,7 +164,15 @@ fn replace(draft: &mut Draft, wanted: Wanted<'_>, members: &[Member<'_>]) {
         };
         Some(step("restore", 3600, restore))
     });
-    draft.together("etcd-back", nodes(), |_| Some(step("start", 300, StartEtcd { service: service() })));
+    // kubeadm's manifest goes on naming the members of its first start (`--initial-cluster`, `--initial-cluster-state`): etcd reads
+    // them only when it has no data.
+    draft.together("etcd-back", nodes(), |_| {
+        Some(if stacked {
+            step("start-static-pods", START_SECONDS, StartStaticPods { pods: pods() })
+        } else {
+            step("start", 300, StartEtcd { service: service() })
+        })
+    });
     let whole = AwaitRestored {
         members: members.iter().map(|member| member.name.clone()).collect(),
         not_cluster: wanted.facts.etcd.known().map(|etcd| etcd.cluster_id),
@@ -173,6 +200,10 @@ fn renew(draft: &mut Draft, wanted: Wanted<'_>) {
     let workers = batched(lanes(Role::Worker, Some(Role::ControlPlane)), &WORKERS);
     draft.stage("kubelets-of-control-planes", planes);
     draft.stage("kubelets-of-workers", workers);
+}
+
+fn member_of<'a, 'b>(members: &'b [Member<'a>], node: &Node) -> Option<&'b Member<'a>> {
+    members.iter().find(|member| member.node.name == node.name)
 }
 
 /// The static pods of the node that live on the API.

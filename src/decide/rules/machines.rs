@@ -148,7 +148,7 @@ fn room(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
 }
 
 /// The largest member's database, in bytes; snapshots are about as large.
-fn database(case: Case<'_>) -> u64 {
+pub(in crate::decide) fn database(case: Case<'_>) -> u64 {
     let statuses = |etcd: &EtcdFacts| etcd.members.iter().filter_map(|m| Some(m.status.known()?.db_size)).max();
     case.facts.etcd.known().and_then(statuses).unwrap_or(0)
 }

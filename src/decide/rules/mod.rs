@@ -13,6 +13,7 @@ use crate::inventory::{Inventory, Node, NodeName, Role};
 
 pub use etcd::health as etcd_health;
 pub use kubernetes::oldest_api_server;
+pub(super) use machines::database;
 
 /// What the rules judge.
 #[derive(Clone, Copy, Debug)]

@@ -227,8 +227,7 @@ see_kubelet() {
 see_static_pods() {
   for file in "$MANIFESTS"/*.yaml; do
     [ -f "$file" ] || continue
-    image=$(sed -n -E "s/^[ -]*image:[ ]*[\"']?([^\"' #]+).*/\1/p" "$file" | head -n 1)
-    printf 'pod %s %s\n' "$(basename "$file" .yaml)" "$image"
+    printf 'pod %s %s\n' "$(basename "$file" .yaml)" "$(image_of "$file")"
   done
 }
 
@@ -324,14 +323,32 @@ SETTINGS="$SETTINGS|snapshot-count|max-(snapshots|wals|txn-ops|request-bytes)|au
 SETTINGS="$SETTINGS|(peer-)?(cert-file|key-file|client-cert-auth|trusted-ca-file)|(client|peer)-crl-file|peer-cert-allowed-cn|cipher-suites"
 SETTINGS="$SETTINGS|tls-min-version|experimental-(initial-corrupt-check|corrupt-check-time|watch-progress-notify-interval|compaction-batch-limit)"
 
+# The manifest of a stacked member: the kubelet's, or else the last one that a run has put aside.
+etcd_manifest() {
+  if [ -f "$MANIFESTS/etcd.yaml" ]; then
+    echo "$MANIFESTS/etcd.yaml"
+    return
+  fi
+  for found in "${MANIFESTS%/*}"/windlass-*/etcd.yaml; do
+    [ ! -f "$found" ] || printf '%s %s\n' "$(stat -c %Z "$found")" "$found"
+  done | sort -n | tail -n 1 | cut -d ' ' -f 2
+}
+
+image_of() { sed -n -E "s/^[ -]*image:[ ]*[\"']?([^\"' #]+).*/\1/p" "$1" | head -n 1; }
+
+etcd_image() {
+  manifest=$(etcd_manifest)
+  [ -z "$manifest" ] || image_of "$manifest"
+}
+
 see_etcd() {
   has systemctl || unseen 'systemctl is not here' || return
-  manifest=$MANIFESTS/etcd.yaml
+  manifest=$(etcd_manifest)
   if [ "$ETCD_SERVICE" != - ] && [ "$(systemctl show -p LoadState --value "$ETCD_SERVICE")" != not-found ]; then
     config=$ETCD_ENV_FILE
     pid=$(main_pid "$ETCD_SERVICE")
     [ "${pid:-0}" = 0 ] || [ "$(cat "/proc/$pid/comm")" = etcd ] || pid=$(pgrep -o -P "$pid" -x etcd)
-  elif [ -f "$manifest" ]; then
+  elif [ -n "$manifest" ]; then
     config=$manifest
     pid=$(pgrep -o -x etcd)
   else
@@ -344,7 +361,12 @@ see_etcd() {
   esac
   if [ -f "$config" ]; then
     printf 'digest %s\n' "$(sha256sum "$config" | cut -d ' ' -f 1)"
-    [ "$config" = "$manifest" ] || sed -n -E "s/^ETCD_INITIAL_CLUSTER=[\"']?([^\"']*).*/file-members \1/p" "$config" | tail -n 1
+    if [ "$config" = "$manifest" ]; then
+      # A container's paths are the machine's only where they are mounted from there.
+      sed -n -E "s/^ *path: *[\"']?([^\"']*).*/host-path \1/p" "$config"
+    else
+      sed -n -E "s/^ETCD_INITIAL_CLUSTER=[\"']?([^\"']*).*/file-members \1/p" "$config" | tail -n 1
+    fi
   fi
 }
 

@@ -10,8 +10,8 @@ use super::Script;
 use super::job_tests::Fakes;
 
 /// A machine with static pods, and processes that stand for their containers.
-struct Machine {
-    fakes: Fakes,
+pub(super) struct Machine {
+    pub(super) fakes: Fakes,
     processes: Vec<Child>,
 }
 
@@ -25,8 +25,12 @@ impl Drop for Machine {
 }
 
 impl Machine {
-    fn new(pods: &[&str]) -> Self {
-        let machine = Self { fakes: Fakes::new(&[("systemctl", "echo 0"), ("crictl", "")]), processes: Vec::new() };
+    pub(super) fn new(pods: &[&str]) -> Self {
+        Self::with(pods, &[("systemctl", "echo 0"), ("crictl", "")])
+    }
+
+    pub(super) fn with(pods: &[&str], programs: &[(&str, &str)]) -> Self {
+        let machine = Self { fakes: Fakes::new(programs), processes: Vec::new() };
         fs::create_dir_all(machine.path("etc/kubernetes/manifests")).expect("a folder");
         for pod in pods {
             fs::write(machine.path(&format!("etc/kubernetes/manifests/{pod}.yaml")), pod).expect("a manifest");
@@ -34,18 +38,18 @@ impl Machine {
         machine
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.fakes.path().join("from").join(name)
     }
 
     /// A container, as containerd keeps it: it ends by itself after `seconds`.
-    fn container(&mut self, id: &str, name: &str, seconds: &str) {
+    pub(super) fn container(&mut self, id: &str, name: &str, seconds: &str) {
         let process = Command::new("sleep").arg(seconds).spawn().expect("sleep runs");
         task(&self.path(""), id, name, process.id());
         self.processes.push(process);
     }
 
-    fn manifests(&self) -> Vec<String> {
+    pub(super) fn manifests(&self) -> Vec<String> {
         names(self.path("etc/kubernetes/manifests"))
     }
 }
@@ -58,7 +62,7 @@ fn task(from: &std::path::Path, id: &str, name: &str, pid: u32) {
     fs::write(task.join("init.pid"), pid.to_string()).expect("written");
 }
 
-fn names(folder: PathBuf) -> Vec<String> {
+pub(super) fn names(folder: PathBuf) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("a folder");
     let mut names: Vec<String> =
         entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
@@ -66,7 +70,7 @@ fn names(folder: PathBuf) -> Vec<String> {
     names
 }
 
-const RUN: &str = "0123456789ab";
+pub(super) const RUN: &str = "0123456789ab";
 
 #[test]
 fn static_pods_are_taken_away_until_they_are_gone_and_given_back() {

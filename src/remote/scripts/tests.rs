@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 44] = [
+const ALL: [Script; 49] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -24,6 +24,10 @@ const ALL: [Script; 44] = [
     Script::ForgetRun,
     Script::Archive,
     Script::FetchPackages,
+    Script::FetchArchive,
+    Script::InstallPrograms,
+    Script::RestorePrograms,
+    Script::FetchTool,
     Script::PullImages,
     Script::InstallPackages,
     Script::RestorePackages,
@@ -35,6 +39,7 @@ const ALL: [Script; 44] = [
     Script::MemberRemove,
     Script::MemberRetire,
     Script::MemberConfig,
+    Script::ProveSnapshot,
     Script::Defrag,
     Script::KubeadmPlan,
     Script::KubeadmApply,

@@ -50,10 +50,6 @@ pub enum Bad {
 pub struct Inside {
     /// What every reader wants to know.
     pub contents: SnapshotContents,
-    /// The revision below which its history was, or was to be, compacted.
-    pub compact_revision: u64,
-    /// Keys that are not deleted.
-    pub keys: u64,
     /// The uid of the namespace `kube-system`, where the snapshot has one that can be read.
     pub kube_system_uid: Option<String>,
     /// The members' names, by id, ascending.
@@ -174,10 +170,10 @@ pub(crate) fn pages(file: &std::fs::File, hashes: Hashes) -> Result<Inside, Bad>
             file_sha256: hashes.file,
             revision: found.revision,
             registry_keys: found.registry_keys,
+            keys: found.keys,
+            compact_revision: found.compact_revision,
             members: found.members.iter().map(|(id, _)| *id).collect(),
         },
-        compact_revision: found.compact_revision,
-        keys: found.keys,
         kube_system_uid: found.kube_system_uid,
         members: found.members,
     })

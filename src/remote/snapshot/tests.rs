@@ -68,7 +68,7 @@ fn what_is_inside_is_what_etcd_says_of_itself() {
     let mut file = NamedTempFile::new().expect("a file");
     file.write_all(REAL).expect("written");
     let inside = inside(file.as_file()).expect("it is good");
-    assert_eq!((inside.keys, inside.compact_revision), (460, 0));
+    assert_eq!((inside.contents.keys, inside.contents.compact_revision), (460, 0));
     assert_eq!(inside.members, [(0x0628_170c_800d_bcee, "fix-1".to_owned())]);
     assert_eq!(inside.kube_system_uid, None, "it has no namespaces");
 }
@@ -200,6 +200,8 @@ fn a_snapshot_of_another_cluster_or_time_is_not_the_one_that_was_wanted() {
         file_sha256: String::new(),
         revision: wanted.revision,
         registry_keys: 1,
+        keys: 2,
+        compact_revision: 0,
         members: wanted.members.clone(),
     };
     assert_eq!(wanted.fault(&good), None);

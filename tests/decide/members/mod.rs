@@ -174,6 +174,28 @@ fn a_member_that_is_well_leaves_after_its_leadership_and_nothing_runs_on_there()
 }
 
 #[test]
+fn a_stacked_member_leaves_with_its_manifest_and_its_control_plane_is_named() {
+    let mut cluster = Cluster::stacked();
+    let said = planned(&cluster, &remove("cp2"));
+    let wanted = ["archive cp1 cp2 cp3", "fetch cp1 cp2 cp3", "snapshot-etcd -", "remove cp1", "retire cp2"];
+    assert_eq!(order(&said), wanted);
+    assert_eq!(job(&said, "fetch-tool")[1..], ["k8s.gcr.io/etcd:3.4.13-0", "ask"]);
+    assert_eq!(job(&said, "retire")[4..], ["23f7f29dadd4a128", "-", "/var/lib/etcd", said.id.0.as_str()]);
+    let fails = |it: &Finding| it.subject == "cp2" && it.detail.contains("asks the member beside it alone");
+    assert!(said.findings.iter().any(fails), "{:?}", said.findings);
+    assert_eq!(Plan::from_json(&said.to_json()).expect("it reads as it was written"), said);
+    // A machine that was reset has nothing left to stop; one that is gone neither.
+    let Seen::Known(pods) = &mut cluster.machine(&name("cp2")).static_pods else { panic!("pods") };
+    pods.remove("etcd");
+    silence(&mut cluster, 1);
+    let wanted = ["archive cp1 cp2 cp3", "fetch cp1 cp3", "snapshot-etcd -", "remove cp1"];
+    assert_eq!(order(&planned(&cluster, &remove("cp2"))), wanted);
+    lose(&mut cluster, "cp2");
+    let wanted = ["archive cp1 cp3", "fetch cp1 cp3", "snapshot-etcd -", "remove cp1"];
+    assert_eq!(order(&planned(&cluster, &remove("cp2"))), wanted);
+}
+
+#[test]
 fn a_dead_member_is_replaced_on_its_machine_after_it_was_removed() {
     let mut cluster = cluster();
     silence(&mut cluster, 2);

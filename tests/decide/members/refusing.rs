@@ -81,12 +81,24 @@ fn refused() -> Vec<(&'static str, Change, Wish, Vec<&'static str>)> {
             vec!["etcd: its members run 3.4.23 and 3.5.16: raise them all first [etcd-spread]"],
         ),
         (
-            "stacked",
-            |cluster| cluster.inventory.etcd.topology = windlass::inventory::Topology::Stacked,
-            remove("etcd3"),
+            "stacked, and one is to join",
+            |cluster| *cluster = Cluster::stacked(),
+            replace("cp3", None),
             vec![
-                "etcd: etcd is stacked: `kubeadm join` and `kubeadm reset` change its members, not this Windlass [etcd-topology]",
+                "cp3: etcd is stacked: its members come from kubeadm. Take the former one off first (`windlass etcd member \
+                 remove`), then run `kubeadm join phase control-plane-join etcd --control-plane` on this control plane, or \
+                 `kubeadm join` on a new one [etcd-topology]",
             ],
+        ),
+        (
+            "stacked, and nobody knows where etcdctl would come from",
+            |cluster| {
+                *cluster = Cluster::stacked();
+                let Seen::Known(pods) = &mut cluster.machine(&name("cp2")).static_pods else { panic!("pods") };
+                pods.remove("etcd");
+            },
+            remove("cp3"),
+            vec!["cp2: has no manifest of etcd, whose image has the programs that speak to it [unseen]"],
         ),
     ]
 }

@@ -50,7 +50,7 @@ case $1 in
 show) show "$@" ;;
 is-active) alive ;;
 start) start ;;
-stop) stop TERM ;;
+stop) case $2 in windlass-*) ;; *) stop TERM ;; esac ;;
 kill) stop KILL ;;
 enable | disable) ;;
 *)

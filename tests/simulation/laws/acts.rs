@@ -17,11 +17,14 @@ enum Field {
     Kubernetes,
     /// Both: it restores.
     Restore,
+    /// Nothing: it starts a throw-away etcd on a snapshot.
+    Proof,
 }
 
 fn field(job: &Begun) -> Field {
     match job.job.as_str() {
-        "archive" | "fetch-packages" | "pull-images" => Field::Nothing,
+        "archive" | "fetch-packages" | "fetch-tool" | "pull-images" => Field::Nothing,
+        "prove-snapshot" => Field::Proof,
         "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
         | "restart-containers" => Field::Restore,
         "move-leader" | "defrag" => Field::Etcd,
@@ -32,9 +35,16 @@ fn field(job: &Begun) -> Field {
     }
 }
 
-/// May not have ended well twice: a drain finds other pods each time, and cordons and leadership may be taken back by others.
+/// Stops a member for a restore: its service, or its static pod.
+pub(super) fn stops_member(job: &Begun) -> bool {
+    job.job == "stop-etcd" || (job.job == "stop-static-pods" && job.args[1] == "etcd")
+}
+
+/// May not have ended well twice: a drain finds other pods each time, a proof another snapshot, and cordons and leadership may
+/// be taken back by others.
 fn once(job: &str) -> bool {
-    !matches!(job, "drain" | "cordon" | "uncordon" | "move-leader" | "fetch-packages" | "pull-images")
+    let again = ["drain", "cordon", "uncordon", "move-leader", "fetch-packages", "pull-images", "prove-snapshot"];
+    !again.contains(&job)
 }
 
 /// The step of a unit: its name without the attempt.
@@ -121,6 +131,9 @@ impl Watch {
     /// Laws 2, 4 and 5: what stands before it, and what must not be at work beside it.
     fn in_its_place(&mut self, world: &World, job: &Begun, name: &str) {
         let own = field(job);
+        if own == Field::Proof {
+            return self.proves(world, job, name);
+        }
         if own == Field::Nothing {
             return;
         }
@@ -163,9 +176,26 @@ impl Watch {
         }
     }
 
+    /// A proof is of a snapshot that stands, beside a member that is well, and not the leader where there is a choice.
+    fn proves(&mut self, world: &World, job: &Begun, name: &str) {
+        if self.snapshot.is_none() {
+            self.broke(world, Invariant::Law(2), format!("{name} began before any snapshot"));
+        }
+        let member = world.member_of(job.on);
+        if member.is_none() {
+            self.broke(world, Invariant::Law(3), format!("{name} began where no member is"));
+        }
+        let others = (0..world.etcd.members.len())
+            .filter(|other| Some(*other) != member)
+            .any(|other| world.member_healthy(other));
+        if member == world.etcd.leader && others && !self.fault_since(std::time::Duration::ZERO) {
+            self.broke(world, Invariant::Law(3), format!("{name} began beside the leader"));
+        }
+    }
+
     fn member_stopped(&mut self, world: &World, member: usize, led: bool, job: &Begun) {
         // A restore stops them all, once the API servers are away.
-        if world.etcd.members.len() < 3 || self.fault_since(job.at) || job.job == "stop-etcd" {
+        if world.etcd.members.len() < 3 || self.fault_since(job.at) || stops_member(job) {
             return;
         }
         let name = &world.etcd.members[member].told.name;

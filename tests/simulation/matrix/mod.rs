@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use windlass::facts::Facts;
 use windlass::journal::{Event, How};
 
-use crate::bench::{Bench, ETCD, KUBERNETES, MINOR, PATCH, RESTORE, Raise};
+use crate::bench::{Bench, ETCD, KUBERNETES, MINOR, PATCH, RESTORE};
 use crate::focused::timeless;
 
 use cell::Cell;
@@ -16,9 +16,12 @@ use rules::{Kind, Nature};
 
 type Counts = BTreeMap<(String, String), usize>;
 
+/// Makes a cluster and a plan for it.
+pub(crate) type Make = Box<dyn Fn() -> Bench>;
+
 /// A run without faults, to compare with.
 pub(crate) struct Reference {
-    pub(crate) raise: Raise,
+    make: Make,
     /// The steps in the order in which they ended, and what they did.
     pub(crate) steps: Vec<(String, Nature)>,
     /// Places where a kill could matter: before and after each journal write, and after each start of a unit.
@@ -39,8 +42,8 @@ pub(crate) fn holds(bench: &Bench) -> Vec<(String, String, bool)> {
     holds.collect()
 }
 
-pub(crate) async fn reference(raise: Raise) -> Reference {
-    let bench = Bench::new(raise);
+pub(crate) async fn reference(make: impl Fn() -> Bench + 'static) -> Reference {
+    let bench = make();
     bench.raise().await;
     let mut steps: BTreeMap<String, Nature> = BTreeMap::new();
     let mut order = Vec::new();
@@ -69,7 +72,7 @@ pub(crate) async fn reference(raise: Raise) -> Reference {
         }
     }
     Reference {
-        raise,
+        make: Box::new(make),
         steps: order,
         // The first line is written before the engine runs.
         places: 2 * (writes - 1) + starts,
@@ -86,8 +89,8 @@ struct Tally {
     left_out: BTreeMap<&'static str, usize>,
 }
 
-async fn matrix(name: &str, raise: Raise) {
-    let reference = reference(raise).await;
+async fn matrix(name: &str, make: impl Fn() -> Bench + 'static) {
+    let reference = reference(make).await;
     let mut tally = Tally::default();
     for place in 2..=reference.places {
         Cell::killed(&reference, place).await;
@@ -118,25 +121,30 @@ async fn matrix(name: &str, raise: Raise) {
 
 #[tokio::test(start_paused = true)]
 async fn a_minor_of_kubernetes_with_etcd_is_interrupted_everywhere() {
-    matrix("minor and etcd together", MINOR).await;
+    matrix("minor and etcd together", || Bench::new(MINOR)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_minor_of_kubernetes_is_interrupted_everywhere() {
-    matrix("kubeadm-minor", KUBERNETES).await;
+    matrix("kubeadm-minor", || Bench::new(KUBERNETES)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_patch_is_interrupted_everywhere() {
-    matrix("kubeadm-patch", PATCH).await;
+    matrix("kubeadm-patch", || Bench::new(PATCH)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn etcd_is_interrupted_everywhere() {
-    matrix("etcd-external", ETCD).await;
+    matrix("etcd-external", || Bench::new(ETCD)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_restore_is_interrupted_everywhere() {
-    matrix("restore", RESTORE).await;
+    matrix("restore", || Bench::new(RESTORE)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_of_stacked_members_is_interrupted_everywhere() {
+    matrix("restore of stacked members", Bench::stacked).await;
 }

@@ -107,6 +107,8 @@ impl Remote for Bent<'_> {
                 file_sha256: "bb".repeat(32),
                 revision: wanted.revision,
                 registry_keys: 200,
+                keys: 450,
+                compact_revision: 7,
                 members: wanted.members.clone(),
             });
         }

@@ -154,7 +154,7 @@ fn whole(schedule: &Schedule) -> Facts {
     let looked = std::thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
-        runtime.block_on(crate::matrix::reference(raise)).end
+        runtime.block_on(crate::matrix::reference(move || Bench::new(raise))).end
     });
     let facts = looked.join().expect("a run without faults");
     WHOLE.lock().unwrap_or_else(PoisonError::into_inner).insert(raise, facts.clone());

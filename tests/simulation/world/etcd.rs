@@ -11,6 +11,11 @@ const RESTART_MS: u64 = 1500;
 /// How often the leader compares its members' versions: etcd's `monitorVersionInterval`.
 const COMPARES: u32 = 4;
 
+/// Keys in each snapshot.
+const KEYS: u64 = 450;
+/// The revision below which the members' history is compacted.
+const COMPACTED: u64 = 7;
+
 /// How a snapshot is bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spoil {
@@ -18,6 +23,8 @@ pub(crate) enum Spoil {
     OtherMembers,
     NoRegistryKeys,
     UnequalHashes,
+    /// Etcd comes to life on it with a key too many.
+    Proof,
 }
 
 /// How a member is not well.
@@ -284,7 +291,9 @@ impl World {
         if machine.boot != boot || !machine.up || known.runs.is_some() || known.blocked || !starts {
             return;
         }
-        let version = machine.upstream("etcd-server");
+        // A stacked one's version is its image's.
+        let installed = machine.packages.contains_key("etcd-server").then(|| machine.upstream("etcd-server"));
+        let version = installed.unwrap_or_else(|| known.told.status.known().expect("it answered").version.clone());
         if self.is_sick(member, Sick::Silent, &version) {
             return;
         }
@@ -367,7 +376,7 @@ impl World {
         let member = self.door(at)?;
         let odd = self.etcd.spoil == Some(Spoil::UnequalHashes) && member == 2;
         let hash = u32::try_from(revision).expect("a small revision") + u32::from(odd);
-        Ok(HashKv { hash, compact_revision: 7 })
+        Ok(HashKv { hash, compact_revision: i64::try_from(COMPACTED).expect("a small revision") })
     }
 
     pub(crate) fn etcd_snapshot(&mut self, at: At, wanted: &SnapshotWanted) -> Result<SnapshotContents, String> {
@@ -382,16 +391,36 @@ impl World {
             file_sha256: "bb".repeat(32),
             revision: self.etcd.base.revision + self.etcd.members[member].log,
             registry_keys: 200,
+            keys: KEYS,
+            compact_revision: COMPACTED,
             members,
         };
         match self.etcd.spoil {
             Some(Spoil::OlderRevision) => contents.revision = wanted.revision - 1,
             Some(Spoil::OtherMembers) => contents.members[0] += 1,
             Some(Spoil::NoRegistryKeys) => contents.registry_keys = 0,
-            Some(Spoil::UnequalHashes) | None => {}
+            Some(Spoil::UnequalHashes | Spoil::Proof) | None => {}
         }
-        let good = wanted.fault(&contents).is_none() && self.etcd.spoil.is_none();
+        let good = wanted.fault(&contents).is_none() && matches!(self.etcd.spoil, None | Some(Spoil::Proof));
         self.happened(Happened::Snapshot { good });
         Ok(contents)
+    }
+
+    /// What a throw-away etcd prints that came to life on a snapshot of this revision.
+    pub(super) fn proof(&mut self, at: At, key: &str, revision: u64, minor: &str) -> Result<(), i32> {
+        if self.machines[at].full {
+            return Err(75);
+        }
+        let keys = KEYS + u64::from(self.etcd.spoil == Some(Spoil::Proof));
+        let version = self.member_of(at).and_then(|member| self.etcd.members[member].runs.clone()).ok_or(75)?;
+        if format!("{}.{}", version.major, version.minor) != minor {
+            return Err(75);
+        }
+        let printed = format!(
+            "@@ proof\n etcd {version}\n revision {revision}\n compact-revision {COMPACTED}\n keys {keys}\n hash {revision}\n\
+             @@ end proof ok\n@@ done\n"
+        );
+        self.machines[at].own.units.get_mut(key).expect("a unit").printed = printed;
+        Ok(())
     }
 }

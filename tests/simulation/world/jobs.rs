@@ -86,6 +86,8 @@ pub(crate) enum Op {
     OthersAt(Vec<String>, String),
     /// The guard, where the member runs.
     GuardIfRuns(Vec<String>),
+    /// A throw-away etcd says what it has, on a snapshot in this file, of this revision, and of etcd of this minor.
+    Prove(String, u64, String),
     /// Something of a restore's.
     Restoring(Restoring),
     /// Not the job's doing: a person installs a package.
@@ -131,6 +133,11 @@ impl World {
             ("drain", [name, limit, emptydir, force]) if emptydir == "no" && force == "no" => {
                 let limit = Duration::from_secs(super::own::number(limit).max(35));
                 vec![seconds(1, Op::Drain(name.clone(), limit))]
+            }
+            ("prove-snapshot", [file, sha256, revision, minor]) => {
+                assert!(file.contains("snapshot.") && sha256.len() == 64, "{args:?}");
+                let prove = Op::Prove(file.clone(), super::own::number(revision), minor.clone());
+                vec![seconds(2, Op::Begin), seconds(1, prove)]
             }
             ("kubelet-restart", []) => vec![seconds(2, Op::RestartKubelet)],
             _ => restore::program(job, args)
@@ -184,6 +191,10 @@ impl World {
             | Op::OthersAt(..)
             | Op::GuardIfRuns(_)
             | Op::SomebodyInstalls(..) => self.keep(at, op)?,
+            Op::Prove(file, revision, minor) => {
+                self.machines[at].own.files.remove(&format!("proofs/{file}"));
+                self.proof(at, key, revision, &minor)?;
+            }
             Op::Restoring(op) => self.restoring(at, key, op)?,
             Op::SomebodyUncordons(name) => {
                 self.acting = None;

@@ -22,6 +22,8 @@ pub(crate) struct Own {
     pub(crate) files: BTreeSet<String>,
     /// Runs that the machine has an archive of.
     pub(crate) archives: BTreeSet<String>,
+    /// Runs that have taken etcd's programs out of its image.
+    pub(crate) tools: BTreeSet<String>,
     /// Packages that are kept, as `RUN NAME=VERSION`.
     pub(crate) packages: BTreeSet<String>,
 }
@@ -95,7 +97,8 @@ impl World {
     pub(super) fn put_file(&mut self, at: At, call: &Call) -> Output {
         let [token, name, sha256, bytes] = &call.args[..] else { panic!("usage: put-file: {:?}", call.args) };
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-/".contains(c);
-        assert!(name.starts_with("snapshots/") && name.chars().all(plain) && !name.contains(".."), "{name}");
+        let place = ["snapshots/", "proofs/"].iter().any(|place| name.starts_with(place));
+        assert!(place && name.chars().all(plain) && !name.contains(".."), "{name}");
         assert!(sha256.len() == 64 && number(bytes) > 0, "{sha256} {bytes}");
         if self.machines[at].full {
             return complained(6, "cannot write beside it");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::jobs::{Op, seconds};
 use super::planes::COMPONENTS;
 use super::{At, World};
+use crate::lab::STACKED_IMAGE;
 
 /// One effect of a restore's jobs.
 #[derive(Clone, Debug)]
@@ -21,6 +22,12 @@ pub(crate) enum Restoring {
     Data(String),
     /// Lets the member start.
     StartMember,
+    /// Waits until the member is gone; tries left.
+    MemberGone(u32),
+    /// Takes etcd's programs out of its image, for a run.
+    FetchTool(String),
+    /// Refuses unless a run has taken them.
+    HasTool(String),
 }
 
 fn component(name: &str) -> usize {
@@ -32,6 +39,14 @@ pub(super) fn program(job: &str, args: &[String]) -> Option<Vec<(Duration, Op)>>
     let soon = |op| (Duration::from_millis(300), Op::Restoring(op));
     let components = |pods: &str| pods.split(',').map(component).collect::<Vec<_>>();
     Some(match (job, args) {
+        ("fetch-tool", [run, image, purpose]) => {
+            assert!(image == STACKED_IMAGE && purpose == "restore", "{args:?}");
+            vec![seconds(1, Op::Begin), seconds(1, Op::Restoring(Restoring::FetchTool(run.clone())))]
+        }
+        ("stop-static-pods", [_, pods]) if pods == "etcd" => {
+            vec![soon(Restoring::StopMember), seconds(1, Op::Restoring(Restoring::MemberGone(150)))]
+        }
+        ("start-static-pods", [_, pods]) if pods == "etcd" => vec![soon(Restoring::StartMember)],
         ("stop-static-pods", [_, pods]) => {
             let away = components(pods).into_iter().map(|pod| soon(Restoring::Away(pod)));
             let gone = seconds(1, Op::Restoring(Restoring::Gone(components(pods), 150)));
@@ -42,10 +57,16 @@ pub(super) fn program(job: &str, args: &[String]) -> Option<Vec<(Duration, Op)>>
         }
         ("stop-etcd", [_, service]) if service == "etcd" => vec![seconds(1, Op::Restoring(Restoring::StopMember))],
         ("restore-member", [run, service, data, wal, file, sha256, tool, bump, name, urls, members]) => {
-            assert!(service == "etcd" && data.starts_with('/') && wal == "-" && bump == "-", "{args:?}");
-            assert!(*file == format!("restore-{}.db", &sha256[..16]) && tool == "/usr/bin/etcdctl", "{args:?}");
+            assert!(data.starts_with('/') && wal == "-" && bump == "-", "{args:?}");
+            let fetched = match (service.as_str(), tool.as_str()) {
+                ("etcd", "/usr/bin/etcdctl") => None,
+                ("-", "tools/restorer") => Some(seconds(1, Op::Restoring(Restoring::HasTool(run.clone())))),
+                _ => panic!("{args:?}"),
+            };
+            assert!(*file == format!("restore-{}.db", &sha256[..16]), "{args:?}");
             assert!(members.split(',').count() == 3 && members.contains(&format!("{name}={urls}")), "{args:?}");
-            vec![seconds(2, Op::Begin), seconds(1, Op::Restoring(Restoring::Data(run.clone())))]
+            let restored = [seconds(2, Op::Begin), seconds(1, Op::Restoring(Restoring::Data(run.clone())))];
+            fetched.into_iter().chain(restored).collect()
         }
         ("start-etcd", [_, service]) if service == "etcd" => vec![seconds(1, Op::Restoring(Restoring::StartMember))],
         ("restart-containers", [names]) if names.starts_with("kube-proxy,") => vec![seconds(3, Op::Begin)],
@@ -72,6 +93,23 @@ impl World {
                 self.etcd.members[member].blocked = true;
                 self.member_stops(member);
             }
+            Restoring::MemberGone(tries) => {
+                let member = self.member_of(at).expect("a member");
+                if self.etcd.members[member].runs.is_some() {
+                    if tries == 0 {
+                        return Err(1);
+                    }
+                    self.next(at, key, vec![seconds(1, Op::Restoring(Restoring::MemberGone(tries - 1)))]);
+                }
+            }
+            Restoring::FetchTool(run) => {
+                if self.machines[at].full {
+                    return Err(1);
+                }
+                self.machines[at].own.tools.insert(run);
+            }
+            Restoring::HasTool(run) if !self.machines[at].own.tools.contains(&run) => return Err(1),
+            Restoring::HasTool(_) => {}
             Restoring::Data(run) => return self.replace_data(at, run),
             Restoring::StartMember => {
                 let member = self.member_of(at).expect("a member");

@@ -9,6 +9,7 @@ use windlass::facts::{CORDON_ANNOTATION, MachineFacts, Seen};
 use super::planes::COMPONENTS;
 use super::pods::Kind;
 use super::{At, Machine, NodeObject, World};
+use crate::lab::STACKED_IMAGE;
 
 type Lines = Result<Vec<String>, String>;
 
@@ -27,13 +28,14 @@ impl World {
                 "candidates" => Ok(candidates(&machine.told, &packages)),
                 "disks" => Ok(disks(machine)),
                 "kubelet" => Ok(running_kubelet(machine)),
-                "static-pods" => Ok(static_pods(machine)),
-                "containers" => containers(machine),
+                "static-pods" => Ok(self.static_pods(at)),
+                "containers" => self.containers(at),
                 "api-server" => self.api_server(at),
                 "certificates" => Ok(certificates(&machine.told)),
                 "etcd" => Ok(self.etcd_process(at)),
                 "windlass" => Ok(own(machine)),
                 "kept" => Ok(machine.own.kept()),
+                "etcd-tool" if self.stacked(at).is_some() => Ok(vec![format!("image {STACKED_IMAGE}")]),
                 "etcd-tool" => Ok(vec![format!("tool /usr/bin/etcdctl {} no", machine.upstream("etcd-client"))]),
                 other => panic!("the simulation does not know the probe's section {other}"),
             };
@@ -110,6 +112,40 @@ impl World {
             None => {}
         }
         lines
+    }
+
+    /// The member on the machine, when it is a static pod.
+    fn stacked(&self, at: At) -> Option<&super::etcd::Member> {
+        self.machines[at].plane.as_ref()?;
+        Some(&self.etcd.members[self.member_of(at)?])
+    }
+
+    fn static_pods(&self, at: At) -> Vec<String> {
+        let Some(plane) = &self.machines[at].plane else { return Vec::new() };
+        let pods = COMPONENTS.iter().zip(&plane.components).filter(|(_, component)| !component.away);
+        let mut lines: Vec<String> =
+            pods.map(|(name, component)| format!("pod {name} k8s.gcr.io/{name}:v{}", component.manifest)).collect();
+        lines.extend(self.stacked(at).filter(|member| !member.blocked).map(|_| format!("pod etcd {STACKED_IMAGE}")));
+        lines
+    }
+
+    fn containers(&self, at: At) -> Lines {
+        let machine = &self.machines[at];
+        let runs = |name: &str| {
+            if name == "etcd" {
+                return self.stacked(at).is_some_and(|member| member.runs.is_some());
+            }
+            let component = COMPONENTS.iter().position(|component| *component == name).zip(machine.plane.as_ref());
+            component.is_none_or(|(at, plane)| plane.components[at].runs.is_some())
+        };
+        match &machine.told.containers {
+            Seen::Known(list) => Ok(list
+                .iter()
+                .filter(|one| runs(&one.name))
+                .map(|one| format!("container {} {}", one.name, one.image))
+                .collect()),
+            Seen::Unknown(why) => Err(why.clone()),
+        }
     }
 
     fn nodes(&self, only: Option<&str>) -> Vec<String> {
@@ -195,27 +231,6 @@ fn disks(machine: &Machine) -> Vec<String> {
 
 fn running_kubelet(machine: &Machine) -> Vec<String> {
     vec![machine.kubelet.as_ref().map_or("none".to_owned(), |version| format!("version Kubernetes v{version}"))]
-}
-
-fn static_pods(machine: &Machine) -> Vec<String> {
-    let Some(plane) = &machine.plane else { return Vec::new() };
-    let pods = COMPONENTS.iter().zip(&plane.components).filter(|(_, component)| !component.away);
-    pods.map(|(name, component)| format!("pod {name} k8s.gcr.io/{name}:v{}", component.manifest)).collect()
-}
-
-fn containers(machine: &Machine) -> Lines {
-    let runs = |name: &str| {
-        let component = COMPONENTS.iter().position(|component| *component == name).zip(machine.plane.as_ref());
-        component.is_none_or(|(at, plane)| plane.components[at].runs.is_some())
-    };
-    match &machine.told.containers {
-        Seen::Known(list) => Ok(list
-            .iter()
-            .filter(|one| runs(&one.name))
-            .map(|one| format!("container {} {}", one.name, one.image))
-            .collect()),
-        Seen::Unknown(why) => Err(why.clone()),
-    }
 }
 
 fn certificates(told: &MachineFacts) -> Vec<String> {

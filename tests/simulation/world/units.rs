@@ -34,6 +34,8 @@ pub(crate) struct Unit {
     pub(crate) stuck: bool,
     /// The last line of its log.
     pub(crate) says: &'static str,
+    /// What it printed for a program to read.
+    pub(crate) printed: String,
     /// Its position among the jobs that began.
     pub(crate) begun: usize,
     /// When it was started, by the machine's clock, in seconds since 1970.
@@ -134,6 +136,7 @@ impl World {
             ended: None,
             stuck: odd.stuck,
             says: odd.says.unwrap_or("and said more"),
+            printed: String::new(),
             begun,
             since,
         };
@@ -224,7 +227,7 @@ impl World {
     pub(super) fn unit_report(&self, at: At, call: &Call) -> Output {
         let offset = call.args.get(3).map_or(0, |offset| usize::try_from(number(offset)).expect("an offset"));
         let unit = self.machines[at].own.units.get(&key(call, 0));
-        let log = unit.map_or_else(String::new, |unit| format!("{} began\n{}\n", unit.job, unit.says));
+        let log = unit.map_or_else(String::new, |unit| format!("{} began\n{}\n{}", unit.job, unit.says, unit.printed));
         let state = match unit.map(|unit| unit.ended) {
             None => "state never".to_owned(),
             Some(None) => "state running".to_owned(),

@@ -1,6 +1,6 @@
 # Job: stops this node's etcd for good, once it is no member any more, and sets its data aside: nothing is deleted.
-# Arguments: CA  CERT  KEY  URL(of a member that stays)  ID(hexadecimal)  SERVICE  DATA-DIR  RUN
-# Exit: 0 it is stopped, disabled and its data are aside; 1 it could not be; 75 it is still a member: nothing was changed.
+# Arguments: CA  CERT  KEY  URL(of a member that stays)  ID(hexadecimal)  SERVICE(- for a stacked member)  DATA-DIR  RUN
+# Exit: 0 it is stopped for good and its data are aside; 1 it could not be; 75 it is still a member: nothing was changed.
 main() {
     set -uf
     speak_to "$1" "$2" "$3" "$4"
@@ -14,8 +14,14 @@ main() {
         1) ;;
         *) return 1 ;;
     esac
-    systemctl disable "$service" || return 1
-    systemctl stop "$service" || return 1
+    if [ "$service" = - ]; then
+        # It need not be there: somebody may have taken it away.
+        places "$run"
+        take_aside etcd && await_gone etcd || return 1
+    else
+        systemctl disable "$service" || return 1
+        systemctl stop "$service" || return 1
+    fi
     set_aside "$data/member" "$run"
 }
 main "$@" </dev/null

@@ -1,7 +1,7 @@
 # Job: restores a snapshot as this member's data. What it had is kept beside it, as `member.before-RUN`. Until the new data are
 # whole nothing is moved.
-# Arguments: RUN  SERVICE  DATA-DIR  WAL-DIR(- for none of its own)  SNAPSHOT(a file's name below Windlass's snapshots)  SHA256
-#   TOOL(etcdctl|etcdutl)  BUMP(by how much revisions are raised, - for not)  NAME  PEER-URLS(comma list)  MEMBERS(NAME=URL, comma list)
+# Arguments: RUN  SERVICE(- for a stacked member)  DATA-DIR  WAL-DIR(- for none of its own)  SNAPSHOT(a file's name below Windlass's snapshots)  SHA256
+#   TOOL(etcdctl|etcdutl, or tools/restorer: what the run has fetched)  BUMP(by how much revisions are raised, - for not)  NAME  PEER-URLS(comma list)  MEMBERS(NAME=URL, comma list)
 # Exit: 0 they are there, since now or since an earlier try; 1 they could not be made, and the former ones are where they were;
 # 75 refused, nothing was changed: etcd runs, or the snapshot is not the one that was sent.
 refuse() {
@@ -9,9 +9,20 @@ refuse() {
     return 75
 }
 
+# No member runs here: by the word of who started it, and by the lock that etcd holds on its database whoever has started it.
+stopped() {
+    if [ "$service" = - ]; then
+        [ -z "$(running etcd)" ] || refuse "etcd runs" || return
+    else
+        [ "$(systemctl show -p MainPID --value "$service")" = 0 ] || refuse "$service runs" || return
+    fi
+    [ ! -e "$data/member/snap/db" ] || flock -n "$data/member/snap/db" true || refuse "somebody works on $data/member/snap/db"
+}
+
 # Who has to be able to read the data.
 owner() {
-    user=$(systemctl show -p User --value "$service")
+    user=
+    [ "$service" = - ] || user=$(systemctl show -p User --value "$service")
     if [ -n "$user" ]; then
         echo "$user:$(id -g "$user")"
     elif [ -d "$data" ]; then
@@ -32,7 +43,8 @@ main() {
     run=$1 service=$2 data=$3 wal=$4 snapshot=$WINDLASS_DIR/snapshots/$5 sha256=$6 tool=$7 bump=$8 name=$9
     shift 9
     peers=$1 members=$2
-    [ "$(systemctl show -p MainPID --value "$service")" = 0 ] || refuse "$service runs" || return
+    stopped || return
+    case $tool in tools/*) tool=$WINDLASS_DIR/runs/$run/$tool ;; esac
     if [ -e "$WINDLASS_DIR/runs/$run/restored" ]; then
         echo "restored by an earlier try"
         return 0

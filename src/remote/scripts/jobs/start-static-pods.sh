@@ -3,9 +3,8 @@
 # Exit: 0 they are there; 1 one could not be moved; 75 one is in neither place, or in both: nothing of it was moved.
 main() {
     set -uf
-    run=$1 pods=$(printf '%s' "$2" | tr ',' ' ')
-    from=${WINDLASS_FROM:-}/etc/kubernetes
-    aside=$from/windlass-$run
+    pods=$(printf '%s' "$2" | tr ',' ' ')
+    places "$1"
     # shellcheck disable=SC2086 # words on purpose
     in_one_place "$aside" $pods || return
     for pod in $pods; do

@@ -1,0 +1,84 @@
+//! Where `windlass etcd verify --prove` proves: on this machine, or on a machine of etcd.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::backup::Manifest;
+use crate::backup::prove::{Proof, Unproven, prove};
+use crate::backup::prove_on::{Place, prove_on};
+use crate::backup::verify::{Fault, Good};
+use crate::cli::files::{self, ReadInventory};
+use crate::error::{Exit, Failure};
+use crate::inventory::{Node, NodeName, Role, Topology};
+use crate::remote::SystemClock;
+use crate::remote::ssh::Fleet;
+use crate::remote::throwaway::Programs;
+use crate::report::Looked;
+
+/// Where it proves.
+pub(super) enum Prover {
+    /// On this machine, in a folder of its own below this one.
+    Here(Programs, Utf8PathBuf),
+    /// On a machine of etcd.
+    On(Box<Node>, Box<ReadInventory>, Box<Fleet>),
+}
+
+impl Prover {
+    /// On this machine, or on the one that was named.
+    pub(super) fn new(
+        etcd_bin: Option<Utf8PathBuf>,
+        folder: &Utf8Path,
+        on: Option<(&NodeName, &Utf8Path)>,
+    ) -> Result<Self, Failure> {
+        let Some((name, inventory)) = on else { return Ok(Self::Here(Programs::new(etcd_bin), folder.to_owned())) };
+        let read = files::inventory(inventory)?;
+        let node = read.inventory.node(name).filter(|node| node.roles.contains(&Role::Etcd));
+        let Some(node) = node.cloned() else {
+            let what = format!("{name} is no machine of etcd in {inventory}");
+            let known: Vec<&str> = read.inventory.etcd_nodes().map(|node| node.name.as_str()).collect();
+            return Err(Failure::new(Exit::Usage, what).hint(format!("it has {}", crate::text::list(&known, "and"))));
+        };
+        if read.inventory.etcd.topology == Topology::Stacked {
+            let what = format!("{name} has etcd's programs in an image only, and cannot prove a backup");
+            return Err(
+                Failure::new(Exit::Refused, what).hint("prove it on a machine that has them: --etcd-bin FOLDER")
+            );
+        }
+        let folder = read.path.parent().unwrap_or(&read.path);
+        let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+        Ok(Self::On(Box::new(node), Box::new(read), Box::new(fleet)))
+    }
+
+    /// Adds its proof to what is good.
+    pub(super) async fn prove(&self, one: &mut Looked) -> Result<(), Failure> {
+        let Ok(good) = &one.found else { return Ok(()) };
+        match self.proof(good, one.manifest.as_ref()).await {
+            Ok(proof) => one.proof = Some(proof),
+            Err(Unproven::Failed(why)) => one.found = Err(Fault::Unproven(why)),
+            Err(untried) => {
+                let what = format!("{} is good, and could not be proven", one.what);
+                let mut failure = Failure::new(Exit::Refused, what);
+                failure.causes = crate::error::chain(&untried);
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    async fn proof(&self, good: &Good, manifest: Option<&Manifest>) -> Result<Proof, Unproven> {
+        match self {
+            Self::Here(programs, folder) => prove(&good.plain, &good.inside, manifest, programs, folder).await,
+            Self::On(node, read, fleet) => {
+                let clock = SystemClock::start();
+                let place = Place { remote: fleet.as_ref(), clock: &clock, inventory: &read.inventory, node };
+                prove_on(place, &good.plain, &good.inside, manifest).await
+            }
+        }
+    }
+
+    /// Closes the connections.
+    pub(super) async fn close(self) {
+        if let Self::On(_, _, fleet) = self {
+            fleet.close().await;
+        }
+    }
+}
