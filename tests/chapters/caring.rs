@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::lab::{ETCD, lab, on, root};
+use super::lab::{ETCD, ETCDCTL, lab, on, root};
 use super::outcome::assert_members;
 use super::run::{Ran, apply, folder, plan, windlass};
 use super::writing::{Writer, Written};
@@ -14,9 +14,6 @@ pub(crate) fn etcd_is_looked_after() {
     a_member_is_replaced();
     databases_give_back();
 }
-
-const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt \
-                       --key /etc/etcd/pki/client.key --endpoints https://127.0.0.1:2379";
 
 /// 3.3.25 → 3.4.23 → 3.5.16, each from a plan of its own; both at once is refused.
 fn raised_minor_by_minor() {

@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 pub(crate) const NODES: [&str; 8] = ["etcd1", "etcd2", "etcd3", "cp1", "cp2", "cp3", "w1", "w2"];
 /// The etcd machines.
 pub(crate) const ETCD: [&str; 3] = ["etcd1", "etcd2", "etcd3"];
+/// `etcdctl` on a machine of etcd, asking its own member.
+pub(crate) const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt \
+                       --key /etc/etcd/pki/client.key --endpoints https://127.0.0.1:2379";
 /// The machines with a kubelet.
 pub(crate) const KUBERNETES: [&str; 5] = ["cp1", "cp2", "cp3", "w1", "w2"];
 /// The load balancer's address.

@@ -1,6 +1,6 @@
 //! What a cluster has to be like after a raise, seen without Windlass.
 
-use super::lab::{ETCD, KUBERNETES, kubectl, on};
+use super::lab::{ETCD, ETCDCTL, KUBERNETES, kubectl, on};
 use super::watching::Watch;
 use super::writing::Written;
 
@@ -81,9 +81,5 @@ pub(crate) fn assert_members(version: &str, cluster: &str) {
         );
         assert_eq!(said.trim(), format!(r#"{{"etcdserver":"{version}","etcdcluster":"{cluster}"}}"#), "{node}");
     }
-    on(
-        "etcd1",
-        "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt \
-                 --key /etc/etcd/pki/client.key endpoint health --cluster",
-    );
+    on("etcd1", &format!("{ETCDCTL} endpoint health --cluster"));
 }

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::lab::{ETCD, KUBERNETES, kubectl, lab, lab_ok, on};
+use super::lab::{ETCD, ETCDCTL, KUBERNETES, kubectl, lab, lab_ok, on};
 use super::run::{Ran, apply, folder, plan, start, windlass};
+
+const INVENTORY: &str = "inventories/lab.toml";
 
 /// `kind namespace/name` of an object, with its uid and spec.
 pub(crate) type Objects = BTreeMap<String, (String, serde_json::Value)>;
@@ -20,9 +22,6 @@ pub(crate) fn etcd_comes_back_from_a_snapshot() {
     after_a_thousand_writes("3.5.16");
     former_data_are_forgotten();
 }
-
-const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt \
-                       --key /etc/etcd/pki/client.key --endpoints https://127.0.0.1:2379";
 
 /// A snapshot as a person takes one, and what is in the cluster at that moment.
 fn snapshot(name: &str) -> (String, Objects) {
@@ -49,15 +48,17 @@ pub(crate) fn objects() -> Objects {
     listed["items"].as_array().expect("items").iter().map(object).collect()
 }
 
-fn plan_restore(from: &str, name: &str, more: &[&str]) -> (String, Ran) {
+/// Plans a restore of the inventory's cluster from a snapshot, into a file.
+pub(crate) fn plan_restore(inventory: &str, from: &str, name: &str, more: &[&str]) -> (String, Ran) {
     let out = folder().join(name).to_string_lossy().into_owned();
-    let first = ["etcd", "restore", "plan", "-i", "inventories/lab.toml", "--from", from, "--out", &out];
+    let first = ["etcd", "restore", "plan", "-i", inventory, "--from", from, "--out", &out];
     let ran = windlass(&[&first[..], more].concat());
     (out, ran)
 }
 
-fn restore(from: &str, name: &str) -> String {
-    let (plan, ran) = plan_restore(from, name, &[]);
+/// The same, which has to come about.
+pub(crate) fn restore(inventory: &str, from: &str, name: &str) -> String {
+    let (plan, ran) = plan_restore(inventory, from, name, &[]);
     assert_eq!(ran.code, 0, "{}", ran.text);
     plan
 }
@@ -72,8 +73,8 @@ pub(crate) fn apply_restore(plan: &str) -> Ran {
 fn a_machine_that_is_away_is_refused() {
     let (file, _) = snapshot("away.db");
     lab_ok(&["cut", "etcd2"]);
-    let (_, ran) = plan_restore(&file, "away.json", &[]);
-    let (_, fenced) = plan_restore(&file, "fenced.json", &["--fenced", "etcd2"]);
+    let (_, ran) = plan_restore(INVENTORY, &file, "away.json", &[]);
+    let (_, fenced) = plan_restore(INVENTORY, &file, "fenced.json", &["--fenced", "etcd2"]);
     lab_ok(&["heal", "etcd2"]);
     assert_eq!(ran.code, 12, "{}", ran.text);
     assert!(ran.text.contains("second living cluster") && ran.text.contains("--fenced etcd2"), "{}", ran.text);
@@ -90,7 +91,7 @@ fn destroyed(version: &str) {
     for node in ETCD {
         on(node, "systemctl stop etcd && rm -rf /var/lib/etcd/default");
     }
-    let plan = restore(&file, &format!("destroyed-{version}.json"));
+    let plan = restore(INVENTORY, &file, &format!("destroyed-{version}.json"));
     let ran = apply_restore(&plan);
     assert_as_before(&before);
     println!("--- {version}: destroyed on all members, back in {:.1} s", ran.took.as_secs_f64());
@@ -111,7 +112,7 @@ fn after_a_thousand_writes(version: &str) {
     kubectl(&["scale", "deployment/web", "--replicas=1"]);
     let later = resource_version();
 
-    let plan = restore(&file, &format!("went-on-{version}.json"));
+    let plan = restore(INVENTORY, &file, &format!("went-on-{version}.json"));
     let mut run = start(&["etcd", "restore", "apply", &plan, "--yes"]);
     assert!(run.until(&["data/etcd2/restore: started unit"]).is_some(), "{:?}", run.seen.last());
     run.kill();

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::lab::{kubectl, lab, lab_ok, on};
-use super::restoring::{Objects, apply_restore, assert_as_before, objects};
-use super::run::{Ran, folder, start, windlass};
+use super::restoring::{Objects, apply_restore, assert_as_before, objects, plan_restore, restore};
+use super::run::{folder, start, windlass};
 
 const INVENTORY: &str = "inventories/lab-stacked.toml";
 const PLANES: [&str; 3] = ["cp1", "cp2", "cp3"];
@@ -37,25 +37,12 @@ fn backup(name: &str) -> (String, Objects) {
     (file.to_string_lossy().into_owned(), objects)
 }
 
-fn plan_restore(from: &str, name: &str, more: &[&str]) -> (String, Ran) {
-    let out = folder().join(name).to_string_lossy().into_owned();
-    let first = ["etcd", "restore", "plan", "-i", INVENTORY, "--from", from, "--out", &out];
-    let ran = windlass(&[&first[..], more].concat());
-    (out, ran)
-}
-
-fn restore(from: &str, name: &str) -> String {
-    let (plan, ran) = plan_restore(from, name, &[]);
-    assert_eq!(ran.code, 0, "{}", ran.text);
-    plan
-}
-
 /// It could go on as a second cluster, with a member and an API server.
 fn a_control_plane_that_is_away_is_refused() {
     let (file, _) = backup("stacked-away");
     lab_ok(&["cut", "cp2"]);
-    let (_, ran) = plan_restore(&file, "stacked-away.json", &[]);
-    let (fenced, planned) = plan_restore(&file, "stacked-fenced.json", &["--fenced", "cp2"]);
+    let (_, ran) = plan_restore(INVENTORY, &file, "stacked-away.json", &[]);
+    let (fenced, planned) = plan_restore(INVENTORY, &file, "stacked-fenced.json", &["--fenced", "cp2"]);
     lab_ok(&["heal", "cp2"]);
     assert_eq!(ran.code, 12, "{}", ran.text);
     let why = "a member of etcd and an API server of before on it could go on as a second living cluster";
@@ -77,7 +64,7 @@ fn destroyed() {
             scope.spawn(move || on(node, "rm -rf /var/lib/etcd/member && pkill -9 -x etcd"));
         }
     });
-    let plan = restore(&file, "stacked-destroyed.json");
+    let plan = restore(INVENTORY, &file, "stacked-destroyed.json");
     let ran = apply_restore(&plan);
     assert_as_before(&before);
     println!("--- stacked: destroyed on all control planes, back in {:.1} s", ran.took.as_secs_f64());
@@ -90,7 +77,7 @@ fn went_on() {
     kubectl(&["create", "configmap", "later", "--from-literal=a=b"]);
     kubectl(&["delete", "configmap", "kept"]);
     kubectl(&["scale", "deployment/web", "--replicas=1"]);
-    let plan = restore(&file, "stacked-went-on.json");
+    let plan = restore(INVENTORY, &file, "stacked-went-on.json");
     let mut run = start(&["etcd", "restore", "apply", &plan, "--yes"]);
     assert!(run.until(&["data/cp2/restore: started unit"]).is_some(), "{:?}", run.seen.last());
     run.kill();

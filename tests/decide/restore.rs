@@ -103,6 +103,7 @@ fn the_order_is_that_of_the_laws() {
             "etcd-back: etcd1+etcd2+etcd3",
             "etcd-whole: cluster",
             "control-planes-back: cp1+cp2+cp3",
+            "api-servers-back: cp1+cp2+cp3",
             "kubelets-of-control-planes: cp1 cp2 cp3",
             "kubelets-of-workers: w1 w2",
             "snapshot: cluster",
@@ -136,6 +137,7 @@ fn a_stacked_member_goes_and_comes_as_a_static_pod_apart_from_the_control_plane(
             "etcd-back: cp1+cp2+cp3",
             "etcd-whole: cluster",
             "control-planes-back: cp1+cp2+cp3",
+            "api-servers-back: cp1+cp2+cp3",
             "kubelets-of-control-planes: cp1 cp2 cp3",
             "kubelets-of-workers: w1 w2",
             "snapshot: cluster",
@@ -176,7 +178,7 @@ fn what_an_image_has_is_fetched_and_what_the_node_has_is_not() {
 
 #[test]
 fn it_needs_neither_etcd_nor_the_api() {
-    for (mut cluster, stages) in [(base(), 12), (stacked(), 13)] {
+    for (mut cluster, stages) in [(base(), 13), (stacked(), 14)] {
         cluster.facts.etcd = Seen::Unknown("no member answers".to_owned());
         cluster.facts.api = Seen::Unknown("connection refused".to_owned());
         for facts in &mut cluster.facts.nodes {
@@ -354,7 +356,7 @@ fn the_checker_holds_every_law_of_a_restore() {
         ("while a member may run", |plan| swap(plan, "etcd-away", "data")),
         ("another's data are the former ones", |plan| swap(plan, "data", "etcd-back")),
         ("before etcd is whole", |plan| swap(plan, "etcd-whole", "control-planes-back")),
-        ("before the API servers are back", |plan| swap(plan, "control-planes-back", "kubelets-of-workers")),
+        ("before the API servers are back", |plan| swap(plan, "api-servers-back", "kubelets-of-workers")),
         ("does not end with a snapshot", |plan| {
             plan.stages.pop();
         }),

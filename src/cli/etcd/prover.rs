@@ -48,8 +48,15 @@ impl Prover {
         Ok(Self::On(Box::new(node), Box::new(read), Box::new(fleet)))
     }
 
-    /// Adds its proof to what is good.
-    pub(super) async fn prove(&self, one: &mut Looked) -> Result<(), Failure> {
+    /// Adds their proofs to those that are good.
+    pub(super) async fn prove(&self, looked: &mut [Looked]) -> Result<(), Failure> {
+        for one in looked {
+            self.prove_one(one).await?;
+        }
+        Ok(())
+    }
+
+    async fn prove_one(&self, one: &mut Looked) -> Result<(), Failure> {
         let Ok(good) = &one.found else { return Ok(()) };
         match self.proof(good, one.manifest.as_ref()).await {
             Ok(proof) => one.proof = Some(proof),

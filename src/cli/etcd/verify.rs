@@ -78,13 +78,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     if arguments.prove {
         let on = arguments.on.as_ref().zip(arguments.inventory.as_deref());
         let prover = Prover::new(arguments.etcd_bin.clone(), &folder, on)?;
-        let mut proven = Ok(());
-        for one in &mut looked {
-            proven = prover.prove(one).await;
-            if proven.is_err() {
-                break;
-            }
-        }
+        let proven = prover.prove(&mut looked).await;
         prover.close().await;
         proven?;
     }

@@ -71,9 +71,17 @@ pub struct StartStaticPods {
     pub pods: Vec<String>,
 }
 
+impl StartStaticPods {
+    /// Without an API server the others start and end again and again: they are waited for once there is one.
+    fn waits(&self) -> bool {
+        self.pods.iter().any(|pod| pod == API_SERVER || pod == ETCD)
+    }
+}
+
 impl Act for StartStaticPods {
     fn describe(&self) -> String {
-        format!("give the manifests of {} back, until they run", crate::text::list(&self.pods, "and"))
+        let until = if self.waits() { ", until they run" } else { "" };
+        format!("give the manifests of {} back{until}", crate::text::list(&self.pods, "and"))
     }
 
     fn question(&self, _: Site<'_>) -> Question {
@@ -85,6 +93,9 @@ impl Act for StartStaticPods {
         let manifests = seen!(machine.static_pods, "its static pods");
         if let Some(pod) = self.pods.iter().find(|pod| !manifests.contains_key(*pod)) {
             return Look::Ready(format!("{pod} has no manifest"));
+        }
+        if !self.waits() {
+            return Look::Done;
         }
         if self.pods.iter().any(|pod| pod == API_SERVER) {
             match &machine.api_server {

@@ -97,8 +97,13 @@ pub(super) fn draw(wanted: Wanted<'_>, members: &[Member<'_>]) -> (Vec<Vec<Step>
         Some(step("stop-static-pods", 240, StopStaticPods { pods: static_pods(wanted, node) }))
     });
     replace(&mut draft, wanted, members);
-    // All of a control plane's at once: a kubelet that finds a mirror pod without its manifest deletes it from the API.
+    // API servers last: a kubelet that finds a mirror pod in the API and does not know its manifest yet deletes it there, and
+    // it reads manifests that come together up to four seconds apart.
     draft.together("control-planes-back", planes(), |node| {
+        let pods: Vec<String> = static_pods(wanted, node).into_iter().filter(|pod| pod != API_SERVER).collect();
+        (!pods.is_empty()).then(|| step("start-static-pods", 300, StartStaticPods { pods }))
+    });
+    draft.together("api-servers-back", planes(), |node| {
         Some(step("start-static-pods", 300, StartStaticPods { pods: static_pods(wanted, node) }))
     });
     renew(&mut draft, wanted);

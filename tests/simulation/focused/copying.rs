@@ -131,7 +131,13 @@ async fn a_copy_that_lags_is_safe_however_far() {
                 Err(failure) => {
                     assert!(matches!(failure.exit, Exit::Drifted | Exit::StepFailed), "{what}: {failure}");
                     refused += 1;
-                    let again = bench.run_with(&bob(), &disk(&newest), true, &bench.listener()).await;
+                    let bobs = disk(&newest);
+                    let mut again = bench.run_with(&bob(), &bobs, true, &bench.listener()).await;
+                    // What the older history made of a node since may have undone a unit that has ended well: its step fails,
+                    // and the same command does it again.
+                    if again.as_ref().is_err_and(|failure| failure.exit == Exit::StepFailed) {
+                        again = bench.run_with(&bob(), &bobs, true, &bench.listener()).await;
+                    }
                     assert_eq!(again.unwrap_or_else(|failure| panic!("{what}: {failure}")), Outcome::Raised);
                 }
             }

@@ -124,8 +124,15 @@ impl<'a> Cell<'a> {
         if self.kind == Kind::Reboot {
             assert!(now.machines.iter().any(|machine| machine.boot > 0), "{told}: nothing was rebooted");
         }
+        let proofs: Vec<_> = now.begun.iter().filter(|begun| begun.job == PROOF).cloned().collect();
         drop(now);
-        if self.kind == Kind::RunningAtResume {
+        let step = self.step.replace('/', ".");
+        let own: Vec<_> = proofs.iter().filter(|begun| begun.unit.starts_with(&step)).collect();
+        if self.kind == Kind::RunningAtResume && !own.is_empty() {
+            // What it said was for whoever waited for it; the next one begins when it has ended.
+            let one_by_one = own.windows(2).all(|pair| pair[0].ended.is_some_and(|(ended, _)| ended <= pair[1].at));
+            assert!(own.len() == 2 && one_by_one, "{told}: {own:?}");
+        } else if self.kind == Kind::RunningAtResume {
             let attached = self.bench.events().into_iter().any(|event| match event {
                 windlass::journal::Event::Finished { step, how, .. } => {
                     step == self.step && how == windlass::journal::How::Attached
