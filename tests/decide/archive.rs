@@ -59,7 +59,8 @@ fn programs_are_brought_first_and_swapped_one_member_at_a_time() {
     let swap = plan.placed().find(|placed| placed.id() == "etcd/etcd1/package").expect("it is there");
     let site = Site { run: &plan.id, node: swap.node };
     let Effect::Job { call, .. } = swap.step.action.effect(site) else { panic!("a job") };
-    assert_eq!(call.args[2..], ["abababababababab.tar.gz", &"ab".repeat(32), "3.5.16", PROGRAM]);
+    let place = format!("packages/{}/abababababababab.tar.gz", plan.id);
+    assert_eq!(call.args[2..], [&place, &"ab".repeat(32), "3.5.16", PROGRAM]);
     let back = swap.step.action.way_back(site).expect("it goes back");
     assert_eq!(back.args[2..], ["3.4", PROGRAM]);
     let words = swap.step.action.undo();
@@ -72,16 +73,14 @@ fn an_archive_comes_from_the_operator_or_from_an_address() {
         let plan = cluster().plan(&wanted(from)).expect("a plan");
         let fetch = plan.placed().find(|placed| matches!(placed.step.action, Action::FetchArchive(_)));
         let fetch = fetch.expect("it is brought");
-        fetch.step.action.effect(Site { run: &plan.id, node: fetch.node })
+        let place = format!("packages/{}/abababababababab.tar.gz", plan.id);
+        (fetch.step.action.effect(Site { run: &plan.id, node: fetch.node }), place)
     };
-    let Effect::Send { file, name, bytes, .. } = effect(file()) else { panic!("it is sent") };
-    assert_eq!(
-        (file.as_str(), name.as_str(), bytes),
-        ("/srv/etcd-v3.5.16-linux-amd64.tar.gz", "etcd/abababababababab.tar.gz", 20 << 20)
-    );
+    let (Effect::Send { file, name, bytes, .. }, place) = effect(file()) else { panic!("it is sent") };
+    assert_eq!((file.as_str(), name, bytes), ("/srv/etcd-v3.5.16-linux-amd64.tar.gz", place, 20 << 20));
     let url = "https://example.org/etcd-v3.5.16-linux-amd64.tar.gz";
-    let Effect::Job { call, .. } = effect(Origin::Url(url.to_owned())) else { panic!("it is downloaded") };
-    assert_eq!(call.args, ["abababababababab.tar.gz", &"ab".repeat(32), url]);
+    let (Effect::Job { call, .. }, place) = effect(Origin::Url(url.to_owned())) else { panic!("it is downloaded") };
+    assert_eq!(call.args, [&place, &"ab".repeat(32), url]);
 }
 
 #[test]
@@ -94,7 +93,7 @@ fn what_is_a_package_and_what_is_not_is_told() {
     let node = gone.names(Role::Etcd)[0].clone();
     gone.machine(&node).packages.get_mut(PROGRAM).expect("it is known").installed = None;
     let said = refusals(&gone, &wanted(file()));
-    assert!(said.contains("/usr/local/bin/etcd is not there, or does not tell its version"), "{said}");
+    assert!(said.contains("/usr/local/bin/etcd is not there, is not root's, or does not tell its version"), "{said}");
 }
 
 #[test]

@@ -38,14 +38,11 @@ pub enum Origin {
 }
 
 impl Archive {
-    /// What it is called on nodes. The hash in it: a name is never used for two archives.
-    fn name(&self) -> String {
-        format!("{}.tar.gz", self.sha256.get(..16).unwrap_or(&self.sha256))
+    /// Where it is on nodes, below Windlass's own folder: beside the packages that are kept for a run.
+    fn place(&self, site: Site<'_>) -> String {
+        format!("packages/{}/{}.tar.gz", site.run, self.sha256.get(..16).unwrap_or(&self.sha256))
     }
 }
-
-/// The folder on nodes, below Windlass's own, that archives are put into.
-const FOLDER: &str = "etcd";
 
 /// Brings an archive to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,18 +65,16 @@ impl Act for FetchArchive {
         trusted(moment, "not brought yet")
     }
 
-    fn effect(&self, _: Site<'_>) -> Effect {
-        let (name, sha256) = (self.archive.name(), self.archive.sha256.clone());
+    fn effect(&self, site: Site<'_>) -> Effect {
+        let (name, sha256) = (self.archive.place(site), self.archive.sha256.clone());
         match &self.archive.from {
-            Origin::File { path, bytes } => {
-                Effect::Send { file: path.clone(), name: format!("{FOLDER}/{name}"), sha256, bytes: *bytes }
-            }
+            Origin::File { path, bytes } => Effect::Send { file: path.clone(), name, sha256, bytes: *bytes },
             Origin::Url(url) => job(On::Lane, Script::FetchArchive, [name, sha256, url.clone()]),
         }
     }
 
     fn undo(&self) -> String {
-        "nothing to undo: the archive is kept".to_owned()
+        "nothing to undo: the archive is kept until `windlass upgrade finish`".to_owned()
     }
 
     fn estimate(&self) -> u64 {
@@ -95,7 +90,7 @@ pub(super) fn program(packages: &[Pinned]) -> Option<&str> {
 /// Puts the programs of `archive` in the place of `program` and its neighbours.
 pub(super) fn install(site: Site<'_>, guard: String, archive: &Archive, to: &Version, program: &str) -> Effect {
     let args =
-        [site.run.to_string(), guard, archive.name(), archive.sha256.clone(), to.to_string(), program.to_owned()];
+        [site.run.to_string(), guard, archive.place(site), archive.sha256.clone(), to.to_string(), program.to_owned()];
     job(On::Lane, Script::InstallPrograms, args)
 }
 

@@ -45,7 +45,7 @@ pub fn etcd_packages(
 fn program(machine: &MachineFacts, path: &str, to: &Version) -> Result<Vec<Pinned>, String> {
     let there = machine.packages.get(path).is_some_and(|facts| facts.installed.is_some());
     let pinned = || vec![Pinned { name: path.to_owned(), version: to.to_string() }];
-    there.then(pinned).ok_or_else(|| format!("{path} is not there, or does not tell its version"))
+    there.then(pinned).ok_or_else(|| format!("{path} is not there, is not root's, or does not tell its version"))
 }
 
 fn all<'a>(

@@ -111,14 +111,16 @@ see_packages() {
   esac
 }
 
-# What is called by its path is no package: it tells its version itself.
+# What is called by its path is no package: it tells its version itself, where nobody but root could have put it there.
 see_programs() {
   for program in $PACKAGES; do
     case $program in /*) ;; *) continue ;; esac
-    version=$("$program" --version 2>/dev/null | sed -n 's/^etcd Version: //p')
+    { only_roots "$program" && only_roots "${program%/*}/"; } || continue
+    version=$(timeout 10 "$program" --version 2>/dev/null | sed -n 's/^etcd Version: //p')
     [ -z "$version" ] || printf 'package %s install installed %s\n' "$program" "$version"
   done
 }
+only_roots() { case $(stat -L -c '%u %a' "$1") in '0 '*[0145]) ;; *) return 1 ;; esac; }
 no_programs() { for package in $PACKAGES; do case $package in /*) ;; *) printf '%s ' "$package" ;; esac; done; }
 
 # `hold` is dpkg's own selection state; apt-mark would rebuild the package cache on its way to the same answer.

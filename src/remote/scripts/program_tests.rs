@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use sha2::Digest as _;
 
@@ -10,7 +10,7 @@ use super::Script;
 use super::job_tests::{Fakes, GUARD, etcdctl, says};
 use crate::text::hex;
 
-const NAME: &str = "0123456789abcdef.tar.gz";
+const NAME: &str = "packages/0a1b/0123456789abcdef.tar.gz";
 
 /// A program that tells its version, as etcd's do.
 fn program(path: &Path, version: &str) {
@@ -39,13 +39,29 @@ impl Node {
         for name in ["etcd", "etcdctl", "etcdutl", "else"] {
             program(&fakes.path().join("etcd-v3.6.12-linux-amd64").join(name), "3.6.12");
         }
-        let folder = fakes.path().join("windlass/etcd");
-        std::fs::create_dir_all(&folder).expect("made");
+        std::fs::create_dir_all(fakes.path().join("windlass/packages/0a1b")).expect("made");
+        let mut node = Self { fakes, sha256: String::new() };
+        node.pack(&["etcd-v3.6.12-linux-amd64"]);
+        node
+    }
+
+    /// Makes the archive anew of what tar is told.
+    fn pack(&mut self, words: &[&str]) {
+        let archive = self.fakes.path().join("windlass").join(NAME);
         let mut tar = Command::new("tar");
-        tar.arg("-C").arg(fakes.path()).arg("-czf").arg(folder.join(NAME)).arg("etcd-v3.6.12-linux-amd64");
+        tar.arg("-P").arg("-C").arg(self.fakes.path()).arg("-czf").arg(&archive).args(words);
         assert!(tar.status().expect("tar runs").success());
-        let sha256 = hex(&sha2::Sha256::digest(std::fs::read(folder.join(NAME)).expect("it is there")));
-        Self { fakes, sha256 }
+        self.sha256 = hex(&sha2::Sha256::digest(std::fs::read(archive).expect("it is there")));
+    }
+
+    /// Runs a program of etcd's, here: what systemd would tell of.
+    fn starts(&self, program: &Path) -> Child {
+        // Not by us: whoever forks meanwhile would have it open for writing, and it could not be run.
+        assert!(Command::new("cp").arg("/bin/sleep").arg(program).status().expect("cp runs").success());
+        let child = Command::new(program).arg("60").spawn().expect("it runs");
+        let systemctl = format!("#!/bin/sh\necho \"systemctl $*\" >>\"$FAKES/calls\"\necho {}\n", child.id());
+        std::fs::write(self.fakes.path().join("systemctl"), systemctl).expect("written");
+        child
     }
 
     fn bin(&self, name: &str) -> PathBuf {
@@ -86,11 +102,71 @@ fn programs_are_put_in_place_and_the_former_ones_are_kept_once() {
     assert_eq!(node.fakes.calls("systemctl restart"), ["systemctl restart etcd"; 2], "it did not run");
     let mode = std::fs::metadata(node.bin("etcd")).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o755);
-    let left = std::fs::read_dir(node.fakes.path().join("windlass/etcd")).expect("a folder").count();
-    assert_eq!(left, 1, "what was unpacked is gone");
+    let left = |folder: &str| {
+        let names = std::fs::read_dir(node.fakes.path().join(folder)).expect("a folder");
+        let mut names: Vec<String> =
+            names.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name")).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(left("windlass/packages/0a1b"), ["0123456789abcdef.tar.gz", "programs"], "what was unpacked is gone");
+    assert_eq!(left("bin"), ["etcd", "etcdctl", "etcdutl"]);
 
     assert_eq!(node.restore(), (0, String::new()));
-    assert_eq!(node.versions()[..2], BEFORE, "the first ones, not what the second try found");
+    assert_eq!(node.versions(), BEFORE, "the first ones, not what the second try found; and no other");
+    assert_eq!(left("bin"), ["etcd", "etcdctl"]);
+}
+
+/// What was never replaced is not put back, whatever lies there.
+#[test]
+fn what_was_not_kept_is_not_put_back() {
+    let node = Node::new(42);
+    let (status, said) = node.restore();
+    assert!(status == 77 && said.contains("they were not kept"), "{status} {said}");
+    assert!(node.fakes.calls("systemctl restart").is_empty());
+}
+
+#[test]
+fn a_member_is_restarted_unless_it_runs_on_the_new_program() {
+    let node = Node::new(42);
+    let mut runs = node.starts(&node.bin("etcd"));
+    assert_eq!(node.install(&node.sha256, "3.6.12"), (0, String::new()));
+    let restarts = ["systemctl reset-failed etcd", "systemctl restart etcd"];
+    let calls = |node: &Node| node.fakes.calls("systemctl re");
+    assert_eq!(calls(&node), restarts, "what it runs is not there any more");
+    runs.kill().and_then(|()| runs.wait()).expect("it is gone");
+
+    let node = Node::new(42);
+    std::os::unix::fs::symlink(node.bin("etcd-3.5.21"), node.bin("linked")).expect("linked");
+    std::fs::remove_file(node.bin("etcd")).expect("removed");
+    std::fs::rename(node.bin("linked"), node.bin("etcd")).expect("renamed");
+    let mut runs = node.starts(&node.bin("etcd-3.5.21"));
+    assert_eq!(node.install(&node.sha256, "3.6.12"), (0, String::new()));
+    assert_eq!(calls(&node), restarts, "a link was in its place: what it led to is still there");
+    runs.kill().and_then(|()| runs.wait()).expect("it is gone");
+}
+
+#[test]
+fn a_service_that_runs_another_program_is_refused() {
+    let node = Node::new(42);
+    let mut runs = node.starts(&node.fakes.path().join("etcd"));
+    let (status, said) = node.install(&node.sha256, "3.6.12");
+    assert!(status == 75 && said.contains("etcd runs ") && said.contains(", not "), "{status} {said}");
+    assert_eq!(node.versions(), BEFORE);
+    assert!(node.fakes.calls("systemctl re").is_empty());
+    runs.kill().and_then(|()| runs.wait()).expect("it is gone");
+}
+
+/// No room beside the programs, say: those that run stay.
+#[test]
+fn what_cannot_be_put_beside_changes_nothing() {
+    let node = Node::new(42);
+    let chown = "#!/bin/sh\ncase $* in *etcd.windlass*) [ \"${2##*/}\" != .etcd.windlass ] ;; esac\n";
+    std::fs::write(node.fakes.path().join("chown"), chown).expect("written");
+    assert_eq!(node.install(&node.sha256, "3.6.12").0, 1);
+    assert_eq!(node.versions(), BEFORE, "not even the tools");
+    assert_eq!(std::fs::read_dir(node.bin("")).expect("a folder").count(), 2, "nothing is left beside");
+    assert!(node.fakes.calls("systemctl re").is_empty());
 }
 
 #[test]
@@ -115,18 +191,45 @@ fn another_archive_another_version_and_a_leader_are_refused_before_anything_is_c
 
 /// An archive's names may lead anywhere: only its programs' bytes are taken.
 #[test]
-fn a_link_in_an_archive_leads_nowhere() {
-    let node = Node::new(42);
+fn names_and_links_in_an_archive_lead_nowhere() {
+    let mut node = Node::new(42);
     let folder = node.fakes.path().join("etcd-v3.6.12-linux-amd64");
-    std::fs::remove_file(folder.join("etcdctl")).expect("removed");
-    std::os::unix::fs::symlink("/etc/passwd", folder.join("etcdctl")).expect("linked");
-    let tar = node.fakes.path().join("windlass/etcd").join(NAME);
-    let mut made = Command::new("tar");
-    made.arg("-C").arg(node.fakes.path()).arg("-czf").arg(&tar).arg("etcd-v3.6.12-linux-amd64");
-    assert!(made.status().expect("tar runs").success());
-    let sha256 = hex(&sha2::Sha256::digest(std::fs::read(&tar).expect("it is there")));
-    let (status, said) = node.install(&sha256, "3.6.12");
-    assert!(status == 75 && said.contains("etcdctl in the archive is empty, or no file"), "{status} {said}");
+    for (made, why) in [("a link", true), ("a hard link", true), ("up and away", false)] {
+        std::fs::remove_file(folder.join("etcdctl")).expect("removed");
+        match made {
+            "a link" => std::os::unix::fs::symlink("/etc/passwd", folder.join("etcdctl")).expect("linked"),
+            "a hard link" => std::fs::hard_link(folder.join("else"), folder.join("etcdctl")).expect("linked"),
+            _ => program(&node.fakes.path().join("etcdctl-away"), "9.9.9"),
+        }
+        if made == "a hard link" {
+            node.pack(&["etcd-v3.6.12-linux-amd64/else", "etcd-v3.6.12-linux-amd64"]);
+        } else {
+            let renamed = "--transform=s,etcdctl-away,../../../../bin/etcdctl,S";
+            let away = if made == "a link" { "etcd-v3.6.12-linux-amd64" } else { "etcdctl-away" };
+            node.pack(&[renamed, "etcd-v3.6.12-linux-amd64/etcd", away]);
+        }
+        let (status, said) = node.install(&node.sha256, "3.6.12");
+        if why {
+            assert!(status == 75 && said.contains("etcdctl in the archive is empty, or no file"), "{status} {said}");
+            assert_eq!(node.versions(), BEFORE, "{made}");
+        } else {
+            assert_eq!((status, node.versions()), (0, vec!["etcd 3.6.12".to_owned(), BEFORE[1].to_owned()]), "{said}");
+        }
+    }
+}
+
+/// It tells its version where it is unpacked, or it is not put in place.
+#[test]
+fn a_program_that_does_not_start_is_refused() {
+    let mut node = Node::new(42);
+    let etcd = node.fakes.path().join("etcd-v3.6.12-linux-amd64/etcd");
+    std::fs::write(&etcd, "\u{7f}ELF of another machine").expect("written");
+    node.pack(&["etcd-v3.6.12-linux-amd64"]);
+    let (status, said) = node.install(&node.sha256, "3.6.12");
+    assert!(status == 75 && said.contains("holds etcd that does not run here, not 3.6.12"), "{status} {said}");
+    std::fs::remove_file(&etcd).expect("removed");
+    node.pack(&["etcd-v3.6.12-linux-amd64"]);
+    assert_eq!(node.install(&node.sha256, "3.6.12").0, 75);
     assert_eq!(node.versions(), BEFORE);
 }
 
@@ -146,7 +249,7 @@ fn former_programs_come_back_only_while_the_others_report_the_old_cluster_versio
 fn an_archive_is_downloaded_once_and_kept_only_when_it_is_the_one() {
     let fakes = Fakes::new(&[("curl", "while [ \"$1\" != -o ]; do shift; done; printf archive >\"$2\"")]);
     let sha256 = hex(&sha2::Sha256::digest(b"archive"));
-    let kept = fakes.path().join("windlass/etcd").join(NAME);
+    let kept = fakes.path().join("windlass").join(NAME);
     let (status, said) = fakes.run(Script::FetchArchive, &[NAME, &"0".repeat(64), "https://example.org/etcd.tar.gz"]);
     assert!(status == 75 && said.contains(&format!("has the SHA-256 {sha256}")), "{status} {said}");
     assert_eq!(std::fs::read_dir(kept.parent().expect("a folder")).expect("it is there").count(), 0);
@@ -156,4 +259,18 @@ fn an_archive_is_downloaded_once_and_kept_only_when_it_is_the_one() {
         assert_eq!(std::fs::read(&kept).expect("it is there"), b"archive");
     }
     assert_eq!(fakes.calls("curl").len(), 2, "the second time it was there");
+}
+
+/// Words of the address are one word of curl's, which is told that it is the address.
+#[test]
+fn an_address_is_neither_an_option_nor_code() {
+    let fakes = Fakes::new(&[("curl", "for word; do echo \"curl-word $word\" >>\"$FAKES/calls\"; done; exit 3")]);
+    let url = "-K/etc/passwd $(touch \"$FAKES/read-as-code\") https://a/{x,y}";
+    assert_eq!(fakes.run(Script::FetchArchive, &[NAME, &"0".repeat(64), url]), (3, String::new()));
+    let words = fakes.calls("curl-word");
+    assert_eq!(words[words.len() - 2..], ["curl-word --url".to_owned(), format!("curl-word {url}")]);
+    for word in ["--globoff", "=http,https"] {
+        assert!(words.iter().any(|known| known == &format!("curl-word {word}")), "{words:?}");
+    }
+    assert!(!fakes.path().join("read-as-code").exists());
 }

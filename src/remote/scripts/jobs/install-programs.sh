@@ -1,8 +1,8 @@
 # Job: puts etcd's programs from an archive in the place of this node's, keeps those, and restarts the member.
-# Arguments: RUN  GUARD  ARCHIVE(below Windlass's folder for them)  SHA256  VERSION  PROGRAM(the path of etcd; the others are beside it)
+# Arguments: RUN  GUARD  ARCHIVE(below Windlass's folder)  SHA256  VERSION  PROGRAM(the path of etcd; the others are beside it)
 #   GUARD as of install-packages.
 # Exit: 0 the member was restarted on them; 1 it could not be; 75 refused, nothing was changed: the guard, or the archive is not
-# the one that was sent, or does not hold this etcd.
+# the one that was sent, or does not hold this etcd, or the service runs another program.
 
 # Program by program, its bytes only: whatever else an archive says of names, links and owners is not followed.
 unpack() {
@@ -18,10 +18,10 @@ unpack() {
     [ "$found" = "$version" ] || refuse "the archive holds etcd ${found:-that does not run here}, not $version" || return
 }
 
-# Once: a second try would keep what the first one put there.
+# Once: a second try would keep what the first one put there. What the place of a link has is kept as a file.
 keep_former() {
-    kept=$WINDLASS_DIR/packages/$run/programs
     [ ! -e "$kept/whole" ] || return 0
+    runs_from "$program" || return
     mkdir -p "$kept" || return 1
     for name in $PROGRAMS; do
         [ ! -e "$folder/$name" ] || cp -p "$folder/$name" "$kept/$name" || return 1
@@ -32,18 +32,20 @@ keep_former() {
 main() {
     set -uf
     umask 077
-    run=$1 guard=$2 archive=$WINDLASS_DIR/etcd/$3 sha256=$4 version=$5 folder=${6%/*}
+    run=$1 guard=$2 archive=$WINDLASS_DIR/$3 sha256=$4 version=$5 program=$6 folder=${6%/*}
+    kept=$WINDLASS_DIR/packages/$run/programs
     guard_etcd "$guard" || return
     [ "$(sha256sum <"$archive")" = "$sha256  -" ] || refuse "$archive has another SHA-256 than $sha256" || return
-    fresh=$(mktemp -d "$WINDLASS_DIR/etcd/unpacked-XXXXXX") || return 1
-    trap 'rm -rf "$fresh"' EXIT
+    fresh=$(mktemp -d "${archive%/*}/unpacked-XXXXXX") || return 1
+    trap 'rm -rf "$fresh"; forget_beside' EXIT
     trap 'exit 143' HUP INT TERM
     unpack || return
-    keep_former || return 1
-    guard_etcd "$guard" || return
+    keep_former || return
     for name in $PROGRAMS; do
-        [ ! -e "$fresh/$name" ] || put_program "$fresh/$name" "$folder" "$name" || return 1
+        [ ! -e "$fresh/$name" ] || put_beside "$fresh/$name" "$name" || return 1
     done
-    restart_if_old
+    guard_etcd "$guard" || return
+    put_in_place || return 1
+    restart_on "$program"
 }
 main "$@" </dev/null

@@ -8,6 +8,12 @@ restart_if_old() {
         *'(deleted)') guard_etcd "$guard" || return ;;
         *) return 0 ;;
     esac
+    restart
+}
+
+# One that failed again and again is not started by systemd for a while; this start is meant.
+restart() {
+    systemctl reset-failed "$service" 2>/dev/null
     systemctl restart "$service"
 }
 
