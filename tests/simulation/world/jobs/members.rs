@@ -172,7 +172,7 @@ impl World {
         let named: Vec<String> = setting("ETCD_INITIAL_CLUSTER").split(',').map(str::to_owned).collect();
         let listed = self.etcd.members.iter().filter(|member| member.listed).count();
         assert_eq!(named.len(), listed, "etcd would say: the member count is unequal");
-        let version = self.machines[at].upstream("etcd-server");
+        let version = self.machines[at].etcd().expect("it is installed");
         let known = &mut self.etcd.members[member];
         known.told.name = setting("ETCD_NAME");
         known.told.client_urls = vec![setting("ETCD_ADVERTISE_CLIENT_URLS")];
