@@ -80,12 +80,11 @@ fn action(action: &Action) -> Result<(), String> {
             replaced(&install.packages, &install.from)
         }
         Action::SwapEtcd(swap) => {
-            match &swap.archive {
-                Some(archive) => programs(&swap.packages, archive)?,
-                None => {
-                    packages(&swap.packages, &swap.hold)?;
-                    replaced(&swap.packages, &swap.from)?;
-                }
+            if let Some(archive) = &swap.archive {
+                programs(&swap.packages, archive)?;
+            } else {
+                packages(&swap.packages, &swap.hold)?;
+                replaced(&swap.packages, &swap.from)?;
             }
             check("the service", check_unit, &swap.service)?;
             access(&swap.access)

@@ -37,7 +37,8 @@ fn file() -> Origin {
 
 fn refusals(cluster: &Cluster, target: &Target) -> String {
     let found = cluster.plan(target).expect_err("it is refused");
-    found.iter().map(|finding| format!("{}: {}\n", finding.subject, finding.detail)).collect()
+    let told: Vec<String> = found.iter().map(|finding| format!("{}: {}", finding.subject, finding.detail)).collect();
+    told.join("\n")
 }
 
 #[test]

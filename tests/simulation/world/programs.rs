@@ -92,19 +92,16 @@ impl World {
             Programs::Fetch(_) | Programs::Unpack(_) | Programs::Keep(_) | Programs::Beside if machine.full => {
                 return Err(1);
             }
-            Programs::Beside => {}
             Programs::Fetch(place) => {
                 machine.own.files.insert(place);
             }
             Programs::Unpack(place) if !machine.own.files.contains(&place) => return Err(75),
-            Programs::Unpack(_) => {}
             Programs::Keep(run) => {
                 let former = machine.packages[PROGRAM].version.clone();
                 machine.own.programs.entry(run).or_insert(former);
             }
             Programs::Put(version) => machine.packages.get_mut(PROGRAM).expect("a program").version = version,
             Programs::AreKept(run) if !machine.own.programs.contains_key(&run) => return Err(77),
-            Programs::AreKept(_) => {}
             Programs::PutBack(run) => {
                 let former = machine.own.programs[&run].clone();
                 machine.packages.get_mut(PROGRAM).expect("a program").version = former;
@@ -121,7 +118,7 @@ impl World {
                 self.next(at, key, vec![seconds(2, Op::Programs(Programs::Up))]);
             }
             Programs::Up if self.etcd.members[member].runs.is_none() => return Err(1),
-            Programs::Up => {}
+            Programs::Beside | Programs::Unpack(_) | Programs::AreKept(_) | Programs::Up => {}
         }
         Ok(())
     }
