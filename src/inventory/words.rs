@@ -34,6 +34,9 @@ pub fn check_etcd(word: &str) -> Result<(), NameError> {
         return check_package(word);
     }
     check_node_path(word)?;
+    if word.split('/').skip(1).any(|part| ["", ".", ".."].contains(&part)) {
+        return Err(NameError::Reserved("a program's path has no empty part, no `.` and no `..`"));
+    }
     if word.ends_with("/etcd") { Ok(()) } else { Err(NameError::Reserved("a program's path has to end with `/etcd`")) }
 }
 
@@ -179,7 +182,10 @@ mod tests {
         taken(check_package, &["etcd", "etcd-server", "libstdc++6"]);
         refused(check_package, &["", "Etcd", "-y", "+x", "a=1", "a b", "a/b"]);
         taken(check_etcd, &["etcd-server", "/usr/local/bin/etcd"]);
-        refused(check_etcd, &["", "Etcd", "/", "/usr/local/bin/etcdctl", "bin/etcd", "/opt/a b/etcd"]);
+        refused(
+            check_etcd,
+            &["", "Etcd", "/", "/usr/local/bin/etcdctl", "bin/etcd", "/opt/a b/etcd", "/opt/../etcd", "//etcd"],
+        );
         taken(check_url, &["https://example.org/v3.5.16/etcd.tar.gz", "http://repo:8080/etcd.tar.gz?a=b"]);
         refused(
             check_url,

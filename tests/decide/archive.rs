@@ -3,6 +3,7 @@
 use windlass::decide::action::{Action, Effect, Site};
 use windlass::decide::actions::programs::{Archive, Origin};
 use windlass::decide::checker;
+use windlass::decide::plan::{Plan, PlanError};
 use windlass::decide::target::Target;
 use windlass::facts::{PackageFacts, Seen};
 use windlass::inventory::Role;
@@ -101,4 +102,40 @@ fn what_is_a_package_and_what_is_not_is_told() {
 fn a_skipped_minor_is_refused_whatever_it_comes_from() {
     let said = refusals(&cluster(), &Target { etcd: Some("3.6.12".parse().expect("a version")), ..wanted(file()) });
     assert!(said.contains("3.6.12 would skip a minor"), "{said}");
+}
+
+type Edit = fn(&mut Archive, &mut String);
+
+/// Ways to edit a plan so that a word of its archive would be read as something else, and what is said of each.
+const UNFIT: &[(Edit, &str)] = &[
+    (|archive, _| archive.from = Origin::Url("-K/etc/passwd".to_owned()), "as an address"),
+    (|archive, _| archive.from = Origin::Url("file:///etc/shadow".to_owned()), "as an address"),
+    (|archive, _| archive.from = Origin::Url("https://a/$(reboot)".to_owned()), "as an address"),
+    (|archive, _| archive.from = Origin::Url("https://a/{x,y}".to_owned()), "as an address"),
+    (|archive, _| archive.from = Origin::File { path: "etcd.tar.gz".to_owned(), bytes: 1 }, "no absolute path"),
+    (|archive, _| archive.sha256 = "../../../../etc/cron.d".to_owned(), "SHA-256"),
+    (|_, program| "etcd-server".clone_into(program), "no path of a program"),
+    (|_, program| "/usr/bin/sudo".clone_into(program), "as a program's path"),
+    (|_, program| "/usr/bin/../../tmp/etcd".clone_into(program), "as a program's path"),
+    (|_, program| "/tmp/$(reboot)/etcd".clone_into(program), "as a program's path"),
+];
+
+#[test]
+fn a_word_of_an_archive_that_would_be_read_otherwise_is_refused_also_under_a_new_seal() {
+    for (edit, why) in UNFIT {
+        let mut plan = cluster().plan(&wanted(file())).expect("a plan");
+        for step in plan.procedures.iter_mut().flatten() {
+            match &mut step.action {
+                Action::FetchArchive(fetch) => edit(&mut fetch.archive, &mut String::new()),
+                Action::SwapEtcd(swap) => {
+                    let archive = swap.archive.as_mut().expect("it is from an archive");
+                    edit(archive, &mut swap.packages[0].name);
+                }
+                _ => {}
+            }
+        }
+        let refused = Plan::from_json(&plan.sealed().to_json());
+        let Err(PlanError::Unfit(unfit)) = &refused else { panic!("{why}: {:?}", refused.err()) };
+        assert!(unfit.to_string().contains(why), "{why}: {unfit}");
+    }
 }
