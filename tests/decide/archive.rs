@@ -113,7 +113,7 @@ const UNFIT: &[(Edit, &str)] = &[
     (|archive, _| archive.from = Origin::Url("https://a/$(reboot)".to_owned()), "as an address"),
     (|archive, _| archive.from = Origin::Url("https://a/{x,y}".to_owned()), "as an address"),
     (|archive, _| archive.from = Origin::File { path: "etcd.tar.gz".to_owned(), bytes: 1 }, "no absolute path"),
-    (|archive, _| archive.sha256 = "../../../../etc/cron.d".to_owned(), "SHA-256"),
+    (|archive, _| "../../../../etc/cron.d".clone_into(&mut archive.sha256), "SHA-256"),
     (|_, program| "etcd-server".clone_into(program), "no path of a program"),
     (|_, program| "/usr/bin/sudo".clone_into(program), "as a program's path"),
     (|_, program| "/usr/bin/../../tmp/etcd".clone_into(program), "as a program's path"),
