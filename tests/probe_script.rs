@@ -56,6 +56,25 @@ fn a_script_that_was_cut_short_runs_nothing() {
     }
 }
 
+/// A program that somebody else could have put there is not run to ask for its version: it would run as root.
+#[test]
+fn a_program_that_is_not_roots_is_not_run() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let folder = tempfile::tempdir().expect("a folder");
+    let (program, ran) = (folder.path().join("etcd"), folder.path().join("ran"));
+    std::fs::write(&program, format!("#!/bin/sh\n: >{}\necho etcd Version: 3.5.16\n", ran.display())).expect("written");
+    let roots = std::fs::metadata(&program).expect("it is there").uid() == 0;
+    for (mode, of_folder, told) in [(0o755, 0o755, roots), (0o757, 0o755, false), (0o755, 0o777, false)] {
+        for (path, mode) in [(program.as_path(), mode), (folder.path(), of_folder)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("changed");
+        }
+        let asked = program.to_str().expect("a path");
+        let text = printed(&format!("PACKAGES='{asked} etcd-server'; see_programs"), folder.path(), &[]);
+        assert_eq!(text, if told { "package /etcd install installed 3.5.16\n" } else { "" }, "{mode:o} {of_folder:o}");
+        assert_eq!(std::fs::remove_file(&ran).is_ok(), told, "{mode:o} {of_folder:o}");
+    }
+}
+
 /// What a function of the probe's prints of the files of a folder of the test's own.
 fn printed(function: &str, folder: &std::path::Path, names: &[&str]) -> String {
     let script = PROBE.replace("main \"$@\" </dev/null", function);

@@ -25,7 +25,14 @@ pub(super) struct ReadInventory {
 
 /// Reads a text file.
 pub(super) fn read(path: &Utf8Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path)
+    String::from_utf8(read_bytes(path)?).map_err(|_| {
+        Failure::new(Exit::InvalidFile, format!("could not read {path}")).because("it is not text in UTF-8")
+    })
+}
+
+/// Reads a file of any kind.
+pub(super) fn read_bytes(path: &Utf8Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
         .map_err(|error| Failure::new(Exit::InvalidFile, format!("could not read {path}")).because(error.to_string()))
 }
 

@@ -8,6 +8,7 @@ use semver::Version;
 
 use super::Format;
 use super::files::{self, ReadInventory};
+use crate::decide::actions::programs::{Archive, Origin};
 use crate::decide::finding::{Finding, Verdict, verdict};
 use crate::decide::plan::{Plan, Sources, digest};
 use crate::decide::planner::{self, Wanted};
@@ -15,7 +16,7 @@ use crate::decide::rules::Case;
 use crate::decide::target::Target;
 use crate::error::{Exit, Failure};
 use crate::facts::{self, Facts};
-use crate::inventory::NodeName;
+use crate::inventory::{NodeName, check_url};
 use crate::observe::{Ask, observe};
 use crate::playbook::{self, Playbook, Raises};
 use crate::remote::ssh::Fleet;
@@ -34,6 +35,12 @@ pub(super) struct Arguments {
     /// The version of external etcd to reach, as 3.5.16
     #[arg(long, value_name = "VERSION", value_parser = version)]
     etcd_to: Option<Version>,
+    /// Take etcd from this archive of its programs, a file or an http(s) address, where it is no package
+    #[arg(long, value_name = "FILE|URL", requires = "etcd_to", requires = "etcd_sha256")]
+    etcd_archive: Option<String>,
+    /// The archive's SHA-256, as its publisher tells it
+    #[arg(long, value_name = "HEX", requires = "etcd_archive", value_parser = sha256)]
+    etcd_sha256: Option<String>,
     /// A playbook to use in place of the one that comes along for the same kind of upgrade
     #[arg(long, value_name = "FILE")]
     playbook: Vec<Utf8PathBuf>,
@@ -69,6 +76,12 @@ fn version(word: &str) -> Result<Version, String> {
     Version::parse(word).map_err(|error| format!("{error}; a version has three numbers, as 1.21.14"))
 }
 
+/// A SHA-256 as 64 hexadecimal digits.
+fn sha256(word: &str) -> Result<String, String> {
+    let fits = word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
+    if fits { Ok(word.to_ascii_lowercase()) } else { Err("a SHA-256 has 64 hexadecimal digits".to_owned()) }
+}
+
 /// Makes, writes and shows the plan.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let read = files::inventory(&arguments.inventory)?;
@@ -81,6 +94,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let target = Target {
         kubernetes: arguments.to.clone(),
         etcd: arguments.etcd_to.clone(),
+        etcd_archive: archive(&arguments)?,
         leave_out: arguments.leave_out.iter().cloned().collect(),
         accept_outage: arguments.accept_outage,
     };
@@ -98,6 +112,25 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Ok(plan) => show(&Shown { out: arguments.out.as_deref(), output: arguments.output }, &plan),
         Err(findings) => Err(refuse(arguments.output, &findings)),
     }
+}
+
+/// The archive of etcd's programs, when there is one; a file has to be the one that was meant.
+fn archive(arguments: &Arguments) -> Result<Option<Archive>, Failure> {
+    let (Some(from), Some(sha256)) = (&arguments.etcd_archive, &arguments.etcd_sha256) else { return Ok(None) };
+    let from = if from.contains("://") {
+        check_url(from).map_err(|why| Failure::new(Exit::Usage, format!("--etcd-archive: {why}")))?;
+        Origin::Url(from.clone())
+    } else {
+        let path = camino::absolute_utf8(from).map_err(|error| Failure::of(Exit::InvalidFile, &error))?;
+        let content = files::read_bytes(&path)?;
+        let (bytes, found) = (content.len() as u64, digest(&content));
+        if found != *sha256 {
+            let what = format!("{path} has the SHA-256 {found}, not {sha256}");
+            return Err(Failure::new(Exit::InvalidFile, what).hint("fetch it again, or look where the hash is from"));
+        }
+        Origin::File { path: path.to_string(), bytes }
+    };
+    Ok(Some(Archive { from, sha256: sha256.clone() }))
 }
 
 async fn facts(arguments: &Arguments, read: &ReadInventory) -> Result<Facts, Failure> {

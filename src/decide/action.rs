@@ -17,6 +17,7 @@ use super::actions::members::{
     AddMember, AwaitMembers, JoinMember, KubeadmMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
 };
 use super::actions::packages::{FetchPackages, InstallPackages, PullImages};
+use super::actions::programs::FetchArchive;
 use super::actions::renew::{AwaitHeard, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods};
 use super::actions::restore::{AwaitRestored, RestoreMember, SaveWhatLives, SendSnapshot, StartEtcd, StopEtcd};
 use super::call::{Call, Script};
@@ -171,6 +172,8 @@ actions! {
     ArchiveNode,
     /// Download packages.
     FetchPackages,
+    /// Bring an archive of etcd's programs to a node.
+    FetchArchive,
     /// Take etcd's programs out of its image.
     FetchTool,
     /// Pull images.
@@ -318,6 +321,7 @@ impl Action {
             self,
             Self::ArchiveNode(_)
                 | Self::FetchPackages(_)
+                | Self::FetchArchive(_)
                 | Self::FetchTool(_)
                 | Self::PullImages(_)
                 | Self::SendSnapshot(_)
@@ -330,6 +334,7 @@ impl Action {
             self,
             Self::ArchiveNode(_)
                 | Self::FetchPackages(_)
+                | Self::FetchArchive(_)
                 | Self::FetchTool(_)
                 | Self::PullImages(_)
                 | Self::Snapshot(_)

@@ -51,6 +51,12 @@ pub enum Script {
     InstallPackages,
     /// Job: puts the former versions of packages, and their holds, back.
     RestorePackages,
+    /// Job: downloads an archive of etcd's programs.
+    FetchArchive,
+    /// Job: puts etcd's programs from an archive in the place of a node's, and restarts the member.
+    InstallPrograms,
+    /// Job: puts a node's former programs of etcd back.
+    RestorePrograms,
     /// Job: moves etcd's leadership off this member.
     MoveLeader,
     /// Quick: what a machine that is to become a member of etcd has for it.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::actions::programs::Archive;
 use crate::inventory::NodeName;
 
 /// What the operator asked for.
@@ -14,6 +15,8 @@ pub struct Target {
     pub kubernetes: Option<Version>,
     /// External etcd version to reach.
     pub etcd: Option<Version>,
+    /// The archive that etcd comes from, where it is no package.
+    pub etcd_archive: Option<Archive>,
     /// Nodes to leave out, by name.
     pub leave_out: BTreeSet<NodeName>,
     /// Whether the outage of a cluster too small to be raised without one is accepted.

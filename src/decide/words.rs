@@ -11,10 +11,14 @@ use super::actions::etcd::EtcdAccess;
 use super::actions::former::former;
 use super::actions::members::JoinMember;
 use super::actions::packages::Pinned;
+use super::actions::programs::{Archive, Origin};
 use super::actions::restore::RestoreMember;
 use super::plan::{Placed, Plan};
 use crate::facts::FETCHED_TOOL;
-use crate::inventory::{check_endpoint, check_node_path, check_package, check_preflight, check_slug, check_unit};
+use crate::inventory::{
+    check_endpoint, check_etcd, check_node_path, check_package, check_preflight, check_slug, check_unit, check_url,
+    is_program,
+};
 
 /// The longest time that a step may be given, in seconds: a year. Longer ones are slips, and cannot all be added up.
 const LONGEST_SECONDS: u64 = 365 * 24 * 3600;
@@ -70,6 +74,7 @@ fn action(action: &Action) -> Result<(), String> {
             packages(&fetch.packages, &[])?;
             if fetch.former.is_empty() { Ok(()) } else { packages(&fetch.former, &[]) }
         }
+        Action::FetchArchive(fetch) => archive(&fetch.archive),
         Action::FetchTool(fetch) => image(&fetch.image),
         Action::PullImages(pull) => packages(std::slice::from_ref(&pull.kubeadm), &[]),
         Action::InstallPackages(install) => {
@@ -77,8 +82,12 @@ fn action(action: &Action) -> Result<(), String> {
             replaced(&install.packages, &install.from)
         }
         Action::SwapEtcd(swap) => {
-            packages(&swap.packages, &swap.hold)?;
-            replaced(&swap.packages, &swap.from)?;
+            if let Some(archive) = &swap.archive {
+                programs(&swap.packages, archive)?;
+            } else {
+                packages(&swap.packages, &swap.hold)?;
+                replaced(&swap.packages, &swap.from)?;
+            }
             check("the service", check_unit, &swap.service)?;
             access(&swap.access)
         }
@@ -156,6 +165,28 @@ fn packages(packages: &[Pinned], hold: &[String]) -> Result<(), String> {
     match hold.iter().find(|held| !packages.iter().any(|package| &package.name == *held)) {
         Some(held) => Err(format!("it would hold {}, which it does not install", crate::text::quoted(held))),
         None => Ok(()),
+    }
+}
+
+/// The one program that an archive replaces.
+fn programs(packages: &[Pinned], from: &Archive) -> Result<(), String> {
+    archive(from)?;
+    let [Pinned { name, version }] = packages else { return Err("it names no one program of etcd".to_owned()) };
+    check("a program's path", check_etcd, name)?;
+    if !is_program(name) {
+        return Err(format!("{} is no path of a program", crate::text::quoted(name)));
+    }
+    let version = semver::Version::parse(version).map_err(|_| crate::text::quoted(version));
+    version.map(drop).map_err(|version| format!("{version} is no version of etcd"))
+}
+
+/// An archive, whose address is given to curl on nodes.
+fn archive(archive: &Archive) -> Result<(), String> {
+    sha256(&archive.sha256)?;
+    match &archive.from {
+        Origin::File { path, .. } if path.starts_with('/') => Ok(()),
+        Origin::File { path, .. } => Err(format!("{} is no absolute path", crate::text::quoted(path))),
+        Origin::Url(url) => check("an address", check_url, url),
     }
 }
 

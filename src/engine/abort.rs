@@ -175,6 +175,7 @@ impl Engine<'_> {
             | Action::AwaitReady(_)
             | Action::ArchiveNode(_)
             | Action::FetchPackages(_)
+            | Action::FetchArchive(_)
             | Action::FetchTool(_)
             | Action::PullImages(_)
             | Action::Snapshot(_)

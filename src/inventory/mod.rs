@@ -15,7 +15,10 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use names::{Address, NameError, NodeName, UserName};
-pub use words::{check_endpoint, check_label, check_node_path, check_package, check_preflight, check_slug, check_unit};
+pub use words::{
+    check_endpoint, check_etcd, check_label, check_node_path, check_package, check_preflight, check_slug, check_unit,
+    check_url, is_program,
+};
 
 use crate::document::{Complaints, Parsed};
 
@@ -125,7 +128,7 @@ pub struct Etcd {
     pub topology: Topology,
     /// The systemd unit (external only).
     pub service: String,
-    /// The package that carries the server (external only).
+    /// The package that carries the server (external only); or the path of its program, where it is no package.
     pub package: String,
     /// The package that carries `etcdctl`, when it is another one.
     pub client_package: Option<String>,

@@ -76,7 +76,9 @@ fn etcd(table: &mut Table<'_>) -> (Option<At<Topology>>, Option<Etcd>) {
         rules::external_only(table, &["service", "package", "env_file"]);
     }
     let [ca, cert, key] = certificates(table, external);
-    let package = table.get("package", package).unwrap_or_else(|| "etcd-server".to_owned());
+    let package = table
+        .get("package", |v| word(v, "a package, or the path of a program", words::check_etcd))
+        .unwrap_or_else(|| "etcd-server".to_owned());
     // Only Debian's etcd-server is known to come without its client.
     let usual_client = (external && package == "etcd-server").then(|| "etcd-client".to_owned());
     let service = table.get("service", |v| word(v, "a systemd unit", words::check_unit));

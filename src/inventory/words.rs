@@ -23,6 +23,34 @@ pub fn check_package(word: &str) -> Result<(), NameError> {
     })
 }
 
+/// Whether etcd is called by the path of its program: it is no package then.
+pub fn is_program(word: &str) -> bool {
+    word.starts_with('/')
+}
+
+/// What carries etcd's server: a package, or the path of a program called `etcd`.
+pub fn check_etcd(word: &str) -> Result<(), NameError> {
+    if !is_program(word) {
+        return check_package(word);
+    }
+    check_node_path(word)?;
+    if word.split('/').skip(1).any(|part| ["", ".", ".."].contains(&part)) {
+        return Err(NameError::Reserved("a program's path has no empty part, no `.` and no `..`"));
+    }
+    if word.ends_with("/etcd") { Ok(()) } else { Err(NameError::Reserved("a program's path has to end with `/etcd`")) }
+}
+
+/// An address that nodes download from. It is in the plan, and in a process list on the nodes: a password in it is refused.
+pub fn check_url(word: &str) -> Result<(), NameError> {
+    start(word, 2048)?;
+    if !word.starts_with("https://") && !word.starts_with("http://") {
+        return Err(NameError::Reserved("an address begins with https:// or http://"));
+    }
+    only(word, "an address (letters, digits, `-._~:/?#&=+,;%`; no user or password)", |c| {
+        c.is_ascii_alphanumeric() || "-._~:/?#&=+,;%".contains(c)
+    })
+}
+
 /// A systemd unit; `.service` may be left away.
 pub fn check_unit(word: &str) -> Result<(), NameError> {
     start(word, 255)?;
@@ -153,6 +181,16 @@ mod tests {
     fn packages_units_and_paths() {
         taken(check_package, &["etcd", "etcd-server", "libstdc++6"]);
         refused(check_package, &["", "Etcd", "-y", "+x", "a=1", "a b", "a/b"]);
+        taken(check_etcd, &["etcd-server", "/usr/local/bin/etcd"]);
+        refused(
+            check_etcd,
+            &["", "Etcd", "/", "/usr/local/bin/etcdctl", "bin/etcd", "/opt/a b/etcd", "/opt/../etcd", "//etcd"],
+        );
+        taken(check_url, &["https://example.org/v3.5.16/etcd.tar.gz", "http://repo:8080/etcd.tar.gz?a=b"]);
+        refused(
+            check_url,
+            &["", "-o", "ftp://a/b", "https://a b", "https://me:secret@a/b", "https://a/{x,y}", "https://a/'"],
+        );
         taken(check_unit, &["etcd", "etcd.service", "etcd@main.service"]);
         refused(check_unit, &["", "-etcd", "a b", "a;b", "a/b", "$(x)"]);
         taken(check_node_path, &["/etc/etcd/pki/ca.crt"]);

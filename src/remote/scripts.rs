@@ -40,6 +40,9 @@ pub fn name(script: Script) -> &'static str {
         Script::ForgetRun => "forget-run",
         Script::Archive => "archive",
         Script::FetchPackages => "fetch-packages",
+        Script::FetchArchive => "fetch-archive",
+        Script::InstallPrograms => "install-programs",
+        Script::RestorePrograms => "restore-programs",
         Script::FetchTool => "fetch-tool",
         Script::PullImages => "pull-images",
         Script::InstallPackages => "install-packages",
@@ -77,8 +80,11 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 30] = [
+const JOBS: [Script; 33] = [
     Script::Archive,
+    Script::FetchArchive,
+    Script::InstallPrograms,
+    Script::RestorePrograms,
     Script::FetchPackages,
     Script::FetchTool,
     Script::PullImages,
@@ -160,12 +166,26 @@ macro_rules! with_guard {
 
 /// A job that changes packages, with the parts that guard them before it.
 macro_rules! with_packages {
-    ($file:literal) => {
+    ($($file:literal),+) => {
         concat!(
             include_str!("scripts/jobs/etcd.part.sh"),
             include_str!("scripts/jobs/guard.part.sh"),
+            include_str!("scripts/jobs/restart.part.sh"),
             include_str!("scripts/jobs/packages.part.sh"),
-            include_str!($file)
+            $(include_str!($file)),+
+        )
+    };
+}
+
+/// A job that puts programs of etcd in the place of others, with the parts that guard them before it.
+macro_rules! with_programs {
+    ($($file:literal),+) => {
+        concat!(
+            include_str!("scripts/jobs/etcd.part.sh"),
+            include_str!("scripts/jobs/guard.part.sh"),
+            include_str!("scripts/jobs/restart.part.sh"),
+            include_str!("scripts/jobs/programs.part.sh"),
+            $(include_str!($file)),+
         )
     };
 }
@@ -224,7 +244,10 @@ fn own_text(script: Script) -> &'static str {
         }
         Script::PullImages => include_str!("scripts/jobs/pull-images.sh"),
         Script::InstallPackages => with_packages!("scripts/jobs/install-packages.sh"),
-        Script::RestorePackages => with_packages!("scripts/jobs/restore-packages.sh"),
+        Script::RestorePackages => with_packages!("scripts/jobs/back.part.sh", "scripts/jobs/restore-packages.sh"),
+        Script::FetchArchive => include_str!("scripts/jobs/fetch-archive.sh"),
+        Script::InstallPrograms => with_programs!("scripts/jobs/install-programs.sh"),
+        Script::RestorePrograms => with_programs!("scripts/jobs/back.part.sh", "scripts/jobs/restore-programs.sh"),
         Script::MoveLeader => with_etcd!("scripts/jobs/move-leader.sh"),
         Script::MemberReady => include_str!("scripts/member-ready.sh"),
         Script::MemberAdd => with_members!("scripts/jobs/member-add.sh"),
@@ -269,6 +292,8 @@ mod job_tests;
 mod member_tests;
 #[cfg(test)]
 mod operator_tests;
+#[cfg(test)]
+mod program_tests;
 #[cfg(test)]
 mod proof_tests;
 #[cfg(test)]

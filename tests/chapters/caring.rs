@@ -31,7 +31,7 @@ fn raised_minor_by_minor() {
     nothing_is_lost("3.3.25 to 3.5.16", &writer.finish());
 }
 
-fn nothing_is_lost(what: &str, written: &Written) {
+pub(crate) fn nothing_is_lost(what: &str, written: &Written) {
     println!(
         "--- {what}: {} keys written ({:.0}/s), longest wait {:.2} s, {} lost",
         written.keys,

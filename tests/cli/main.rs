@@ -53,6 +53,36 @@ fn wrong_usage_ends_with_2() {
     }
 }
 
+/// What an archive has to be, is looked at before anything is asked of a node.
+#[test]
+fn an_archive_is_held_to_its_hash_and_an_address_to_what_it_may_be() {
+    let place = Place::new();
+    let file = place.write("etcd.tar.gz", "an archive");
+    let sha256 = windlass::decide::plan::digest(b"an archive");
+    let planned = |from: &str, sha256: &str| {
+        place.plan(&["--etcd-to", "3.5.16", "--etcd-archive", from, "--etcd-sha256", sha256])
+    };
+    let url = "https://example.org/etcd.tar.gz";
+    for from in ["ftp://example.org/etcd.tar.gz", "file:///etc/passwd", "https://me:secret@example.org/", "http://a b"]
+    {
+        let ran = planned(from, &sha256);
+        assert_eq!(ran.code, 2, "{from}: {}", ran.err);
+        assert!(ran.err.contains("--etcd-archive"), "{}", ran.err);
+    }
+    assert_eq!(planned(url, "e3b0").code, 2);
+    assert_eq!(place.plan(&["--etcd-to", "3.5.16", "--etcd-archive", url]).code, 2, "no hash");
+    assert_eq!(place.plan(&["--to", "1.21.14", "--etcd-archive", url, "--etcd-sha256", &sha256]).code, 2, "no etcd");
+    let other = planned(&file, &"0".repeat(64));
+    assert_eq!(other.code, 10, "{}", other.err);
+    assert!(other.err.contains(&format!("{file} has the SHA-256 {sha256}, not 0000")), "{}", other.err);
+    assert_eq!(planned(&place.text("nowhere"), &sha256).code, 10);
+    for from in [url, &file] {
+        let package = planned(from, &sha256);
+        assert_eq!(package.code, 11, "{}", package.err);
+        assert!(package.out.contains("etcd-server is a package: leave --etcd-archive away"), "{}", package.out);
+    }
+}
+
 #[test]
 fn a_plan_is_written_whole_and_readable_by_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -2,6 +2,7 @@
 //!
 //! All of it starts from one real cluster: `tests/scenarios/inventory.toml` and what was once seen of it, `facts.json`.
 
+mod archive;
 mod back;
 mod checker;
 mod cluster;

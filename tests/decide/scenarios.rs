@@ -82,6 +82,7 @@ impl Scenario {
         let target = Target {
             kubernetes: self.to.clone(),
             etcd: self.etcd_to.clone(),
+            etcd_archive: None,
             leave_out: self.leave_out.clone(),
             accept_outage: self.accept_outage,
         };

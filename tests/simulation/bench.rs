@@ -27,8 +27,8 @@ use crate::seams::remote::{Now, Simulation};
 use crate::world::World;
 
 pub(crate) use crate::lab::{
-    ETCD, KUBERNETES, MINOR, PATCH, RESTORE, Raise, lab_facts, lab_inventory, lab_plan, plan, stacked_facts,
-    stacked_inventory,
+    ETCD, KUBERNETES, MINOR, PATCH, RESTORE, Raise, archive, lab_facts, lab_inventory, lab_plan, plan, stacked_facts,
+    stacked_inventory, unpackaged, upgrade_plan,
 };
 
 /// Keeps what was told, and lets the seam know which step is at hand.
@@ -88,6 +88,13 @@ impl Bench {
     pub(crate) fn stacked() -> Self {
         let (inventory, facts) = (stacked_inventory(), stacked_facts());
         let plan = plan(&inventory, &facts, RESTORE);
+        Self { inventory, ..Self::with(plan, simulated(facts)) }
+    }
+
+    /// A bench for a raise of etcd from an archive of its programs, which is sent to the nodes or downloaded by them.
+    pub(crate) fn programs(sent: bool) -> Self {
+        let (inventory, facts) = unpackaged();
+        let plan = upgrade_plan(&inventory, &facts, ETCD, Some(archive(sent)));
         Self { inventory, ..Self::with(plan, simulated(facts)) }
     }
 

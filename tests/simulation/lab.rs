@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use semver::Version;
+use windlass::decide::actions::programs::{Archive, Origin};
 use windlass::decide::plan::{Plan, Sources};
 use windlass::decide::planner::{self, Wanted};
 use windlass::decide::restore::{self, Snapshot};
@@ -28,6 +29,13 @@ pub(crate) const PATCH: Raise = (Some("1.20.15"), None);
 pub(crate) const ETCD: Raise = (None, Some("3.5.16"));
 /// Raises nothing: restores etcd.
 pub(crate) const RESTORE: Raise = (None, None);
+
+/// etcd's program, where it is no package.
+pub(crate) const PROGRAM: &str = "/usr/local/bin/etcd";
+/// Where the archive of etcd's programs is to be had.
+pub(crate) const ARCHIVE_URL: &str = "http://repo/etcd-v3.5.16-linux-amd64.tar.gz";
+/// Its SHA-256.
+pub(crate) const ARCHIVE_SHA256: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 
 /// What was seen of the lab, with one certificate for all.
 pub(crate) fn lab_facts() -> Facts {
@@ -88,6 +96,30 @@ pub(crate) fn stacked_facts() -> Facts {
     facts
 }
 
+/// The same lab, whose etcd nobody packaged.
+pub(crate) fn unpackaged() -> (Inventory, Facts) {
+    let (mut inventory, mut facts) = (lab_inventory(), lab_facts());
+    PROGRAM.clone_into(&mut inventory.etcd.package);
+    inventory.etcd.client_package = None;
+    for node in &mut facts.nodes {
+        let Seen::Known(machine) = &mut node.machine else { continue };
+        if machine.packages.remove("etcd-server").is_some() {
+            machine.packages.clear();
+            let candidates = Seen::Known(Vec::new());
+            let program = facts::PackageFacts { installed: Some("3.4.23".to_owned()), held: false, candidates };
+            machine.packages.insert(PROGRAM.to_owned(), program);
+        }
+    }
+    (inventory, facts)
+}
+
+/// The archive of etcd's programs: at its address, or on the operator's machine.
+pub(crate) fn archive(sent: bool) -> Archive {
+    let file = || Origin::File { path: "/srv/etcd-v3.5.16-linux-amd64.tar.gz".to_owned(), bytes: 20 << 20 };
+    let from = if sent { file() } else { Origin::Url(ARCHIVE_URL.to_owned()) };
+    Archive { from, sha256: ARCHIVE_SHA256.to_owned() }
+}
+
 /// What a stacked member's manifest names.
 pub(crate) const STACKED_IMAGE: &str = "k8s.gcr.io/etcd:3.4.23-0";
 
@@ -103,12 +135,15 @@ pub(crate) fn lab_inventory() -> Inventory {
 
 /// The plan that the planner makes of these facts.
 pub(crate) fn plan(inventory: &Inventory, facts: &Facts, raise: Raise) -> Plan {
-    if raise == RESTORE {
-        return restore_plan(inventory, facts);
-    }
+    if raise == RESTORE { restore_plan(inventory, facts) } else { upgrade_plan(inventory, facts, raise, None) }
+}
+
+/// The plan for an upgrade, of etcd from this archive where there is one.
+pub(crate) fn upgrade_plan(inventory: &Inventory, facts: &Facts, raise: Raise, etcd_archive: Option<Archive>) -> Plan {
     let (kubernetes, etcd) = raise;
     let version = |text: &str| Version::parse(text).expect("a version");
     let target = Target {
+        etcd_archive,
         kubernetes: kubernetes.map(version),
         etcd: etcd.map(version),
         leave_out: std::collections::BTreeSet::default(),

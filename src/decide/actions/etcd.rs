@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::former::{Undo, former, former_look, in_words, restore};
 use super::packages::{Pinned, install_args, installed_look, packages_question, trusted};
+use super::programs::{self, Archive};
 use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
 use crate::decide::call::{Call, Script};
 use crate::decide::look::{Every, Look, Question, Sight, Who, seen};
@@ -138,8 +139,11 @@ impl Act for MoveLeader {
 pub struct SwapEtcd {
     /// The version to run.
     pub to: Version,
-    /// What to install.
+    /// What to install: packages, or, from an archive, the program by its path.
     pub packages: Vec<Pinned>,
+    /// The archive that it comes from, where it is no package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
     /// What is installed before, by name.
     pub from: BTreeMap<String, String>,
     /// Which of them are held before, and so afterwards.
@@ -161,6 +165,11 @@ impl SwapEtcd {
     /// A patch leaves the cluster version, and so the way back, as it is.
     fn is_patch(&self) -> bool {
         self.former_version().is_some_and(|former| minor(&former) == minor(&self.to))
+    }
+
+    /// The archive and the program, where it is no package.
+    fn programs(&self) -> Option<(&Archive, &str)> {
+        Some((self.archive.as_ref()?, programs::program(&self.packages)?))
     }
 
     fn is_alone_in_a_minor(&self) -> bool {
@@ -195,8 +204,11 @@ impl Act for SwapEtcd {
         }
     }
 
-    fn effect(&self, _: Site<'_>) -> Effect {
-        job(On::Lane, Script::InstallPackages, install_args(&self.guard(), &self.hold, &self.packages))
+    fn effect(&self, site: Site<'_>) -> Effect {
+        match self.programs() {
+            Some((archive, program)) => programs::install(site, self.guard(), archive, &self.to, program),
+            None => job(On::Lane, Script::InstallPackages, install_args(&self.guard(), &self.hold, &self.packages)),
+        }
     }
 
     fn undo(&self) -> String {
@@ -216,6 +228,9 @@ impl Act for SwapEtcd {
         let former_version = self.former_version().filter(|_| !self.is_alone_in_a_minor())?;
         let minor = format!("{}.{}", former_version.major, former_version.minor);
         let cluster = if self.is_patch() { "-" } else { &minor };
+        if let Some((_, program)) = self.programs() {
+            return Some(programs::restore(site, self.guard(), cluster, program));
+        }
         restore(&self.undo, site, &self.guard(), &self.hold, cluster, &former(&self.packages, &self.from))
     }
 

@@ -11,5 +11,6 @@ pub mod kubeadm;
 pub mod kubelet;
 pub mod members;
 pub mod packages;
+pub mod programs;
 pub mod renew;
 pub mod restore;

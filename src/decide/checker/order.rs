@@ -71,7 +71,10 @@ fn snapshots(plan: &Plan) -> Vec<Breach> {
     }
     let first_snapshot = position(&|step| matches!(step.action, Action::Snapshot(_)));
     let prepares = |step: &Step| {
-        let fetches = matches!(step.action, Action::FetchPackages(_) | Action::FetchTool(_) | Action::PullImages(_));
+        let fetches = matches!(
+            step.action,
+            Action::FetchPackages(_) | Action::FetchArchive(_) | Action::FetchTool(_) | Action::PullImages(_)
+        );
         fetches || matches!(step.action, Action::ArchiveNode(_))
     };
     let last_prepare = steps.iter().rposition(|placed| prepares(placed.step));

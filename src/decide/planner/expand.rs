@@ -15,12 +15,13 @@ use crate::decide::actions::etcd::{
 use crate::decide::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan, behind, config_behind};
 use crate::decide::actions::kubelet::{AwaitReady, RestartKubelet};
 use crate::decide::actions::packages::{FetchPackages, InstallPackages, Pinned, PullImages};
+use crate::decide::actions::programs::FetchArchive;
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::plan::Step;
 use crate::decide::rules::Case;
 use crate::facts::version::parse_version;
 use crate::facts::{EtcdMember, MachineFacts};
-use crate::inventory::{Node, Role, Topology};
+use crate::inventory::{Node, Role, Topology, is_program};
 use crate::playbook::{self, Place, Playbook, Uses};
 
 /// Steps made of one entry of a playbook on `node`.
@@ -151,6 +152,7 @@ impl<'a> Bound<'a> {
     fn steps(self, timeout: Option<Duration>, drain: DrainOptions) -> Result<Vec<Step>, Finding> {
         Ok(match self.uses {
             Uses::Drain => drain_steps(timeout, drain),
+            Uses::PreparePackages => self.fetch(timeout)?,
             Uses::EtcdSnapshot
             | Uses::EtcdMoveLeader
             | Uses::EtcdPackage
@@ -177,11 +179,6 @@ impl<'a> Bound<'a> {
         let ignore = self.case.inventory.kubeadm.ignore_preflight_errors.clone();
         Ok(match self.uses {
             Uses::PrepareArchive => named("archive", timeout, 300, self.archive()?),
-            Uses::PreparePackages => {
-                let packages = self.every_package()?;
-                let (former, _) = replaced(self.machine()?, &packages);
-                named("packages", timeout, 900, FetchPackages { packages, former })
-            }
             Uses::PrepareImages => named("images", timeout, 1800, self.pull_images()?),
             Uses::KubeadmPackage => named("kubeadm", timeout, 600, self.install(&["kubeadm"])?),
             Uses::KubeadmPlan => named("kubeadm-plan", timeout, 600, KubeadmPlan { to: self.to()?, ignore }),
@@ -227,6 +224,21 @@ impl<'a> Bound<'a> {
         self.case.target.etcd.as_ref().ok_or_else(|| self.misplaced("an etcd version (--etcd-to)"))
     }
 
+    /// Everything that the node's later steps install is brought there: packages, and etcd's archive.
+    fn fetch(self, timeout: Option<Duration>) -> Result<Vec<Step>, Finding> {
+        let (programs, packages): (Vec<_>, Vec<_>) =
+            self.every_package()?.into_iter().partition(|package| is_program(&package.name));
+        let mut steps = Vec::new();
+        if !packages.is_empty() {
+            let (former, _) = replaced(self.machine()?, &packages);
+            steps.push(named("packages", timeout, 900, FetchPackages { packages, former }));
+        }
+        if let (Some(archive), false) = (&self.case.target.etcd_archive, programs.is_empty()) {
+            steps.push(named("archive-of-etcd", timeout, 1800, FetchArchive { archive: archive.clone() }));
+        }
+        Ok(steps)
+    }
+
     /// Everything that the node's later steps install.
     fn every_package(self) -> Result<Vec<Pinned>, Finding> {
         let (node, machine) = (self.node()?, self.machine()?);
@@ -239,9 +251,14 @@ impl<'a> Bound<'a> {
         if node.roles.contains(&Role::Etcd)
             && let Some(to) = &self.case.target.etcd
         {
-            packages.extend(etcd_packages(machine, &self.case.inventory.etcd, to).map_err(|why| self.missing(&why))?);
+            packages.extend(self.etcd_packages(machine, to)?);
         }
         if packages.is_empty() { Err(self.misplaced("something to raise on this node")) } else { Ok(packages) }
+    }
+
+    fn etcd_packages(self, machine: &MachineFacts, to: &Version) -> Result<Vec<Pinned>, Finding> {
+        let archive = self.case.target.etcd_archive.as_ref();
+        etcd_packages(machine, &self.case.inventory.etcd, to, archive).map_err(|why| self.missing(&why))
     }
 
     fn missing(self, why: &[String]) -> Finding {
@@ -311,9 +328,10 @@ impl<'a> Bound<'a> {
 
     fn swap_etcd(self) -> Result<SwapEtcd, Finding> {
         let (to, machine, etcd) = (self.etcd_to()?, self.machine()?, &self.case.inventory.etcd);
-        let packages = etcd_packages(machine, etcd, to).map_err(|why| self.missing(&why))?;
+        let packages = self.etcd_packages(machine, to)?;
         Ok(SwapEtcd {
             to: to.clone(),
+            archive: self.case.target.etcd_archive.clone(),
             from: installed(machine, &packages),
             hold: held(machine, &packages),
             undo: undo(machine, &packages),

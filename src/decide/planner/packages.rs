@@ -6,9 +6,10 @@ use semver::Version;
 
 use crate::decide::actions::former::{Undo, former};
 use crate::decide::actions::packages::Pinned;
+use crate::decide::actions::programs::Archive;
 use crate::facts::version::parse_version;
 use crate::facts::{MachineFacts, Seen};
-use crate::inventory::Etcd;
+use crate::inventory::{Etcd, is_program};
 
 /// The packages of Kubernetes on every one of its nodes. kubectl goes with the kubelet.
 pub const KUBERNETES: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
@@ -18,9 +19,33 @@ pub fn kubernetes_packages(machine: &MachineFacts, to: &Version) -> Result<Vec<P
     all(KUBERNETES.iter().copied(), machine, to)
 }
 
-/// The packages that carry etcd `to` on this machine, or what is missing, in words.
-pub fn etcd_packages(machine: &MachineFacts, etcd: &Etcd, to: &Version) -> Result<Vec<Pinned>, Vec<String>> {
+/// The packages that carry etcd `to` on this machine, or its program, or what is missing, in words.
+pub fn etcd_packages(
+    machine: &MachineFacts,
+    etcd: &Etcd,
+    to: &Version,
+    archive: Option<&Archive>,
+) -> Result<Vec<Pinned>, Vec<String>> {
+    match (is_program(&etcd.package), archive) {
+        (true, Some(_)) => return program(machine, &etcd.package, to).map_err(|why| vec![why]),
+        (true, None) => {
+            let why = "is no package: say where its programs come from with --etcd-archive and --etcd-sha256";
+            return Err(vec![format!("{} {why}", etcd.package)]);
+        }
+        (false, Some(_)) => {
+            let why = "is a package: leave --etcd-archive away, or name the program's path in the inventory";
+            return Err(vec![format!("{} {why} ([etcd] package)", etcd.package)]);
+        }
+        (false, None) => {}
+    }
     all(std::iter::once(etcd.package.as_str()).chain(etcd.client_package.as_deref()), machine, to)
+}
+
+/// The program at the target, where it is there now.
+fn program(machine: &MachineFacts, path: &str, to: &Version) -> Result<Vec<Pinned>, String> {
+    let there = machine.packages.get(path).is_some_and(|facts| facts.installed.is_some());
+    let pinned = || vec![Pinned { name: path.to_owned(), version: to.to_string() }];
+    there.then(pinned).ok_or_else(|| format!("{path} is not there, is not root's, or does not tell its version"))
 }
 
 fn all<'a>(
@@ -78,6 +103,10 @@ pub fn installed(machine: &MachineFacts, packages: &[Pinned]) -> BTreeMap<String
 /// known to have.
 pub fn replaced(machine: &MachineFacts, packages: &[Pinned]) -> (Vec<Pinned>, Vec<Pinned>) {
     let to_be_had = |package: &Pinned| {
+        // A program is copied where it is.
+        if is_program(&package.name) {
+            return true;
+        }
         let candidates = machine.packages.get(&package.name).and_then(|facts| facts.candidates.known());
         candidates.is_some_and(|candidates| candidates.contains(&package.version))
     };

@@ -6,8 +6,8 @@ use super::{Case, needed};
 use crate::decide::actions::packages::Pinned;
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::planner::packages::{etcd_packages, kubernetes_packages, replaced};
-use crate::facts::{EtcdFacts, MachineFacts, PackageManager, Seen};
-use crate::inventory::{Node, Role, Topology};
+use crate::facts::{EtcdFacts, MachineFacts, PackageFacts, PackageManager, Seen};
+use crate::inventory::{Node, Role, Topology, is_program};
 
 /// Room for packages and their unpacking, in bytes: the Kubernetes packages of one version unpack to about 300 MB.
 const ROOM_FOR_PACKAGES: u64 = 600 << 20;
@@ -100,9 +100,11 @@ fn targets(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> 
         && case.inventory.etcd.topology == Topology::External
         && node.roles.contains(&Role::Etcd)
     {
-        target(etcd_packages(machine, &case.inventory.etcd, to));
+        target(etcd_packages(machine, &case.inventory.etcd, to, case.target.etcd_archive.as_ref()));
     }
-    for (name, _) in machine.packages.iter().filter(|(_, package)| package.installed.is_some() && !package.held) {
+    let unheld =
+        |(name, package): &(&String, &PackageFacts)| package.installed.is_some() && !package.held && !is_program(name);
+    for (name, _) in machine.packages.iter().filter(unheld) {
         let detail = format!("{name} is not held: an unattended upgrade may raise it behind your back");
         found.push(Finding::warning(Rule::NotHeld, &node.name, detail));
     }

@@ -102,12 +102,26 @@ see_packages() {
   manager=$(package_manager) || unseen 'neither apt nor dnf nor zypper is here' || return
   printf 'manager %s\n' "$manager"
   for package in $PACKAGES; do printf 'asked %s\n' "$package"; done
+  see_programs
+  PACKAGES=$(no_programs)
   [ -n "$PACKAGES" ] || return 0
   case $manager in
     apt) dpkg_packages ;;
     *) rpm_packages "$manager" ;;
   esac
 }
+
+# What is called by its path is no package: it tells its version itself, where nobody but root could have put it there.
+see_programs() {
+  for program in $PACKAGES; do
+    case $program in /*) ;; *) continue ;; esac
+    { only_roots "$program" && only_roots "${program%/*}/"; } || continue
+    version=$(timeout 10 "$program" --version 2>/dev/null | sed -n 's/^etcd Version: //p')
+    [ -z "$version" ] || printf 'package %s install installed %s\n' "$program" "$version"
+  done
+}
+only_roots() { case $(stat -L -c '%u %a' "$1") in '0 '*[0145]) ;; *) return 1 ;; esac; }
+no_programs() { for package in $PACKAGES; do case $package in /*) ;; *) printf '%s ' "$package" ;; esac; done; }
 
 # `hold` is dpkg's own selection state; apt-mark would rebuild the package cache on its way to the same answer.
 dpkg_packages() {
@@ -130,6 +144,7 @@ rpm_packages() {
 }
 
 see_candidates() {
+  PACKAGES=$(no_programs)
   [ -n "$PACKAGES" ] || return 0
   manager=$(package_manager) || unseen 'neither apt nor dnf nor zypper is here' || return
   case $manager in

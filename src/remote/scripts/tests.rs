@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 47] = [
+const ALL: [Script; 50] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -24,6 +24,9 @@ const ALL: [Script; 47] = [
     Script::ForgetRun,
     Script::Archive,
     Script::FetchPackages,
+    Script::FetchArchive,
+    Script::InstallPrograms,
+    Script::RestorePrograms,
     Script::FetchTool,
     Script::PullImages,
     Script::InstallPackages,

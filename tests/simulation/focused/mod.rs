@@ -1,5 +1,5 @@
 //! One test a behaviour: whole plans, resumption from every position, failures, other operators, drift, interruptions,
-//! snapshots, going back, giving up.
+//! snapshots, programs from an archive, going back, giving up.
 
 mod aborting;
 mod copying;
@@ -10,6 +10,7 @@ mod interrupting;
 mod journaling;
 mod members;
 mod operators;
+mod programs;
 mod resuming;
 mod snapshots;
 mod taking_over;

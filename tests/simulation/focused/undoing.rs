@@ -10,7 +10,7 @@ use crate::seams::fault::Then;
 use crate::world::{Dpkg, Own, Sick};
 
 /// The undos in the journal, as `step attempt what-came-of-it`.
-fn undone(bench: &Bench) -> Vec<String> {
+pub(super) fn undone(bench: &Bench) -> Vec<String> {
     let one = |event| match event {
         Event::Undone { step, attempt, how } => Some(format!("{step} {attempt} {how:?}")),
         _ => None,

@@ -23,11 +23,11 @@ enum Field {
 
 fn field(job: &Begun) -> Field {
     match job.job.as_str() {
-        "archive" | "fetch-packages" | "fetch-tool" | "pull-images" => Field::Nothing,
+        "archive" | "fetch-packages" | "fetch-archive" | "fetch-tool" | "pull-images" => Field::Nothing,
         "prove-snapshot" => Field::Proof,
         "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
         | "restart-containers" => Field::Restore,
-        "move-leader" | "defrag" => Field::Etcd,
+        "move-leader" | "defrag" | "install-programs" | "restore-programs" => Field::Etcd,
         job if job.starts_with("member-") => Field::Etcd,
         "restore-packages" if job.args[4..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         "install-packages" if job.args[2..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
@@ -43,7 +43,16 @@ pub(super) fn stops_member(job: &Begun) -> bool {
 /// May not have ended well twice: a drain finds other pods each time, a proof another snapshot, and cordons and leadership may
 /// be taken back by others.
 fn once(job: &str) -> bool {
-    let again = ["drain", "cordon", "uncordon", "move-leader", "fetch-packages", "pull-images", "prove-snapshot"];
+    let again = [
+        "drain",
+        "cordon",
+        "uncordon",
+        "move-leader",
+        "fetch-packages",
+        "fetch-archive",
+        "pull-images",
+        "prove-snapshot",
+    ];
     !again.contains(&job)
 }
 
@@ -116,7 +125,7 @@ impl Watch {
             // What was taken back has to be done again.
             let taken_back = |since: Duration| {
                 let mut later = world.begun[..at].iter().filter(|other| other.at >= since && other.on == job.on);
-                later.any(|other| other.job == "restore-packages")
+                later.any(|other| other.job == "restore-packages" || other.job == "restore-programs")
             };
             if let Some(other) = world.begun[..at].iter().find(earlier)
                 && !self.fault_since(other.at)

@@ -58,6 +58,7 @@ pub(crate) async fn reference(make: impl Fn() -> Bench + 'static) -> Reference {
             Event::Started { step, .. } => {
                 let nature = match step.split('/').next() {
                     Some("send") => Nature::Send,
+                    _ if step.ends_with("/archive-of-etcd") => Nature::Send,
                     Some("save") => Nature::Save,
                     _ => Nature::Snapshot,
                 };
@@ -137,6 +138,16 @@ async fn a_patch_is_interrupted_everywhere() {
 #[tokio::test(start_paused = true)]
 async fn etcd_is_interrupted_everywhere() {
     matrix("etcd-external", || Bench::new(ETCD)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn etcd_from_an_archive_is_interrupted_everywhere() {
+    matrix("etcd from an archive that is downloaded", || Bench::programs(false)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn etcd_from_an_archive_that_is_sent_is_interrupted_everywhere() {
+    matrix("etcd from an archive that is sent", || Bench::programs(true)).await;
 }
 
 #[tokio::test(start_paused = true)]

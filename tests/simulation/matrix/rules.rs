@@ -93,7 +93,8 @@ impl Kind {
             (Nature::Unit, _) => When::Unit(step.to_owned()),
             // What a snapshot writes on a node is its copy.
             (Nature::Snapshot, Self::FullDisk) => When::Job("put-file", "cp1".to_owned()),
-            (Nature::Send, Self::FullDisk) => When::Job("put-file", step.split('/').nth(1).expect("a node").to_owned()),
+            // Several are sent at the same time: which step is at hand then says little.
+            (Nature::Send, _) => When::Job("put-file", step.split('/').nth(1).expect("a node").to_owned()),
             _ => When::Step(step.to_owned()),
         };
         let drains = step.ends_with("/drain");

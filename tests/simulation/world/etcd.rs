@@ -292,8 +292,7 @@ impl World {
             return;
         }
         // A stacked one's version is its image's.
-        let installed = machine.packages.contains_key("etcd-server").then(|| machine.upstream("etcd-server"));
-        let version = installed.unwrap_or_else(|| known.told.status.known().expect("it answered").version.clone());
+        let version = machine.etcd().unwrap_or_else(|| known.told.status.known().expect("it answered").version.clone());
         if self.is_sick(member, Sick::Silent, &version) {
             return;
         }

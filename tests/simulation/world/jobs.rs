@@ -12,6 +12,7 @@ use semver::Version;
 
 use super::kept;
 use super::planes::COMPONENTS;
+use super::programs::{self, Programs};
 use super::restore::{self, Restoring};
 use super::{At, Dpkg, World};
 
@@ -88,6 +89,8 @@ pub(crate) enum Op {
     GuardIfRuns(Vec<String>),
     /// A throw-away etcd says what it has, on a snapshot in this file, of this revision, and of etcd of this minor.
     Prove(String, u64, String),
+    /// Something about programs from an archive.
+    Programs(Programs),
     /// Something of a restore's.
     Restoring(Restoring),
     /// Not the job's doing: a person installs a package.
@@ -141,7 +144,8 @@ impl World {
                 vec![seconds(2, Op::Begin), seconds(1, prove)]
             }
             ("kubelet-restart", []) => vec![seconds(2, Op::RestartKubelet)],
-            _ => restore::program(job, args)
+            _ => programs::program(job, args)
+                .or_else(|| restore::program(job, args))
                 .unwrap_or_else(|| panic!("the simulation does not know the job {job} with {args:?}")),
         };
         VecDeque::from(ops)
@@ -196,6 +200,7 @@ impl World {
                 self.machines[at].own.files.remove(&format!("proofs/{file}"));
                 self.proof(at, key, revision, &minor)?;
             }
+            Op::Programs(op) => self.programs(at, key, op)?,
             Op::Restoring(op) => self.restoring(at, key, op)?,
             Op::SomebodyUncordons(name) => {
                 self.acting = None;

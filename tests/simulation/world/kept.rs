@@ -119,6 +119,8 @@ impl World {
         let (units, packages) = (own.units.len(), own.packages.len());
         own.units.retain(|key, _| !of_run(key));
         own.packages.retain(|line| !line.starts_with(&format!("{run} ")));
+        own.programs.remove(run);
+        own.files.retain(|file| !file.starts_with(&format!("packages/{run}/")));
         let (units, packages) = (units - own.units.len(), packages - own.packages.len());
         let archives = usize::from(own.archives.remove(run));
         said(format!("archive {}\npackages {}\nunits {}\n", archives * 4096, packages * 1000, units * 10))

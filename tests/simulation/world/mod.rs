@@ -13,6 +13,7 @@ mod others;
 mod own;
 mod planes;
 mod pods;
+mod programs;
 mod restore;
 mod text;
 pub(crate) mod units;

@@ -54,15 +54,3 @@ put_holds_back() {
     # shellcheck disable=SC2086
     apt-mark hold -- $names
 }
-
-# The package may have left its service alone.
-restart_if_old() {
-    pid=$(systemctl show -p MainPID --value "$service")
-    case $(readlink "/proc/$pid/exe" 2>/dev/null) in
-        '') ;;
-        *'(deleted)') guard_etcd "$guard" || return ;;
-        *) return 0 ;;
-    esac
-    systemctl restart "$service"
-}
-

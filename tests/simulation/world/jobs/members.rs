@@ -120,7 +120,11 @@ impl World {
                     self.remove_member(self.etcd.members[listed].told.id)?;
                 }
                 let own = self.member_of(at).expect("its place");
-                assert_eq!(self.etcd.members[own].told.peer_urls, [peer.clone()], "it joins on another machine");
+                assert_eq!(
+                    self.etcd.members[own].told.peer_urls,
+                    std::slice::from_ref(&peer),
+                    "it joins on another machine"
+                );
                 assert!(self.etcd.members[own].blocked, "the former manifest is there, and kubeadm writes another");
                 self.add_member(&name, &peer, false)
             }
@@ -130,7 +134,7 @@ impl World {
                 let image = parse_version(STACKED_IMAGE.rsplit(':').next().expect("a tag"));
                 let version = image.expect("a version");
                 let known = &mut self.etcd.members[member];
-                known.told.name = self.machines[at].name.to_string();
+                known.told.name.clone_from(&self.machines[at].name);
                 known.told.client_urls = vec![host];
                 known.runs = Some(version);
                 known.blocked = false;
@@ -216,7 +220,7 @@ impl World {
         let named: Vec<String> = setting("ETCD_INITIAL_CLUSTER").split(',').map(str::to_owned).collect();
         let listed = self.etcd.members.iter().filter(|member| member.listed).count();
         assert_eq!(named.len(), listed, "etcd would say: the member count is unequal");
-        let version = self.machines[at].upstream("etcd-server");
+        let version = self.machines[at].etcd().expect("it is installed");
         let known = &mut self.etcd.members[member];
         known.told.name = setting("ETCD_NAME");
         known.told.client_urls = vec![setting("ETCD_ADVERTISE_CLIENT_URLS")];

@@ -102,7 +102,7 @@ impl World {
 
     pub(super) fn restart_if_old(&mut self, at: At) {
         let member = self.member_of(at).expect("a member");
-        let installed = self.machines[at].upstream("etcd-server");
+        let installed = self.machines[at].etcd().expect("a package");
         if self.etcd.members[member].runs.as_ref().is_some_and(|runs| *runs != installed) {
             self.member_restarts(member);
         }
