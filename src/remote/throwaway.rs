@@ -2,7 +2,8 @@
 //! with everything that it wrote.
 //!
 //! It listens on sockets in a folder of its own, 0700, not on TCP: nobody else on this machine can ask it for the cluster's
-//! Secrets, and it can disturb no other etcd.
+//! Secrets, and it can disturb no other etcd. Should Windlass be killed, the kernel ends it too (where this machine has util-linux'
+//! `setpriv`), and the next proof in the same place takes its folder away.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -22,6 +23,14 @@ use crate::text;
 const CLIENTS: &str = "unix://localhost:1";
 const PEERS: &str = "unix://localhost:2";
 const CLIENT_SOCKET: &str = "localhost:1";
+
+/// What makes a program end when the one that started it does, however that ended.
+const BOUND: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
+
+/// How the folders begin that proofs are in.
+const FOLDER: &str = ".windlass-proof-";
+/// Held in such a folder for as long as its proof lasts.
+const LOCK: &str = "lock";
 
 /// Its name.
 const NAME: &str = "windlass-proof";
@@ -74,12 +83,17 @@ pub enum ThrowawayError {
 #[derive(Clone, Debug)]
 pub struct Programs {
     folder: Option<Utf8PathBuf>,
+    /// Whether this machine can end them when Windlass ends.
+    bound: bool,
 }
 
 impl Programs {
     /// Those in `folder`, else those that `PATH` leads to.
     pub fn new(folder: Option<Utf8PathBuf>) -> Self {
-        Self { folder }
+        let mut trial = std::process::Command::new(BOUND[0]);
+        let trial =
+            trial.args(&BOUND[1..]).arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { folder, bound: trial.status().is_ok_and(|status| status.success()) }
     }
 
     fn path(&self, program: &str) -> Utf8PathBuf {
@@ -87,7 +101,10 @@ impl Programs {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.path(program));
+        let mut command = Command::new(if self.bound { BOUND[0].into() } else { self.path(program) });
+        if self.bound {
+            command.args(&BOUND[1..]).arg(self.path(program));
+        }
         // Etcd and its tools take settings from variables of every name; and one core is enough for a proof.
         let path = std::env::var_os("PATH").unwrap_or_default();
         command.env_clear().env("PATH", path).env("ETCDCTL_API", "3").env("GOMAXPROCS", "1");
@@ -115,7 +132,10 @@ impl Programs {
 /// Nothing of it is left, whatever happens.
 pub async fn run(file: &File, programs: &Programs, parent: &Utf8Path, revision: u64) -> Result<Said, ThrowawayError> {
     let unmade = |cause| ThrowawayError::Folder { folder: parent.to_owned(), cause };
-    let folder = tempfile::Builder::new().prefix(".windlass-proof-").tempdir_in(parent).map_err(unmade)?;
+    sweep(parent);
+    let folder = tempfile::Builder::new().prefix(FOLDER).tempdir_in(parent).map_err(unmade)?;
+    let lock = File::create(folder.path().join(LOCK)).map_err(unmade)?;
+    lock.lock().map_err(unmade)?;
     let at = Utf8PathBuf::try_from(folder.path().to_owned()).map_err(|error| unmade(error.into_io_error()))?;
     let at = camino::absolute_utf8(&at).map_err(unmade)?;
     restore(file, programs, &at).await?;
@@ -125,6 +145,17 @@ pub async fn run(file: &File, programs: &Programs, parent: &Utf8Path, revision: 
     // Before its folder goes.
     let _ = etcd.kill().await;
     said
+}
+
+/// Takes away the folders of proofs that were killed. One that is in use is locked.
+fn sweep(parent: &Utf8Path) {
+    let Ok(entries) = parent.read_dir_utf8() else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().starts_with(FOLDER)) {
+        let lock = File::open(entry.path().join(LOCK));
+        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 async fn restore(file: &File, programs: &Programs, at: &Utf8Path) -> Result<(), ThrowawayError> {

@@ -67,6 +67,41 @@ fn a_backup_is_taken_from_a_follower_and_told_in_its_manifest() {
     assert!(err.contains("it is not proven: restored and started, its HashKV is "), "{err}");
 }
 
+/// A proof that is killed takes its etcd with it, and the next one its folder.
+#[test]
+#[ignore = "needs sshd and etcd on this machine"]
+fn a_proof_that_is_killed_leaves_no_etcd_behind() {
+    let cluster = Cluster::start();
+    assert_eq!(cluster.backup(&[]).0, 0);
+    let proofs = cluster.path("state/verify");
+    let proof = || {
+        let left = files(proofs.as_std_path()).into_iter().find(|name| name.starts_with(".windlass-proof-"));
+        left.map(|name| proofs.join(name))
+    };
+    // Processes whose folder it is: etcd, once it has begun.
+    let runs = |at: &camino::Utf8Path| {
+        let all = std::fs::read_dir("/proc").expect("processes");
+        let cwds = all.filter_map(|process| std::fs::read_link(process.ok()?.path().join("cwd")).ok());
+        cwds.filter(|cwd| cwd.starts_with(at)).count()
+    };
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        let since = std::time::Instant::now();
+        while !holds() {
+            assert!(since.elapsed() < std::time::Duration::from_secs(30), "{what}");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    };
+    let mut command = cluster.command(&["etcd", "verify", "backups", "--prove"]);
+    let mut windlass = command.stdout(std::process::Stdio::null()).spawn().expect("windlass runs");
+    until("no etcd was started", &|| proof().is_some_and(|at| at.join("log").exists() && runs(&at) > 0));
+    windlass.kill().and_then(|()| windlass.wait()).expect("killed");
+    let at = proof().expect("its folder is left");
+    until("its etcd runs on", &|| runs(&at) == 0);
+    let (code, out, err) = cluster.windlass(&["etcd", "verify", "backups", "--prove"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(files(proofs.as_std_path()), Vec::<String>::new());
+}
+
 /// Nothing in the clear is anywhere, at any moment, under a name.
 #[test]
 #[ignore = "needs sshd and etcd on this machine"]
