@@ -9,6 +9,9 @@ mod loopback;
 mod members;
 mod operators;
 mod proving;
+#[path = "../stores/s3.rs"]
+#[expect(dead_code, reason = "another test's server, of which not all is needed here")]
+mod s3;
 mod secrets;
 mod server;
 

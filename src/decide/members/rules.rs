@@ -61,7 +61,14 @@ impl Scene<'_> {
             let Some(node) = self.wanted.inventory.node(&facts.name) else { continue };
             let joins = self.joins.as_ref().is_some_and(|joins| joins.node.name == node.name);
             let leaves = self.leaves_on.is_some_and(|on| on.name == node.name);
-            if node.roles.contains(&self.wanted.inventory.etcd_role()) && (joins || !leaves) {
+            // Its member was removed before, with the machine away.
+            let elsewhere = |member: &EtcdMember| member.node.as_ref().is_some_and(|on| *on != node.name);
+            let empty = !joins && !leaves && self.stays().all(elsewhere);
+            let etcd = node.roles.contains(&self.wanted.inventory.etcd_role());
+            if etcd && empty {
+                let detail = format!("does not answer, and no member is there: {why}; take it out of the inventory");
+                found.push(Finding::warning(Rule::Unreachable, &node.name, detail));
+            } else if etcd && (joins || !leaves) {
                 found.push(Finding::unreachable(&node.name, why.clone()));
             } else if node.roles.contains(&Role::ControlPlane) {
                 let detail = format!("does not answer: {why}; the lock needs a majority of the control planes");

@@ -118,7 +118,8 @@ impl Folder {
 /// What was staged in this very folder only gets a second name, which costs nothing and is there at once or not at all.
 /// Elsewhere it is copied, also within one file system: two destinations are to have two copies.
 fn link_or_copy(from: &Utf8Path, at: &Utf8Path) -> io::Result<()> {
-    if parent(from) != parent(at) {
+    // A folder may be written in more than one way.
+    if parent(from).canonicalize_utf8()? != parent(at).canonicalize_utf8()? {
         return copy(from, at);
     }
     File::open(from)?.sync_all()?;
@@ -179,6 +180,21 @@ mod tests {
         fs::write(&file, "what is kept").expect("written");
         let store = Store::parse(base.join("deep/below").as_str()).expect("a destination");
         (folder, file, store)
+    }
+
+    /// However the folder is written: a gibibyte is not copied beside itself.
+    #[tokio::test]
+    async fn what_was_staged_in_the_folder_itself_is_not_copied() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (_folder, file, store) = place();
+        store.put("one", &file).await.expect("put");
+        let staged = store.folder().expect("a folder").path().join("staged");
+        fs::write(&staged, "what is kept").expect("written");
+        let around = Store::parse(staged.with_file_name("../below").as_str()).expect("a destination");
+        around.put("two", &staged).await.expect("put");
+        let inode = |name: &str| fs::metadata(staged.with_file_name(name)).expect("it is there").ino();
+        assert_eq!(inode("two"), inode("staged"));
+        assert_ne!(inode("one"), fs::metadata(&file).expect("it is there").ino());
     }
 
     #[tokio::test]

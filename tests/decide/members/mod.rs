@@ -195,6 +195,18 @@ fn a_stacked_member_leaves_with_its_manifest_and_its_control_plane_is_named() {
     assert_eq!(order(&planned(&cluster, &remove("cp2"))), wanted);
 }
 
+/// Its member was removed while it was away, and it is in the inventory still: others may come and go.
+#[test]
+fn a_machine_without_a_member_may_stay_away() {
+    let mut cluster = with_etcd4();
+    lose(&mut cluster, "etcd3");
+    etcd(&mut cluster).members.remove(2);
+    let said = planned(&cluster, &add("etcd4"));
+    let warned = |it: &Finding| it.subject == "etcd3" && it.detail.contains("no member is there");
+    assert!(said.findings.iter().any(warned), "{:?}", said.findings);
+    assert!(order(&said).iter().all(|stage| !stage.contains("etcd3")), "{:?}", order(&said));
+}
+
 #[test]
 fn a_stacked_member_is_made_anew_by_kubeadm() {
     let mut cluster = Cluster::stacked();

@@ -1,6 +1,7 @@
 //! Backups of a real etcd of three members: how they are taken, what goes wrong on the way, and what `verify` finds.
 
 mod cluster;
+mod everywhere;
 mod faults;
 mod verifying;
 
