@@ -67,7 +67,7 @@ struct Archive {
 fn archives() -> (Archive, Archive) {
     on(
         "etcd1",
-        "set -e; rm -rf /root/archive; mkdir -p /root/archive/etcd-v3.5.16-linux-amd64; cd /root/archive
+        "set -e; apt-get update -q; rm -rf /root/archive; mkdir -p /root/archive/etcd-v3.5.16-linux-amd64; cd /root/archive
          for name in etcd-server etcd-client; do
            version=$(apt-cache madison $name | sed -n \"s/.*| \\(3.5.16[^ ]*\\) .*/\\1/p\" | head -n 1)
            apt-get download -q -o APT::Sandbox::User=root $name=$version; dpkg-deb -x ${name}_3.5.16*.deb .

@@ -1,6 +1,8 @@
 //! The jobs of a restore against real etcd: three members with TLS on this machine, 3.4.23 and 3.5.16.
 
 mod members;
+#[path = "../ports/mod.rs"]
+mod ports;
 
 use std::time::Duration;
 

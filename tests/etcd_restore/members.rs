@@ -10,6 +10,8 @@ use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, Tls
 use windlass::decide::call::{Call, Script};
 use windlass::remote::scripts;
 
+use crate::ports::free_port;
+
 /// The service `etcd` of one root: its process' id in `pid`, its settings in `etc/default/etcd`.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 runs() { [ -e "$NODE/pid" ] && kill -0 "$(cat "$NODE/pid")" 2>/dev/null; }
@@ -48,10 +50,6 @@ impl Drop for Members {
             let _ = self.systemctl(member, &["stop", "etcd"]);
         }
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
 
 impl Members {

@@ -1,6 +1,5 @@
 //! Etcd over the connection: TLS, a restart, a member that hangs.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -8,6 +7,7 @@ use camino::Utf8Path;
 use windlass::remote::Remote;
 use windlass::remote::ssh::Fleet;
 
+use crate::ports::free_port;
 use crate::server::{Server, eventually, name, run};
 
 /// An etcd whose certificate holds only the address 127.0.0.1.
@@ -24,10 +24,6 @@ impl Drop for Member {
 }
 
 impl Member {
-    pub(crate) fn free_port() -> u16 {
-        TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
-    }
-
     /// Makes the certificates `ca.crt`, `node.crt` and `node.key` in `folder`.
     pub(crate) fn certificates(folder: &Utf8Path) {
         let script = "
@@ -41,7 +37,7 @@ impl Member {
 
     pub(crate) fn start(folder: &Utf8Path, port: u16) -> Self {
         let url = format!("https://127.0.0.1:{port}");
-        let peer = format!("http://127.0.0.1:{}", Self::free_port());
+        let peer = format!("http://127.0.0.1:{}", free_port());
         let etcd = Command::new("etcd")
             .args(["--name", "one", "--data-dir", folder.join("data").as_str(), "--client-cert-auth"])
             .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
@@ -71,7 +67,7 @@ fn with_etcd(server: &Server, port: u16) -> Fleet {
 async fn etcd_is_asked_through_the_connection_and_again_after_its_restart() {
     let server = Server::start();
     Member::certificates(server.base());
-    let member = Member::start(server.base(), Member::free_port());
+    let member = Member::start(server.base(), free_port());
     let port = member.port;
     let fleet = with_etcd(&server, port);
     let here = name("here");
@@ -101,7 +97,7 @@ async fn etcd_is_asked_through_the_connection_and_again_after_its_restart() {
 async fn a_stopped_etcd_is_given_up_soon() {
     let server = Server::start();
     Member::certificates(server.base());
-    let member = Member::start(server.base(), Member::free_port());
+    let member = Member::start(server.base(), free_port());
     let fleet = with_etcd(&server, member.port);
     fleet.etcd_members(&name("here")).await.expect("members");
     run(Command::new("kill").args(["-STOP", &member.etcd.id().to_string()]));

@@ -8,6 +8,8 @@ mod etcd;
 mod loopback;
 mod members;
 mod operators;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod proving;
 #[path = "../stores/s3.rs"]
 #[expect(dead_code, reason = "another test's server, of which not all is needed here")]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use data_encoding::BASE64;
 
 use crate::etcd::Member;
+use crate::ports::free_port;
 use crate::server::Server;
 
 /// In the operator's environment, as a cloud's password might be.
@@ -121,7 +122,7 @@ fn modes(folder: &Path) -> Vec<(String, bool, u32)> {
 fn looking_at_machines_tells_no_secret() {
     let server = Server::start();
     Member::certificates(server.base());
-    let member = Member::start(server.base(), Member::free_port());
+    let member = Member::start(server.base(), free_port());
     let secrets = secrets(&server);
     std::fs::write(server.base().join("inventory.toml"), inventory(&server, &member)).expect("written");
     let (output, told, looks) = watched(plan(&server), &secrets);
@@ -157,7 +158,7 @@ fn looking_at_machines_tells_no_secret() {
 fn a_changed_host_key_is_refused_and_nothing_is_run() {
     let server = Server::start();
     Member::certificates(server.base());
-    let member = Member::start(server.base(), Member::free_port());
+    let member = Member::start(server.base(), free_port());
     std::fs::write(server.base().join("inventory.toml"), inventory(&server, &member)).expect("written");
     server.knows("known_hosts", "other_host");
     let output = plan(&server).env_remove("WINDLASS_LOG").output().expect("windlass runs");

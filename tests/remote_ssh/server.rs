@@ -1,7 +1,6 @@
 //! An sshd of the test's own, and the inventory that leads to it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -9,6 +8,8 @@ use camino::Utf8Path;
 use windlass::inventory::{Address, Api, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology};
 use windlass::remote::ssh::Fleet;
 use windlass::remote::{Call, Script};
+
+use crate::ports::free_port;
 
 const SSHD: &str = "/usr/sbin/sshd";
 
@@ -37,7 +38,7 @@ impl Server {
     /// Windlass (`node`, `node2` and so on).
     pub(crate) fn start_for(machines: usize) -> Self {
         let folder = tempfile::Builder::new().prefix("sshd-").tempdir().expect("a folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let port = free_port();
         for key in ["host", "other_host", "user", "other_user"] {
             let file = folder.path().join(key);
             run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::etcd::Member;
+use crate::ports::free_port;
 use crate::server::{Server, eventually};
 
 /// The uid that the cluster's namespace `kube-system` has.
@@ -57,7 +57,7 @@ impl Cluster {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let server = Server::start_for(4);
         certificates(server.base());
-        let (port, inner, peer) = (Member::free_port(), Member::free_port(), Member::free_port());
+        let (port, inner, peer) = (free_port(), free_port(), free_port());
         let cluster: Vec<String> = (0..3).map(|n| format!("m{n}=http://{}:{peer}", host(n))).collect();
         let etcds = (0..3).map(|n| start_member(server.base(), n, inner, peer, &cluster.join(","), more)).collect();
         let ways: Vec<_> = (0..3).map(|_| Arc::new(Mutex::new(None))).collect();

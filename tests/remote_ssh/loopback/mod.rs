@@ -19,7 +19,7 @@ use windlass::remote::{
     Call, HashKv, MemberList, Output, Remote, RemoteError, SnapshotContents, SnapshotWanted, scripts,
 };
 
-use crate::etcd::Member;
+use crate::ports::free_port;
 use crate::server::{Server, name, run};
 
 /// What every script on a node looks for programs in.
@@ -65,10 +65,10 @@ impl Loopback {
         inventory.etcd.cert = machine.join("pki/client.crt");
         inventory.etcd.key = machine.join("pki/client.key");
         inventory.etcd.env_file = machine.join("etc/etcd.env");
-        inventory.etcd.client_port = Member::free_port();
+        inventory.etcd.client_port = free_port();
         let fleet = Fleet::new(&inventory, server.base()).expect("a fleet");
         let port = inventory.etcd.client_port;
-        let peer_port = Member::free_port();
+        let peer_port = free_port();
         let (away, jobs) = (Mutex::default(), Mutex::default());
         let loopback = Self { server, fleet, inventory, away, jobs, port, peer_port };
         loopback.programs();
@@ -256,7 +256,13 @@ impl Loopback {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        panic!("etcd did not come to be as wanted: {:?}", observe::etcd(self, &self.inventory).await);
+        let logs: Vec<String> = self
+            .inventory
+            .with_role(Role::Etcd)
+            .map(|node| std::fs::read_to_string(self.folder(&node.name).join("etcd.log")).unwrap_or_default())
+            .collect();
+        let etcd = observe::etcd(self, &self.inventory).await;
+        panic!("etcd did not come to be as wanted: {etcd:?}\n{}", logs.join("\n"));
     }
 
     /// A client of the members' own protocol, with the client's certificate.
