@@ -69,7 +69,7 @@ fn archives() -> (Archive, Archive) {
         "etcd1",
         "set -e; apt-get update -q; rm -rf /root/archive; mkdir -p /root/archive/etcd-v3.5.16-linux-amd64; cd /root/archive
          for name in etcd-server etcd-client; do
-           version=$(apt-cache madison $name | sed -n \"s/.*| \\(3.5.16[^ ]*\\) .*/\\1/p\" | head -n 1)
+           version=$(apt-cache madison $name | awk '$3 ~ /^3.5.16/ { print $3 }')
            apt-get download -q -o APT::Sandbox::User=root $name=$version; dpkg-deb -x ${name}_3.5.16*.deb .
          done
          for program in etcd etcdctl etcdutl; do [ ! -e usr/bin/$program ] || cp usr/bin/$program etcd-v3.5.16-linux-amd64/; done
