@@ -16,8 +16,8 @@ use crate::inventory::{Inventory, NodeName};
 use crate::observe;
 use crate::remote::{Clock, RemoteError, SnapshotWanted, Streams};
 
-/// Messages of the stream that wait for the disk: 16 of 32 KiB (64 KiB from etcd 3.6 on) are a mebibyte at most.
-const WAITING: usize = 16;
+/// Parts of the stream that wait for the disk: a mebibyte at most.
+const WAITING: usize = 4;
 
 /// Tries at the members' hashes: a compaction may pass while they are asked, or a member be a moment behind. Compactions are
 /// minutes apart.

@@ -25,6 +25,10 @@ pub(crate) use self::hash::{Hashes, TrailingHash};
 /// Longest silence between two messages of the stream: a stopped etcd would hang it for ever. Etcd sends 32 KiB at a time.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
 
+/// Bytes that are passed on at once. Whoever hashes and writes them is another thread, and to wake it for each message takes
+/// longer than the message's own hash.
+const BATCH: usize = 256 << 10;
+
 /// Why a file is not a good snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Bad {
@@ -91,18 +95,24 @@ pub(super) async fn save(
     }
 }
 
-/// Passes `stream` on to `into`, message by message, for as long as somebody listens there.
+/// Passes `stream` on to `into`, some messages at a time, for as long as somebody listens there.
 pub(super) async fn pass_on(
     node: &NodeName,
     mut stream: SnapshotStreaming,
     into: &Sender<Vec<u8>>,
 ) -> Result<(), RemoteError> {
+    let mut batch = Vec::with_capacity(BATCH);
     while let Some(message) = next(node, &mut stream).await? {
-        if into.send(message.blob().to_vec()).await.is_err() {
-            // Whoever listened knows why it does not any more.
-            break;
+        if batch.len() + message.blob().len() > BATCH {
+            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+            if into.send(full).await.is_err() {
+                // Whoever listened knows why it does not any more.
+                return Ok(());
+            }
         }
+        batch.extend_from_slice(message.blob());
     }
+    let _ = into.send(batch).await;
     Ok(())
 }
 

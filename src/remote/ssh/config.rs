@@ -12,6 +12,10 @@ use crate::inventory::{Inventory, Node, Ssh};
 /// Unanswered keepalives that end a connection: with the usual five seconds a dead node is noticed within twenty.
 const KEEPALIVES_MISSED: u32 = 3;
 
+/// Preferred where nobody wished otherwise, before ssh's own list: a snapshot is a gigabyte, and with the AES that processors
+/// bring along each end works on it a third as long as with ChaCha20.
+const CIPHERS: &str = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com";
+
 /// A word of the inventory that cannot stand in an ssh_config.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{word}` cannot be written into an ssh configuration, because of its {character:?}")]
@@ -36,6 +40,7 @@ pub(super) fn ssh_config(inventory: &Inventory, base: &Utf8Path) -> Result<Strin
         refuse(path.as_str(), &['*', '?', '[', ']', '~'])?;
         let _ = writeln!(text, "  Include {}", quoted(path.as_str())?);
     }
+    let _ = writeln!(text, "  Ciphers {CIPHERS}");
     Ok(text)
 }
 

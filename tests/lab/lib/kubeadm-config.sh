@@ -20,10 +20,18 @@ nodeRegistration:
 YAML
 }
 
+# The tag of the image with the etcd that the lab begins with; none when there is no such image.
+etcd_image_tag() {
+  local image
+  for image in "${LAB_ETCD_IMAGES[@]}"; do
+    [ "${image#*:}" != "$LAB_ETCD_START" ] || { echo "${image%%:*}"; return; }
+  done
+}
+
 etcd_configuration() {
   local node
   if [ "$LAB_TOPOLOGY" = stacked ]; then
-    printf 'etcd:\n  local:\n    dataDir: /var/lib/etcd\n    imageTag: %s\n' "${LAB_ETCD_IMAGES[0]%%:*}"
+    printf 'etcd:\n  local:\n    dataDir: /var/lib/etcd\n    imageTag: %s\n' "$(etcd_image_tag)"
     printf '    extraArgs:\n      heartbeat-interval: "250"\n      election-timeout: "2500"\n'
     return
   fi

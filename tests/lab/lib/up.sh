@@ -21,6 +21,7 @@ manifests_are_at_start() {
   local node
   for node in "${LAB_CONTROL_PLANES[@]}"; do
     on "$node" grep -q "kube-apiserver:v$LAB_START_VERSION\$" /etc/kubernetes/manifests/kube-apiserver.yaml || return 1
+    [ "$LAB_TOPOLOGY" != stacked ] || on "$node" grep -q "etcd:$(etcd_image_tag)\$" /etc/kubernetes/manifests/etcd.yaml || return 1
   done
 }
 
@@ -90,11 +91,12 @@ lab_up() {
       --fresh) fresh=yes ;;
       --stacked) topology=stacked ;;
       --etcd) LAB_ETCD_START=${2:-}; shift ;;
-      *) die "usage: lab up [--fresh] [--stacked | --etcd VERSION]" ;;
+      *) die "usage: lab up [--fresh] [--stacked] [--etcd VERSION]" ;;
     esac
     shift || break
   done
   [[ " ${LAB_ETCD_PACKAGED[*]} " == *" $LAB_ETCD_START "* ]] || die "no such etcd: one of ${LAB_ETCD_PACKAGED[*]}"
+  [ $topology = external ] || [ -n "$(etcd_image_tag)" ] || die "no such etcd in an image: one of ${LAB_ETCD_IMAGES[*]#*:}"
   [ "$topology" = "$LAB_TOPOLOGY" ] || fresh=yes
   use_topology "$topology"
   lab_build

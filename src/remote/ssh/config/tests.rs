@@ -74,14 +74,16 @@ Host *
   RequestTTY no
   StreamLocalBindUnlink yes
   StreamLocalBindMask 0177
+  Ciphers ^aes128-gcm@openssh.com,aes256-gcm@openssh.com
 "#;
     assert_eq!(config(|_| ()).expect("it fits"), wanted);
 }
 
 #[test]
-fn the_operators_configuration_comes_last() {
+fn the_operators_configuration_comes_last_but_for_what_it_may_decide() {
     let text = config(|ssh| ssh.config = Some("/etc/my ssh/config".into())).expect("it fits");
-    assert!(text.ends_with("  Include \"/etc/my ssh/config\"\n"), "{text}");
+    let last = "  Include \"/etc/my ssh/config\"\n  Ciphers ^aes128-gcm@openssh.com,aes256-gcm@openssh.com\n";
+    assert!(text.ends_with(last), "{text}");
 }
 
 #[test]
