@@ -1,21 +1,41 @@
 //! A snapshot as it comes: hashed, kept in the clear in a file without a name for its pages to be read, and sent on its way to
 //! be stored, all at once.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc::Receiver;
 
 use super::sink::{How, Sink, Staged};
-use crate::remote::snapshot::{self, Bad, Inside, TrailingHash};
+use crate::remote::snapshot::{self, Bad, Hashes, Inside, TrailingHash};
 
-/// A snapshot that was received, verified, and made ready to be stored.
-#[derive(Debug)]
-pub struct Packed {
-    /// What is in it.
-    pub inside: Inside,
-    /// As it will be stored.
-    pub stored: Staged,
+/// The pages of a snapshot that came whole.
+pub struct Pages {
+    plain: File,
+    hashes: Hashes,
+}
+
+impl Pages {
+    /// Reads and checks them. Blocks.
+    pub fn read(self) -> Result<Inside, PackError> {
+        snapshot::pages(&self.plain, self.hashes).map_err(PackError::Bad)
+    }
+}
+
+/// A snapshot that came whole and is on its way to the disk.
+pub struct Storing {
+    sink: Sink,
+    folder: Utf8PathBuf,
+    written: String,
+}
+
+impl Storing {
+    /// Waits until the disk has it. Blocks.
+    pub fn finish(self) -> Result<Staged, PackError> {
+        let Self { sink, folder, written } = self;
+        sink.finish(&written).map_err(|cause| PackError::Disk { folder, cause })
+    }
 }
 
 /// Why there is none.
@@ -35,8 +55,8 @@ pub enum PackError {
     Bad(#[source] Bad),
 }
 
-/// Receives a snapshot until `from` ends. Blocks.
-pub fn pack(mut from: Receiver<Vec<u8>>, folder: &Utf8Path, how: &How) -> Result<Packed, PackError> {
+/// Receives a snapshot until `from` ends: its bytes are those that etcd sent. Blocks. The two that are left are for two cores.
+pub fn receive(mut from: Receiver<Vec<u8>>, folder: &Utf8Path, how: &How) -> Result<(Pages, Storing), PackError> {
     let disk = |cause| PackError::Disk { folder: folder.to_owned(), cause };
     let mut sink = Sink::new(folder, how).map_err(disk)?;
     // What is stored as it is needs no second file. Else without a name from the beginning: nobody finds it, and whatever
@@ -57,11 +77,5 @@ pub fn pack(mut from: Receiver<Vec<u8>>, folder: &Utf8Path, how: &How) -> Result
     }
     let hashes = hash.finish().map_err(PackError::Bad)?;
     let written = hashes.file.clone();
-    // The disk and the pages take as long as each other.
-    let (stored, inside) = std::thread::scope(|scope| {
-        let reading = scope.spawn(|| snapshot::pages(&plain, hashes));
-        (sink.finish(&written), reading.join())
-    });
-    let inside = inside.map_err(|_| disk(io::Error::other("the reader of its pages died")))?;
-    Ok(Packed { inside: inside.map_err(PackError::Bad)?, stored: stored.map_err(disk)? })
+    Ok((Pages { plain, hashes }, Storing { sink, folder: folder.to_owned(), written }))
 }

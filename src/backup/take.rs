@@ -3,17 +3,19 @@
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
 use super::choose::{Members, alarm, source};
 use super::hashes::{self, Compared, Member};
 use super::manifest::{FORMAT, Id, Manifest, Object, Plain, Taken};
-use super::pack::{PackError, Packed, pack};
+use super::pack::{PackError, Pages, Storing, receive};
 use super::sink::{How, Staged};
 use super::{BackupName, Part};
 use crate::error::{Exit, Failure, chain};
 use crate::facts::{EtcdFacts, MemberStatus, Seen};
 use crate::inventory::{Inventory, NodeName};
 use crate::observe;
+use crate::remote::snapshot::Inside;
 use crate::remote::{Clock, RemoteError, SnapshotWanted, Streams};
 
 /// Parts of the stream that wait for the disk: a mebibyte at most.
@@ -73,14 +75,16 @@ pub async fn take(order: &Order<'_>) -> Result<Snapshot, Failure> {
     let failed = |error: RemoteError| not_taken(&chain(&error));
     let status = order.remote.etcd_status(&source.node).await.map_err(failed)?;
     let cluster_id = order.remote.etcd_cluster_id(&source.node).await.map_err(failed)?;
-    let packed = stream(order, &source.node).await?;
-    if let Some(fault) = fault(&source, &status, &packed) {
+    let (pages, storing) = stream(order, &source.node).await?;
+    let storing = tokio::task::spawn_blocking(|| storing.finish());
+    let inside = done(tokio::task::spawn_blocking(|| pages.read()).await)?;
+    if let Some(fault) = fault(&source, &status, &inside) {
         return Err(not_taken(&[fault]));
     }
-    let members = asked(&source, &packed, order.members == Members::Own);
-    let hashes = hashes(order, &members, packed.inside.contents.revision, source.emergency.is_some()).await?;
+    let members = asked(&source, &inside, order.members == Members::Own);
+    let hashes = hashes(order, &members, inside.contents.revision, source.emergency.is_some()).await?;
+    let stored = done(storing.await)?;
     let took = order.clock.elapsed().saturating_sub(since);
-    let inside = packed.inside;
     let contents = inside.contents;
     let name = BackupName { cluster: order.inventory.name.clone(), taken: whole(began), revision: contents.revision };
     let part = Part::Database { compressed: order.how.compress, encrypted: !order.how.recipients.is_empty() };
@@ -105,10 +109,10 @@ pub async fn take(order: &Order<'_>) -> Result<Snapshot, Failure> {
         keys: contents.keys,
         registry_keys: contents.registry_keys,
         snapshot: Plain { bytes: contents.bytes, sha256: contents.file_sha256 },
-        stored: Object { name: name.object(part), bytes: packed.stored.bytes, sha256: packed.stored.sha256.clone() },
+        stored: Object { name: name.object(part), bytes: stored.bytes, sha256: stored.sha256.clone() },
         pki: None,
     };
-    Ok(Snapshot { name, manifest, stored: packed.stored, emergency: source.emergency })
+    Ok(Snapshot { name, manifest, stored, emergency: source.emergency })
 }
 
 /// To the second, as names have it.
@@ -155,24 +159,30 @@ async fn find(order: &Order<'_>) -> Result<Source, Failure> {
 }
 
 /// Streams it, and packs it as it comes.
-async fn stream(order: &Order<'_>, node: &NodeName) -> Result<Packed, Failure> {
+async fn stream(order: &Order<'_>, node: &NodeName) -> Result<(Pages, Storing), Failure> {
     let (to, from) = mpsc::channel(WAITING);
     let (stage, how) = (order.stage.to_owned(), order.how.clone());
-    let packing = tokio::task::spawn_blocking(move || pack(from, &stage, &how));
+    let packing = tokio::task::spawn_blocking(move || receive(from, &stage, &how));
     let streamed = order.remote.etcd_stream(node, &to).await;
     drop(to);
-    let packed = packing.await.map_err(|died| Failure::of(Exit::Bug, &died))?;
-    match (streamed, packed) {
-        (Ok(()), Ok(packed)) => Ok(packed),
-        (Ok(()), Err(error)) | (Err(_), Err(error @ PackError::Disk { .. })) => Err(not_taken(&chain(&error))),
-        // What came before it broke off is not worth a word.
-        (Err(error), _) => Err(not_taken(&chain(&error))),
+    match (streamed, packing.await) {
+        // What came before it broke off is not worth a word, but for a disk that broke it off.
+        (Err(error), Ok(Ok(_) | Err(PackError::Bad(_)))) => Err(not_taken(&chain(&error))),
+        (_, packed) => done(packed),
+    }
+}
+
+/// What a part of the work came to.
+fn done<T>(result: Result<Result<T, PackError>, JoinError>) -> Result<T, Failure> {
+    match result {
+        Ok(result) => result.map_err(|error| not_taken(&chain(&error))),
+        Err(died) => Err(Failure::of(Exit::Bug, &died)),
     }
 }
 
 /// What is wrong with a snapshot that is whole.
-fn fault(source: &Source, status: &MemberStatus, packed: &Packed) -> Option<String> {
-    let contents = &packed.inside.contents;
+fn fault(source: &Source, status: &MemberStatus, inside: &Inside) -> Option<String> {
+    let contents = &inside.contents;
     let members = match &source.etcd {
         Some(etcd) => {
             let mut ids: Vec<u64> = etcd.members.iter().map(|member| member.id).collect();
@@ -185,7 +195,7 @@ fn fault(source: &Source, status: &MemberStatus, packed: &Packed) -> Option<Stri
 }
 
 /// Whom to ask for hashes: every member, and why some are not asked.
-fn asked(source: &Source, packed: &Packed, own: bool) -> Vec<Member> {
+fn asked(source: &Source, inside: &Inside, own: bool) -> Vec<Member> {
     let Some(etcd) = &source.etcd else {
         let node = |id: u64| source.answered.iter().find(|(_, answered)| *answered == id).map(|(node, _)| node.clone());
         let member = |(id, name): &(u64, String)| Member {
@@ -193,7 +203,7 @@ fn asked(source: &Source, packed: &Packed, own: bool) -> Vec<Member> {
             name: name.clone(),
             node: node(*id).ok_or_else(|| "it did not answer".to_owned()),
         };
-        return packed.inside.members.iter().map(member).collect();
+        return inside.members.iter().map(member).collect();
     };
     let elsewhere = own.then_some("it is on another machine");
     etcd.members.iter().map(|member| Member::of(member, elsewhere)).collect()

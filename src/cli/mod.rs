@@ -89,7 +89,8 @@ enum Format {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_tracing();
-    let result = match tokio::runtime::Runtime::new() {
+    // It waits for machines: what works is on threads of its own, and to wake one for each answer takes longer than the answer.
+    let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(error) => Err(Failure::of(Exit::Bug, &error)),
     };
