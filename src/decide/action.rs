@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::actions::archive::ArchiveNode;
+use super::actions::certificates::{Order, PlaceCertificates, SendCertificates};
 use super::actions::command::{Gate, RunCommand};
 use super::actions::cordon::{Cordon, Drain, Uncordon};
 use super::actions::defrag::DefragMember;
@@ -68,6 +69,13 @@ pub enum Effect {
         sha256: String,
         /// Its size in bytes.
         bytes: u64,
+    },
+    /// Keys and certificates, made and signed on the operator's machine, to the lane's node.
+    Certify {
+        /// What is made.
+        order: Order,
+        /// What it is called below Windlass's folder on the node.
+        name: String,
     },
     /// A command on the operator's machine.
     Operator {
@@ -190,6 +198,10 @@ actions! {
     AwaitEtcd,
     /// Wait for the cluster version of etcd.
     AwaitClusterVersion,
+    /// Make certificates and send them.
+    SendCertificates,
+    /// Put certificates in their places.
+    PlaceCertificates,
     /// Put a member on the list.
     AddMember,
     /// Make a machine's etcd the member that was added for it.
@@ -325,6 +337,7 @@ impl Action {
                 | Self::FetchTool(_)
                 | Self::PullImages(_)
                 | Self::SendSnapshot(_)
+                | Self::SendCertificates(_)
         )
     }
 
@@ -339,6 +352,7 @@ impl Action {
                 | Self::PullImages(_)
                 | Self::Snapshot(_)
                 | Self::SendSnapshot(_)
+                | Self::SendCertificates(_)
                 | Self::SaveWhatLives(_)
                 | Self::AwaitRestored(_)
                 | Self::AwaitHeard(_)

@@ -61,6 +61,8 @@ pub enum Script {
     MoveLeader,
     /// Quick: what a machine that is to become a member of etcd has for it.
     MemberReady,
+    /// Job: puts certificates and keys that were sent in their places.
+    PlaceCertificates,
     /// Job: puts a member on etcd's list.
     MemberAdd,
     /// Job: makes this node's etcd the member that was added for it.

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
+use super::actions::certificates::Order;
 use super::actions::etcd::EtcdAccess;
 use super::actions::former::former;
 use super::actions::members::JoinMember;
@@ -97,6 +98,11 @@ fn action(action: &Action) -> Result<(), String> {
             check("the member's name", check_slug, &it.name)?;
             address(&it.peer_url)?;
             access(&it.access)
+        }
+        Action::SendCertificates(send) => order(&send.order),
+        Action::PlaceCertificates(place) => {
+            check("the service", check_unit, &place.service)?;
+            place.files.iter().try_for_each(|file| check("a path on the node", check_node_path, file))
         }
         Action::PromoteMember(it) => {
             address(&it.peer_url)?;
@@ -247,6 +253,28 @@ fn joins(join: &JoinMember) -> Result<(), String> {
         setting(value)?;
     }
     Ok(())
+}
+
+/// Certificates to be made, with the operator's own files that they are signed with.
+fn order(order: &Order) -> Result<(), String> {
+    sha256(&order.authority.digest)?;
+    for path in [&order.authority.certificate, &order.authority.key] {
+        if !path.starts_with('/') {
+            return Err(format!("{} is no absolute path", crate::text::quoted(path)));
+        }
+    }
+    for made in &order.certificates {
+        member_name(&made.name)?;
+        made.hosts
+            .iter()
+            .try_for_each(|host| check("a name of a certificate", check_endpoint, &format!("{}:1", bracketed(host))))?;
+    }
+    order.files().iter().try_for_each(|file| check("a path on the node", check_node_path, file))
+}
+
+/// As an address with a port has it.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// A name that etcd has already, as `NAME=URL,…` can hold it.

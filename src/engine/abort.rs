@@ -191,6 +191,8 @@ impl Engine<'_> {
             | Action::AwaitHeard(_)
             | Action::RestartContainers(_)
             | Action::MoveLeader(_)
+            | Action::SendCertificates(_)
+            | Action::PlaceCertificates(_)
             | Action::AddMember(_)
             | Action::JoinMember(_)
             | Action::KubeadmMember(_)

@@ -16,6 +16,7 @@ pub mod meter;
 mod others;
 mod proof;
 mod salvage;
+mod sending;
 mod snapshot;
 mod step;
 mod undo;

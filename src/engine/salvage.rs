@@ -1,19 +1,15 @@
 //! Law 2 for a restore: what still lives of etcd is snapshotted before anything is touched, from every member that answers;
 //! and the snapshot that is to be restored is sent. A member that was said to be cut off, and answers, stops the run.
 
-use camino::Utf8Path;
-
 use super::Engine;
 use super::event::Event;
 use super::snapshot::taken;
-use super::unit::LOWER_TOKEN;
-use crate::decide::call::{Call, Script};
 use crate::decide::plan::Placed;
 use crate::error::{Exit, Failure, chain};
 use crate::facts::Facts;
 use crate::inventory::NodeName;
 use crate::remote::{RemoteError, SnapshotWanted};
-use crate::{journal, text};
+use crate::text;
 
 impl Engine<'_> {
     /// A machine that was named as cut off must not answer: its member, or its API server, would go on with the old data.
@@ -81,24 +77,6 @@ impl Engine<'_> {
             .map_err(|failure| Unsaved::Trouble(vec![failure.to_string()]))?;
         let (bytes, revision, keys) = (text::bytes(contents.bytes), contents.revision, contents.registry_keys);
         Ok(format!("{node} is saved: {file}: {bytes}, revision {revision}, {keys} keys below /registry"))
-    }
-
-    /// Sends a file to the lane's node, where it gets its name once it is whole.
-    pub(super) async fn send_file(&self, placed: Placed<'_>, file: &str, args: Vec<String>) -> Result<(), Failure> {
-        let _busy = self.meter.waiting(self.clock);
-        let Some(node) = placed.node else { return Ok(()) };
-        let call = Call { script: Script::PutFile, args };
-        let (why, log) = match self.remote.send(node, &call, Utf8Path::new(file)).await {
-            Ok(output) if output.status == 0 => return Ok(()),
-            Ok(output) if output.status == LOWER_TOKEN => {
-                let event = journal::Event::Failed { step: placed.id(), why: "fenced".to_owned(), in_doubt: false };
-                self.write(event)?;
-                return Err(self.replaced(format!("{node} refused step {}", placed.id()), node, &output.stdout).await);
-            }
-            Ok(output) => (format!("status {}", output.status), output.stderr.lines().map(str::to_owned).collect()),
-            Err(error) => (chain(&error).join(": "), Vec::new()),
-        };
-        Err(self.failed(placed, &format!("{file} could not be sent to {node}"), &why, log)?)
     }
 }
 

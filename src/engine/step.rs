@@ -153,6 +153,10 @@ impl Engine<'_> {
                 self.started(placed, attempt).await?;
                 self.send_file(placed, &file, vec![self.token(), name, sha256, bytes.to_string()]).await?;
             }
+            Effect::Certify { order, name } => {
+                self.started(placed, attempt).await?;
+                self.send_certificates(placed, &order, name).await?;
+            }
             Effect::Operator { argv } => {
                 self.started(placed, attempt).await?;
                 self.operators_command(placed, &argv).await?;

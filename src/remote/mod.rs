@@ -2,6 +2,7 @@
 //!
 //! Every other room sees a cluster through [`Remote`] and time through [`Clock`]. A fake of both drives the engine in tests.
 
+pub mod authority;
 pub mod clock;
 pub mod etcd;
 pub mod here;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::Sender;
 use zeroize::Zeroizing;
 
+use crate::decide::actions::certificates::Order;
 use crate::facts::{Alarm, MemberStatus};
 use crate::inventory::NodeName;
 
@@ -75,6 +77,9 @@ pub enum RemoteError {
         #[source]
         cause: std::io::Error,
     },
+    /// Certificates could not be made on the operator's machine.
+    #[error("could not make certificates")]
+    Uncertified(#[source] authority::AuthorityError),
     /// A snapshot that is not what it should be.
     #[error("the snapshot from {node} is not good: {why}")]
     BadSnapshot {
@@ -204,6 +209,20 @@ pub trait Remote: Send + Sync {
 
     /// Runs [`Script::PutFile`] (or another that reads stdin) on a node with the file `from` as its input.
     async fn send(&self, node: &NodeName, call: &Call, from: &Utf8Path) -> Result<Output, RemoteError>;
+
+    /// Makes what is ordered, signed with an authority of the operator's machine, and puts it to the file `name` below
+    /// Windlass's folder on a node, under `token`.
+    async fn certify(
+        &self,
+        node: &NodeName,
+        token: String,
+        name: String,
+        order: &Order,
+    ) -> Result<Output, RemoteError> {
+        let issued = authority::issue(order).map_err(RemoteError::Uncertified)?;
+        let args = vec![token, name, issued.sha256.clone(), issued.bytes.to_string()];
+        self.send(node, &Call { script: Script::PutFile, args }, &issued.path()).await
+    }
 
     /// Runs a command of the operator's on the operator's machine, without a shell, and ends it after `limit`.
     async fn run_here(&self, argv: &[String], limit: Duration) -> Result<Output, RemoteError>;

@@ -49,6 +49,7 @@ pub fn name(script: Script) -> &'static str {
         Script::RestorePackages => "restore-packages",
         Script::MoveLeader => "move-leader",
         Script::MemberReady => "member-ready",
+        Script::PlaceCertificates => "place-certificates",
         Script::MemberAdd => "member-add",
         Script::MemberJoin => "member-join",
         Script::MemberKubeadm => "member-kubeadm",
@@ -80,7 +81,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 33] = [
+const JOBS: [Script; 34] = [
     Script::Archive,
     Script::FetchArchive,
     Script::InstallPrograms,
@@ -91,6 +92,7 @@ const JOBS: [Script; 33] = [
     Script::InstallPackages,
     Script::RestorePackages,
     Script::MoveLeader,
+    Script::PlaceCertificates,
     Script::MemberAdd,
     Script::MemberJoin,
     Script::MemberKubeadm,
@@ -250,6 +252,7 @@ fn own_text(script: Script) -> &'static str {
         Script::RestorePrograms => with_programs!("scripts/jobs/back.part.sh", "scripts/jobs/restore-programs.sh"),
         Script::MoveLeader => with_etcd!("scripts/jobs/move-leader.sh"),
         Script::MemberReady => include_str!("scripts/member-ready.sh"),
+        Script::PlaceCertificates => include_str!("scripts/jobs/place-certificates.sh"),
         Script::MemberAdd => with_members!("scripts/jobs/member-add.sh"),
         Script::MemberJoin => with_members!("scripts/jobs/member-join.sh"),
         Script::MemberKubeadm => with_members!("scripts/jobs/member-kubeadm.sh"),

@@ -50,19 +50,26 @@ fn change(what: &[&str], name: &str) -> (String, Ran) {
     (out, ran)
 }
 
-/// The data of a member are gone. Another one may not leave meanwhile; it is replaced by itself.
+/// The data of a member are gone, and its certificates. Another one may not leave meanwhile; it is replaced by itself.
 fn a_member_is_replaced() {
-    on("etcd3", "systemctl stop etcd && rm -rf /var/lib/etcd/default");
+    on("etcd3", "systemctl stop etcd && rm -rf /var/lib/etcd/default /etc/etcd/pki");
     let (_, refused) = change(&["member", "remove", "plan", "etcd2"], "remove.json");
     assert_eq!(refused.code, 11, "{}", refused.text);
     let arithmetic = "3 members, 2 answer, quorum 2: without etcd2 only 1 answers of 2, and 2 make a quorum";
     assert!(refused.text.contains(arithmetic), "{}", refused.text);
     let writer = Writer::start();
-    let (plan, ran) = change(&["member", "replace", "plan", "etcd3"], "replace.json");
+    let replace = ["member", "replace", "plan", "etcd3"];
+    let (_, refused) = change(&replace, "replace.json");
+    assert_eq!(refused.code, 11, "{}", refused.text);
+    assert!(refused.text.contains("put it there, or have it made: --ca-cert and --ca-key"), "{}", refused.text);
+    let (ca, key) = ("tests/lab/.state/etcd/ca.crt", "tests/lab/.state/etcd/ca.key");
+    let (plan, ran) = change(&[&replace[..], &["--ca-cert", ca, "--ca-key", key]].concat(), "replace.json");
     assert_eq!(ran.code, 0, "{}", ran.text);
     let ran = windlass(&["etcd", "member", "replace", "apply", &plan, "--yes"]);
     assert_eq!(ran.code, 0, "{}", ran.text);
     assert_members("3.5.16", "3.5.0");
+    let keys = "stat -c '%a %U %n' /etc/etcd/pki/*.key";
+    assert!(on("etcd3", keys).lines().all(|line| line.starts_with("600 etcd ")), "{}", on("etcd3", keys));
     println!("--- etcd3 is replaced in {:.1} s", ran.took.as_secs_f64());
     nothing_is_lost("a member replaced", &writer.finish());
     let status = windlass(&["etcd", "status", "-i", "inventories/lab.toml"]);

@@ -1,9 +1,11 @@
 //! Members of a real etcd replaced, removed and added, under writes.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use windlass::decide::actions::certificates::Authority;
 use windlass::decide::finding::Finding;
 use windlass::decide::members::{self, NewMember, Wanted, Wish};
 use windlass::decide::plan::{Plan, Sources};
@@ -12,7 +14,7 @@ use windlass::error::Failure;
 use windlass::inventory::NodeName;
 use windlass::journal::store::{FileStore, Journal};
 use windlass::observe::{self, Ask};
-use windlass::remote::{Clock as _, SystemClock};
+use windlass::remote::{Clock as _, SystemClock, authority};
 use windlass::report;
 
 use crate::loopback::Loopback;
@@ -97,6 +99,10 @@ impl Reporter for Lines {
 }
 
 async fn plan(loopback: &Loopback, wish: Wish) -> Result<Plan, Vec<Finding>> {
+    plan_with(loopback, wish, None).await
+}
+
+async fn plan_with(loopback: &Loopback, wish: Wish, authority: Option<&Authority>) -> Result<Plan, Vec<Finding>> {
     let clock = SystemClock::start();
     let inventory = &loopback.inventory;
     let facts = observe::observe(loopback, &clock, inventory, &Ask::about(inventory, false)).await;
@@ -108,7 +114,8 @@ async fn plan(loopback: &Loopback, wish: Wish) -> Result<Plan, Vec<Finding>> {
         )),
     };
     let sources = Sources::default();
-    members::plan(Wanted { inventory, facts: &facts, wish: &wish, ready: ready.as_ref(), sources: &sources })
+    let ready = ready.as_ref();
+    members::plan(Wanted { inventory, facts: &facts, wish: &wish, ready, authority, sources: &sources })
 }
 
 async fn apply(loopback: &Loopback, plan: &Plan) -> Result<Outcome, Failure> {
@@ -280,10 +287,29 @@ async fn a_lost_machine_is_removed_and_a_new_one_added_with_certificates_of_its_
     std::fs::copy(pki.join("server.key"), pki.join("peer.key")).expect("copied");
     let why = refused(plan(&loopback, wish()).await);
     assert!(why.contains("pki/peer.key is not the key of its certificate, or is not there [certificate]"), "{why}");
-    loopback.certificate(&pki, "peer", "IP:127.0.0.5,IP:127.0.0.1");
-    let add = plan(&loopback, wish()).await;
+
+    // A machine without any: Windlass makes them, with the authority that the others trust and with no other.
+    std::fs::remove_dir_all(&pki).expect("removed");
+    let why = refused(plan(&loopback, wish()).await);
+    assert!(why.contains("pki/server.crt: there is no certificate in it; put it there, or have it made"), "{why}");
+    let signs = |name: &str| {
+        authority::authority(&loopback.base().join(format!("{name}.crt")), &loopback.base().join(format!("{name}.key")))
+    };
+    loopback.authority("other");
+    let why = refused(plan_with(&loopback, wish(), Some(&signs("other").expect("an authority"))).await);
+    assert!(
+        why.contains("other.crt is another CA than ") && why.contains("pki/ca.crt of etcd1 [certificate]"),
+        "{why}"
+    );
+    let ours = signs("ca").expect("an authority");
+    let add = plan_with(&loopback, wish(), Some(&ours)).await;
     let add = add.unwrap_or_else(|findings| panic!("{}", report::findings(&findings)));
-    assert_eq!(stages(&add), ["archive", "snapshot-etcd", "add", "join", "promote", "write"]);
+    assert_eq!(stages(&add), ["archive", "snapshot-etcd", "certificates", "add", "join", "promote", "write"]);
     carried_out(&loopback, &add).await;
     members_are(&loopback, &["etcd1", "etcd2", "etcd4"]).await;
+    let mode = |file: &str| std::fs::metadata(pki.join(file)).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(["server.key", "peer.key", "client.key"].map(mode), [0o600; 3]);
+    assert_eq!(["ca.crt", "server.crt", "peer.crt", "client.crt"].map(mode), [0o644; 4]);
+    let sent = format!("windlass/certificates/{}/sent.pem", add.id);
+    assert!(!loopback.exists(&member("etcd4"), &sent), "the keys are where they are used, and nowhere else");
 }

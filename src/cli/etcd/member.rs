@@ -1,16 +1,18 @@
 //! `windlass etcd member add|remove|replace plan|apply`: who is in etcd, changed as an upgrade is: planned, read, carried out.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, Subcommand};
 
 use super::looked::Looked;
 use crate::cli::plan::{Shown, refuse, show};
 use crate::cli::run::Arguments;
 use crate::cli::{Format, apply};
+use crate::decide::actions::certificates::Authority;
 use crate::decide::members::{self, NewMember, Wanted, Wish};
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::inventory::NodeName;
 use crate::observe;
+use crate::remote::authority;
 
 /// The changes.
 #[derive(Debug, Subcommand)]
@@ -51,6 +53,33 @@ pub(in crate::cli) struct Planned<T: Args> {
     output: Format,
 }
 
+/// Who signs certificates for the machine that joins.
+#[derive(Debug, Args)]
+struct Signs {
+    /// Make the new member's certificates, and those for clients on its machine, signed with this authority
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    ca_cert: Option<Utf8PathBuf>,
+    /// The authority's key, on this machine; it is sent nowhere, and `apply` reads it again
+    #[arg(long, value_name = "FILE", requires = "ca_cert")]
+    ca_key: Option<Utf8PathBuf>,
+}
+
+impl Signs {
+    fn authority(&self) -> Result<Option<Authority>, Failure> {
+        let (Some(certificate), Some(key)) = (&self.ca_cert, &self.ca_key) else { return Ok(None) };
+        let absolute = |path: &Utf8Path| {
+            camino::absolute_utf8(path).map_err(|error| {
+                Failure::new(Exit::InvalidFile, format!("{path} is no path")).because(error.to_string())
+            })
+        };
+        let found = authority::authority(&absolute(certificate)?, &absolute(key)?);
+        found.map(Some).map_err(|error| {
+            Failure::new(Exit::InvalidFile, "no certificates can be made with this authority")
+                .because(error.to_string())
+        })
+    }
+}
+
 /// Who joins.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Add {
@@ -60,6 +89,8 @@ pub(in crate::cli) struct Add {
     /// The address that its etcd listens at [default: its address in the inventory]
     #[arg(long)]
     address: Option<String>,
+    #[command(flatten)]
+    signs: Signs,
 }
 
 /// Who leaves.
@@ -80,6 +111,8 @@ pub(in crate::cli) struct Replace {
     /// The address that its etcd listens at [default: the leaving member's, or the machine's in the inventory]
     #[arg(long)]
     address: Option<String>,
+    #[command(flatten)]
+    signs: Signs,
 }
 
 /// Plans or carries out a change.
@@ -87,16 +120,18 @@ pub(super) async fn run(member: Member) -> Result<(), Failure> {
     match member {
         Member::Add(Change::Plan(planned)) => {
             let wish = Wish::Add(NewMember { node: planned.wish.node.clone(), address: planned.wish.address.clone() });
-            plan(planned, wish).await
+            let authority = planned.wish.signs.authority()?;
+            plan(planned, wish, authority).await
         }
         Member::Remove(Change::Plan(planned)) => {
             let wish = Wish::Remove(planned.wish.member.clone());
-            plan(planned, wish).await
+            plan(planned, wish, None).await
         }
         Member::Replace(Change::Plan(planned)) => {
-            let Replace { member, with, address } = &planned.wish;
+            let Replace { member, with, address, signs } = &planned.wish;
+            let authority = signs.authority()?;
             let wish = Wish::Replace(member.clone(), with.clone(), address.clone());
-            plan(planned, wish).await
+            plan(planned, wish, authority).await
         }
         Member::Add(Change::Apply(arguments)) => apply::run(arguments, "etcd member add apply").await,
         Member::Remove(Change::Apply(arguments)) => apply::run(arguments, "etcd member remove apply").await,
@@ -104,7 +139,7 @@ pub(super) async fn run(member: Member) -> Result<(), Failure> {
     }
 }
 
-async fn plan<T: Args>(planned: Planned<T>, wish: Wish) -> Result<(), Failure> {
+async fn plan<T: Args>(planned: Planned<T>, wish: Wish, authority: Option<Authority>) -> Result<(), Failure> {
     let looked = Looked::at(&planned.inventory).await?;
     let ready = match members::to_look_at(&looked.read.inventory, &looked.facts, &wish) {
         None => None,
@@ -118,8 +153,15 @@ async fn plan<T: Args>(planned: Planned<T>, wish: Wish) -> Result<(), Failure> {
         }
     };
     let (read, facts, sources) = looked.close().await;
-    let (inventory, ready) = (&read.inventory, ready.as_ref());
-    match members::plan(Wanted { inventory, facts: &facts, wish: &wish, ready, sources: &sources }) {
+    let wanted = Wanted {
+        inventory: &read.inventory,
+        facts: &facts,
+        wish: &wish,
+        ready: ready.as_ref(),
+        authority: authority.as_ref(),
+        sources: &sources,
+    };
+    match members::plan(wanted) {
         Ok(plan) => show(&Shown { out: planned.out.as_deref(), output: planned.output }, &plan),
         Err(findings) => Err(refuse(planned.output, &findings)),
     }

@@ -125,6 +125,12 @@ impl Walk<'_> {
                     self.breach(placed.id(), "it stops a member that was not removed before");
                 }
             }
+            Action::SendCertificates(_) | Action::PlaceCertificates(_) => {
+                if self.joined != Joined::Not || self.change.joins.as_ref().map(|joins| &joins.node) != placed.node {
+                    self.breach(placed.id(), "it puts certificates where no member is about to join");
+                }
+                return;
+            }
             Action::ArchiveNode(_)
             | Action::FetchTool(_)
             | Action::Snapshot(_)

@@ -176,6 +176,8 @@ fn changes_members(action: &Action) -> bool {
     matches!(
         action,
         Action::RemoveMember(_)
+            | Action::SendCertificates(_)
+            | Action::PlaceCertificates(_)
             | Action::AddMember(_)
             | Action::JoinMember(_)
             | Action::KubeadmMember(_)

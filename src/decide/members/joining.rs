@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Scene;
+use crate::decide::actions::certificates::{Authority, Certificate, Order, Usage};
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::plan::Joining;
 use crate::facts::{DEFAULT_QUOTA, EtcdMember, EtcdProcess, MachineFacts};
-use crate::inventory::{Node, NodeName, Topology};
+use crate::inventory::{Etcd, Node, NodeName, Topology};
 
 /// The member that joins.
 pub(super) struct Joins<'a> {
@@ -167,6 +168,31 @@ impl Joins<'_> {
         set("initial-cluster", members.to_owned());
         set("initial-cluster-state", "existing".to_owned());
         settings
+    }
+
+    /// The certificates that it needs, with those for clients on its machine.
+    pub(super) fn order(&self, authority: &Authority, clients: &Etcd) -> Order {
+        let client = [&clients.cert, &clients.key, &clients.ca].map(ToString::to_string);
+        let mut order = Order { authority: authority.clone(), authorities: Vec::new(), certificates: Vec::new() };
+        let own = self.paths().pairs.into_iter().map(|pair| (Usage::Member, pair));
+        for (usage, [certificate, key, ca]) in own.chain([(Usage::Client, client)]) {
+            if !order.authorities.contains(&ca) {
+                order.authorities.push(ca);
+            }
+            // One certificate may serve clients, peers, and as a client's.
+            if order.certificates.iter().any(|made| made.certificate == certificate) {
+                continue;
+            }
+            let (name, hosts) = match usage {
+                Usage::Member => {
+                    let hosts = [self.address.as_str(), self.node.name.as_str(), "localhost", "127.0.0.1"];
+                    (self.name.clone(), hosts.map(str::to_owned).to_vec())
+                }
+                Usage::Client => (format!("{}-client", self.name), Vec::new()),
+            };
+            order.certificates.push(Certificate { name, hosts, usage, certificate, key });
+        }
+        order
     }
 
     /// The files that it needs.

@@ -7,6 +7,7 @@ mod joining;
 mod rules;
 mod steps;
 
+use super::actions::certificates::Authority;
 use super::finding::{Finding, Rule, Severity};
 use super::plan::Law;
 use super::plan::{FORMAT, Leaving, MemberChange, Plan, RunId, Sources, Task};
@@ -49,6 +50,8 @@ pub struct Wanted<'a> {
     pub wish: &'a Wish,
     /// What the machine that joins has, and what the member has that it is modelled on; nothing when none joins.
     pub ready: Option<&'a (Seen<Ready>, Seen<Ready>)>,
+    /// Who signs certificates for the machine that joins; nothing when it has its own.
+    pub authority: Option<&'a Authority>,
     /// The files behind all of it.
     pub sources: &'a Sources,
 }
@@ -67,7 +70,7 @@ struct Scene<'a> {
 /// none joins, or the wish does not hold anyway.
 pub fn to_look_at(inventory: &Inventory, facts: &Facts, wish: &Wish) -> Option<(NodeName, NodeName, Paths)> {
     let sources = Sources::default();
-    let wanted = Wanted { inventory, facts, wish, ready: None, sources: &sources };
+    let wanted = Wanted { inventory, facts, wish, ready: None, authority: None, sources: &sources };
     let scene = Scene::of(wanted).ok()?;
     let joins = scene.joins.as_ref()?;
     Some((joins.node.name.clone(), joins.model.node.clone()?, joins.paths()))

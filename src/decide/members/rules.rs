@@ -2,6 +2,7 @@
 
 use super::joining::Joins;
 use super::{Scene, Wish};
+use crate::decide::actions::certificates::Authority;
 use crate::decide::actions::renew::ETCD;
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::quorum::{Count, loses};
@@ -287,6 +288,10 @@ impl Scene<'_> {
             let detail = format!("its systemd knows no service {}", self.wanted.inventory.etcd.service);
             found.push(Finding::refusal(Rule::NotInstalled, node, detail));
         }
+        if let Some(authority) = self.wanted.authority {
+            found.extend(authorised(joins, authority, model, stacked));
+            return found;
+        }
         let paths = joins.paths();
         let refuse = |detail: String| Finding::refusal(Rule::Certificate, node, detail);
         for path in &paths.certificates {
@@ -301,7 +306,7 @@ impl Scene<'_> {
                     let way = if stacked {
                         "`kubeadm join --control-plane` makes them, and the member as well"
                     } else {
-                        "a new member's certificates are put there by you"
+                        "put it there, or have it made: --ca-cert and --ca-key"
                     };
                     found.push(refuse(format!("{path}: {why}; {way}")));
                     continue;
@@ -335,6 +340,37 @@ impl Scene<'_> {
         }
         found
     }
+}
+
+/// What is made has to be signed by whom the running members trust.
+fn authorised(joins: &Joins<'_>, authority: &Authority, model: &Ready, stacked: bool) -> Vec<Finding> {
+    let node = &joins.node.name;
+    if stacked {
+        let detail = "kubeadm makes the certificates of a stacked member: leave --ca-cert and --ca-key out";
+        return vec![Finding::refusal(Rule::Certificate, node, detail)];
+    }
+    let mut cas: Vec<String> = joins.paths().pairs.into_iter().map(|[.., ca]| ca).collect();
+    cas.sort();
+    cas.dedup();
+    let trusted = |ca: &String| model.certificates.iter().find(|(path, _)| path == ca).map(|(_, read)| read);
+    let finding = |ca: &String| match trusted(ca) {
+        Some(Ok(read)) if read.digest == authority.digest => None,
+        Some(Ok(_)) => {
+            let detail = format!("{} is another CA than {ca} of {}", authority.certificate, joins.model.called());
+            Some(Finding::refusal(Rule::Certificate, node, detail))
+        }
+        Some(Err(why)) => {
+            Some(Finding::refusal(Rule::Unseen, node, format!("{ca} of {}: {why}", joins.model.called())))
+        }
+        None => {
+            Some(Finding::refusal(Rule::Unseen, node, format!("nobody looked at {ca} of {}", joins.model.called())))
+        }
+    };
+    if cas.is_empty() {
+        let detail = format!("{} names no certificates that could be made like its own", joins.model.called());
+        return vec![Finding::refusal(Rule::EtcdTopology, node, detail)];
+    }
+    cas.iter().filter_map(finding).collect()
 }
 
 /// The running member has another certificate at this path. Its own files may be called otherwise.

@@ -2,6 +2,8 @@
 
 use super::Scene;
 use crate::decide::action::Action;
+use crate::decide::actions::archive::ArchiveNode;
+use crate::decide::actions::certificates::{Order, PlaceCertificates, SendCertificates};
 use crate::decide::actions::etcd::{EtcdAccess, MoveLeader, Snapshot, steady_ms};
 use crate::decide::actions::fetch_tool::FetchTool;
 use crate::decide::actions::members::{
@@ -46,8 +48,11 @@ const CATCH_UP_SECONDS: u64 = 1800;
 impl Scene<'_> {
     pub(super) fn steps(&self) -> Draft {
         let mut draft = Draft::default();
-        let archive = step("archive", 300, stacked::archive(self.wanted.inventory));
-        let lanes = self.touched().map(|node| draft.lane(Some(node.name.clone()), vec![archive.clone()])).collect();
+        let lanes = self.touched().map(|node| {
+            let own = step("archive", 300, self.archive(node));
+            draft.lane(Some(node.name.clone()), vec![own])
+        });
+        let lanes = lanes.collect();
         draft.stages.push(Stage { name: "archive".to_owned(), waves: vec![Wave { lanes }] });
         let fetches: Vec<(NodeName, FetchTool)> = self.touched().filter_map(|node| self.fetch(node)).collect();
         let fetched =
@@ -66,6 +71,20 @@ impl Scene<'_> {
         }
         self.write(&mut draft);
         draft
+    }
+
+    /// What is archived of a machine: with the certificates that are made anew there.
+    fn archive(&self, node: &Node) -> ArchiveNode {
+        let mut archive = stacked::archive(self.wanted.inventory);
+        if self.joins.as_ref().is_some_and(|joins| joins.node.name == node.name) {
+            archive.paths.extend(self.order().into_iter().flat_map(|order| order.files()));
+        }
+        archive
+    }
+
+    /// The certificates that are made for the one that joins.
+    fn order(&self) -> Option<Order> {
+        Some(self.joins.as_ref()?.order(self.wanted.authority?, &self.wanted.inventory.etcd))
     }
 
     /// The machines that something happens on, in the inventory's order.
@@ -125,6 +144,11 @@ impl Scene<'_> {
             let join = KubeadmMember { address, peer_url, data_dir, access: self.access(asked) };
             draft.stage("join", Some(named.node), vec![step("kubeadm-join", 300, join), whole]);
             return;
+        }
+        if let Some(order) = self.order() {
+            let place = PlaceCertificates { service: self.wanted.inventory.etcd.service.clone(), files: order.files() };
+            let steps = vec![step("make", 60, SendCertificates { order }), step("place", 60, place)];
+            draft.stage("certificates", Some(named.node.clone()), steps);
         }
         let add = AddMember { name: name.clone(), peer_url: peer_url.clone(), learner, access: self.access(asked) };
         draft.stage("add", asked.node.clone(), vec![step("add", 120, add)]);

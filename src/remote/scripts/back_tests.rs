@@ -118,10 +118,14 @@ fn an_archive_that_could_not_be_written_leaves_nothing_under_its_name() {
 }
 
 #[test]
-fn a_node_without_anything_to_archive_is_a_failure() {
-    let fakes = Fakes::new(&[]);
-    let (status, said) = fakes.run(Script::Archive, &["0a1b", "-", "-"]);
-    assert_eq!((status, said.as_str()), (1, "there is nothing here to archive\n"));
+fn of_a_machine_that_is_new_the_list_of_its_packages_is_kept() {
+    let fakes = node();
+    std::fs::remove_dir_all(fakes.path().join("from")).expect("removed");
+    std::fs::create_dir(fakes.path().join("from")).expect("a folder");
+    assert_eq!(fakes.run(Script::Archive, &["0a1b", "-", "/srv/etcd.env"]), (0, String::new()));
+    assert_eq!(files_in(&archived(&fakes).join("node.tar.gz")), [""; 0]);
+    let list = std::fs::read_to_string(archived(&fakes).join("node.list")).expect("a list");
+    assert!(list.contains("hi  kubelet 1.20.2-00"), "{list}");
 }
 
 // ---- packages ----

@@ -50,7 +50,9 @@ main() {
         fi
         [ ! -e "$dir" ] || { rm -rf "$dir" && sync "$root/$kind"; } || complain 6 "cannot remove $dir"
     done
-    rm -rf "$root/copies/$2" || complain 6 "cannot remove $root/copies/$2"
+    for kind in copies certificates; do
+        rm -rf "${root:?}/$kind/$2" || complain 6 "cannot remove $root/$kind/$2"
+    done
 }
 
 main "$@" </dev/null

@@ -209,3 +209,33 @@ fn a_member_joins_with_its_file_and_a_second_try_keeps_what_it_has_by_then() {
     let calls = ["systemctl stop etcd", "systemctl enable etcd", "systemctl start etcd"];
     assert_eq!(fakes.calls("systemctl"), [&calls[..], &calls[1..]].concat());
 }
+
+#[test]
+fn certificates_are_put_in_their_places_once_and_keys_are_for_their_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fakes = Fakes::new(&[("systemctl", "echo root"), ("chown", ""), ("sync", "")]);
+    let pki = fakes.path().join("pki");
+    let file = |name: &str| pki.join(name).to_str().expect("text").to_owned();
+    let files = ["ca.crt", "server.crt", "server.key"].map(file);
+    let place = || {
+        fakes.run(
+            Script::PlaceCertificates,
+            &[&["certificates/4f2a/sent.pem", "etcd", &files[0]], &[files[1].as_str(), &files[2]][..]].concat(),
+        )
+    };
+    let (status, said) = place();
+    assert_eq!((status, said.as_str()), (75, "refused: not 3 parts were sent\n"));
+    assert!(!pki.exists());
+    let sent = fakes.path().join("windlass/certificates/4f2a/sent.pem");
+    std::fs::create_dir_all(sent.parent().expect("a folder")).expect("a folder");
+    let key = "-----BEGIN PRIVATE KEY-----\nk\n-----END PRIVATE KEY-----\n";
+    std::fs::write(&sent, format!("--- 1\nca\n--- 2\nserver\n--- 3\n{key}")).expect("written");
+    for _ in 0..2 {
+        assert_eq!(place().0, 0);
+    }
+    let read = |name: &str| std::fs::read_to_string(pki.join(name)).expect("a file");
+    assert_eq!(["ca.crt", "server.crt", "server.key"].map(read), ["ca\n", "server\n", key]);
+    let mode = |name: &str| std::fs::metadata(pki.join(name)).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(["ca.crt", "server.crt", "server.key"].map(mode), [0o644, 0o644, 0o600]);
+    assert!(!sent.exists(), "the key is where it is used, and nowhere else");
+}

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 50] = [
+const ALL: [Script; 51] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -33,6 +33,7 @@ const ALL: [Script; 50] = [
     Script::RestorePackages,
     Script::MoveLeader,
     Script::MemberReady,
+    Script::PlaceCertificates,
     Script::MemberAdd,
     Script::MemberJoin,
     Script::MemberKubeadm,

@@ -1,6 +1,7 @@
 //! Changes of etcd's members: what is planned, what is refused and with which words, and that the checker holds each such plan
 //! to the laws.
 
+mod certificates;
 mod laws;
 mod refusing;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use windlass::decide::action::{Action, Effect, Moment, Site};
+use windlass::decide::actions::certificates::Authority;
 use windlass::decide::actions::members::RemoveMember;
 use windlass::decide::finding::{Finding, Severity};
 use windlass::decide::look::{Look, Sight};
@@ -95,9 +97,18 @@ fn ready(cluster: &Cluster, node: &str, address: &str) -> (Seen<Ready>, Seen<Rea
 }
 
 fn plan_with(cluster: &Cluster, wish: &Wish, ready: Option<&(Seen<Ready>, Seen<Ready>)>) -> Result<Plan, Vec<Finding>> {
+    plan_signed(cluster, wish, ready, None)
+}
+
+fn plan_signed(
+    cluster: &Cluster,
+    wish: &Wish,
+    ready: Option<&(Seen<Ready>, Seen<Ready>)>,
+    authority: Option<&Authority>,
+) -> Result<Plan, Vec<Finding>> {
     let sources = sources();
     let (inventory, facts) = (&cluster.inventory, &cluster.facts);
-    members::plan(Wanted { inventory, facts, wish, ready, sources: &sources })
+    members::plan(Wanted { inventory, facts, wish, ready, authority, sources: &sources })
 }
 
 fn plan(cluster: &Cluster, wish: &Wish) -> Result<Plan, Vec<Finding>> {

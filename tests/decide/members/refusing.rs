@@ -142,7 +142,7 @@ fn the_new_members_certificates_have_to_be_right() {
             ready.certificates[1].1 = Ok(certified(cluster, &[], 365));
         }),
         (
-            "etcd4: /etc/etcd/pki/etcd4-peer.crt: there is no certificate in it; a new member's certificates are put there by you",
+            "etcd4: /etc/etcd/pki/etcd4-peer.crt: there is no certificate in it; put it there, or have it made: --ca-cert and --ca-key",
             |_, ready| {
                 ready.certificates[2].1 = Err("there is no certificate in it".to_owned());
             },

@@ -35,6 +35,15 @@ install_packages() {
   quiet "$log" as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
 }
 
+# A service that listens: people decide themselves whether their machine has one. RUNLEVEL keeps it from being started.
+install_sshd() {
+  [ "${CI:-}" = true ] && [ ! -x /usr/sbin/sshd ] || return 0
+  say "lab setup installs the Debian package openssh-server, for tests that start an sshd of their own"
+  local log=$LAB_CACHE/logs/setup-apt.log
+  quiet "$log" as_root apt-get update
+  quiet "$log" as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends openssh-server
+}
+
 raise_inotify_limits() {
   local key want
   for key in max_user_instances:8192 max_user_watches:1048576; do
@@ -77,6 +86,7 @@ start_engine() {
 
 lab_setup() {
   install_packages
+  install_sshd
   raise_inotify_limits
   start_engine
   engine version >/dev/null

@@ -83,7 +83,7 @@ impl Loopback {
         loopback
     }
 
-    fn base(&self) -> &Utf8Path {
+    pub(crate) fn base(&self) -> &Utf8Path {
         self.server.base()
     }
 
@@ -119,10 +119,18 @@ impl Loopback {
         }
     }
 
+    /// Makes `NAME.crt` and `NAME.key` of an authority.
+    pub(crate) fn authority(&self, name: &str) {
+        let curve = "ec -pkeyopt ec_paramgen_curve:P-256";
+        let made = format!(
+            "openssl req -x509 -newkey {curve} -nodes -keyout {name}.key -out {name}.crt -days 90 -subj /CN={name}"
+        );
+        Self::shell(self.base(), &made);
+    }
+
     /// One CA; for every machine of etcd a server's and a peer's certificate of its own, and the client's.
     fn certificates(&self) {
-        let ca = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 90 -subj /CN=ca";
-        Self::shell(self.base(), ca);
+        self.authority("ca");
         for (number, node) in (2..).zip(self.inventory.with_role(Role::Etcd)) {
             let pki = self.folder(&node.name).join("pki");
             std::fs::create_dir_all(&pki).expect("a folder");

@@ -31,6 +31,7 @@ show() {
     for unit; do :; done
     case $unit:$* in
     etcd:*LoadState*) echo loaded ;;
+    etcd:*User*) echo root ;;
     etcd:*MainPID*) if alive; then cat "$NODE_DIR/etcd.pid"; else echo 0; fi ;;
     windlass-*)
         if [ -e "$NODE_DIR/units/$unit" ]; then

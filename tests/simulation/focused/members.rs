@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use windlass::decide::actions::certificates::Authority;
 use windlass::decide::members::{self, Wanted, Wish};
 use windlass::decide::plan::Sources;
 use windlass::engine::Outcome;
 use windlass::error::Exit;
 use windlass::facts::Seen;
-use windlass::facts::ready::Ready;
+use windlass::facts::ready::{Certified, Ready};
 use windlass::remote::Clock as _;
 
 use crate::bench::{Bench, lab, lab_inventory, look, simulated, stacked_facts, stacked_inventory};
@@ -37,16 +39,29 @@ fn sick_lab(dead: Option<&str>) -> Arc<Simulation> {
 }
 
 async fn bench(dead: Option<&str>, wish: Wish) -> Bench {
-    let sim = sick_lab(dead);
+    planned(sick_lab(dead), wish, None).await
+}
+
+async fn planned(sim: Arc<Simulation>, wish: Wish, authority: Option<&Authority>) -> Bench {
     let inventory = lab_inventory();
     // The others choose a leader, when it was that one.
     sim.clock.sleep(Duration::from_secs(10)).await;
     let facts = look(&sim, &inventory).await;
-    let ready = (Seen::Known(Ready { service: true, ..Ready::default() }), Seen::Known(Ready::default()));
+    let model = Ready { certificates: vec![(CA.to_owned(), Ok(ca()))], ..Ready::default() };
+    let ready = (Seen::Known(Ready { service: true, ..Ready::default() }), Seen::Known(model));
     let sources = Sources { inventory: "lab.toml".to_owned(), ..Sources::default() };
-    let wanted = Wanted { inventory: &inventory, facts: &facts, wish: &wish, ready: Some(&ready), sources: &sources };
-    let plan = members::plan(wanted).unwrap_or_else(|found| panic!("{}", windlass::report::findings(&found)));
+    let (inventory, facts, ready) = (&inventory, &facts, Some(&ready));
+    let plan = members::plan(Wanted { inventory, facts, wish: &wish, ready, authority, sources: &sources });
+    let plan = plan.unwrap_or_else(|found| panic!("{}", windlass::report::findings(&found)));
     Bench::with(plan, sim)
+}
+
+const CA: &str = "/etc/etcd/pki/ca.crt";
+
+/// What the members trust.
+fn ca() -> Certified {
+    let (not_before, not_after) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+    Certified { digest: "0".repeat(64), not_before, not_after, names: Vec::new() }
 }
 
 fn replace(member: &str) -> Wish {
@@ -139,6 +154,44 @@ async fn a_replacement_that_is_killed_anywhere_is_gone_on_with() {
     println!("{places} places");
 }
 
+/// Its certificates are lost with its data: they are made anew, and none of them twice once they are in use.
+#[tokio::test(start_paused = true)]
+async fn a_member_whose_certificates_are_made_is_gone_on_with_when_killed_anywhere() {
+    let certificate = "/home/ann/ca.crt".to_owned();
+    let authority = Authority { certificate, key: "/home/ann/ca.key".to_owned(), digest: ca().digest };
+    let bench = || async {
+        let sim = sick_lab(Some("etcd3"));
+        for node in ["etcd1", "etcd2", "etcd3"] {
+            let mut now = sim.now();
+            let Seen::Known(Some(process)) = &mut now.machine(node).told.etcd else { panic!("etcd is here") };
+            for kind in ["", "peer-"] {
+                let file = |end: &str| format!("/etc/etcd/pki/{kind}server.{end}");
+                process.settings.insert(format!("{kind}cert-file"), file("crt"));
+                process.settings.insert(format!("{kind}key-file"), file("key"));
+                process.settings.insert(format!("{kind}trusted-ca-file"), CA.to_owned());
+            }
+        }
+        planned(sim, replace("etcd3"), Some(&authority)).await
+    };
+    let whole = bench().await;
+    whole.raise().await;
+    let jobs: Vec<String> = whole.jobs().into_iter().filter(|job| job.contains("etcd3")).collect();
+    let place = jobs.iter().position(|job| job == "place-certificates etcd3");
+    assert!(place < jobs.iter().position(|job| job == "member-join etcd3"), "{jobs:?}");
+    let places = whole.places();
+    for at in 0..places {
+        let bench = bench().await;
+        if let Some(Err(failure)) = bench.run_until(at).await {
+            panic!("{failure}");
+        }
+        bench.run().await.unwrap_or_else(|failure| panic!("killed at place {at}: {failure}"));
+        assert_eq!(members(&bench), ["etcd1", "etcd2", "etcd3"], "killed at place {at}");
+        bench.assert_lawful();
+        let times = bench.jobs().iter().filter(|job| *job == "place-certificates etcd3").count();
+        assert_eq!(times, 1, "killed at place {at}");
+    }
+}
+
 /// The same on control planes, where kubeadm makes the member.
 async fn stacked_bench() -> Bench {
     let (inventory, sim) = (stacked_inventory(), simulated(stacked_facts()));
@@ -148,7 +201,14 @@ async fn stacked_bench() -> Bench {
     let facts = look(&sim, &inventory).await;
     let ready = (Seen::Known(Ready::default()), Seen::Known(Ready::default()));
     let (sources, wish) = (Sources { inventory: "lab.toml".to_owned(), ..Sources::default() }, replace("cp3"));
-    let wanted = Wanted { inventory: &inventory, facts: &facts, wish: &wish, ready: Some(&ready), sources: &sources };
+    let wanted = Wanted {
+        inventory: &inventory,
+        facts: &facts,
+        wish: &wish,
+        ready: Some(&ready),
+        authority: None,
+        sources: &sources,
+    };
     let plan = members::plan(wanted).unwrap_or_else(|found| panic!("{}", windlass::report::findings(&found)));
     Bench { inventory, ..Bench::with(plan, sim) }
 }

@@ -27,7 +27,7 @@ fn field(job: &Begun) -> Field {
         "prove-snapshot" => Field::Proof,
         "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
         | "restart-containers" => Field::Restore,
-        "move-leader" | "defrag" | "install-programs" | "restore-programs" => Field::Etcd,
+        "move-leader" | "defrag" | "place-certificates" | "install-programs" | "restore-programs" => Field::Etcd,
         job if job.starts_with("member-") => Field::Etcd,
         "restore-packages" if job.args[4..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         "install-packages" if job.args[2..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::Utf8Path;
+use windlass::decide::actions::certificates::Order;
 use windlass::decide::call::{Call, Script};
 use windlass::engine::Interrupts;
 use windlass::facts::MemberStatus;
@@ -365,6 +366,11 @@ impl Remote for Simulation {
         let answer = self.now().answer(at, call);
         self.answered(node, then.as_ref())?;
         Ok(answer)
+    }
+
+    async fn certify(&self, node: &NodeName, token: String, name: String, _: &Order) -> Result<Output, RemoteError> {
+        let args = vec![token, name, "0".repeat(64), "1000".to_owned()];
+        self.send(node, &Call { script: Script::PutFile, args }, Utf8Path::new("made")).await
     }
 
     async fn run_here(&self, argv: &[String], _: Duration) -> Result<Output, RemoteError> {

@@ -79,6 +79,8 @@ pub(crate) enum Op {
     RestartKubelet,
     /// Archives the machine for a run.
     Archive(String),
+    /// Puts certificates in their places, once, of what was sent.
+    Place(String),
     /// Keeps a package for a run, downloaded now where it was not.
     Keep(String, String),
     /// Refuses unless these packages are kept for the run.
@@ -121,6 +123,10 @@ impl World {
             ("defrag", [_, _, _, own, others]) => {
                 let others = others.split(',').filter(|url| *url != "-").map(str::to_owned).collect();
                 vec![seconds(1, Op::Guard(others)), seconds(1, Op::Defragment(own.clone())), seconds(2, Op::Begin)]
+            }
+            ("place-certificates", [sent, service, files @ ..]) if !files.is_empty() => {
+                assert!(sent.starts_with("certificates/") && service == "etcd", "{sent} {service}");
+                vec![seconds(1, Op::Place(sent.clone()))]
             }
             (
                 "member-add" | "member-join" | "member-kubeadm" | "member-promote" | "member-remove" | "member-retire"
@@ -191,6 +197,7 @@ impl World {
             Op::Evict(name, until) => self.evict_all(at, key, name, until)?,
             Op::RestartKubelet => self.kubelet_starts(at),
             Op::Archive(_)
+            | Op::Place(_)
             | Op::Keep(..)
             | Op::AreKept(..)
             | Op::OthersAt(..)

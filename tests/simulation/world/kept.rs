@@ -51,8 +51,14 @@ pub(super) fn restore(run: &str, guard: &str, holds: &str, cluster: &str, specs:
 
 /// Archives the machine.
 pub(super) fn archive(run: &str, service: &str, paths: &str) -> Vec<(Duration, Op)> {
-    let known = [("etcd", "/etc/default/etcd"), ("-", "-")];
-    assert!(known.contains(&(service, paths)), "the simulation does not know an archive of {service}, {paths}");
+    // Where certificates are made anew, with those of before.
+    let certificates = |more: &str| more.split(',').all(|path| path.starts_with("/etc/etcd/pki/"));
+    let known = match (service, paths.strip_prefix("/etc/default/etcd")) {
+        ("-", None) => paths == "-",
+        ("etcd", Some(more)) => more.is_empty() || more.strip_prefix(',').is_some_and(certificates),
+        _ => false,
+    };
+    assert!(known, "the simulation does not know an archive of {service}, {paths}");
     vec![seconds(1, Op::Archive(run.to_owned()))]
 }
 
@@ -64,6 +70,16 @@ impl World {
                     return Err(1);
                 }
                 self.machines[at].own.archives.insert(run);
+            }
+            Op::Place(sent) => {
+                let files = &mut self.machines[at].own.files;
+                let placed = format!("{sent}.placed");
+                if !files.contains(&placed) {
+                    if !files.remove(&sent) {
+                        return Err(75);
+                    }
+                    files.insert(placed);
+                }
             }
             Op::Keep(run, spec) => {
                 if !self.machines[at].cache.contains(&spec) {

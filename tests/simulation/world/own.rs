@@ -99,7 +99,7 @@ impl World {
     pub(super) fn put_file(&mut self, at: At, call: &Call) -> Output {
         let [token, name, sha256, bytes] = &call.args[..] else { panic!("usage: put-file: {:?}", call.args) };
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-/".contains(c);
-        let place = ["snapshots/", "proofs/", "packages/"].iter().any(|place| name.starts_with(place));
+        let place = ["snapshots/", "proofs/", "packages/", "certificates/"].iter().any(|place| name.starts_with(place));
         assert!(place && name.chars().all(plain) && !name.contains(".."), "{name}");
         assert!(sha256.len() == 64 && number(bytes) > 0, "{sha256} {bytes}");
         if self.machines[at].full {

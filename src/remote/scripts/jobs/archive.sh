@@ -51,12 +51,10 @@ main() {
     for path in $(files | sort -u); do
         [ ! -e "$from/$path" ] || set -- "$@" "$path"
     done
-    if [ "$#" -eq 0 ]; then
-        echo "there is nothing here to archive" >&2
-        return 1
-    fi
+    # A machine that is new to the cluster: what it has installed is all that there is to say of it.
+    if [ "$#" -gt 0 ]; then set -- -- "$@"; else set -- -T /dev/null; fi
     # The list first: the tar's name says that both stand.
-    tar -czf "$dir/node.tar.gz.new" --exclude=etc/kubernetes/tmp -C "$from" -- "$@" || return 1
+    tar -czf "$dir/node.tar.gz.new" --exclude=etc/kubernetes/tmp -C "$from" "$@" || return 1
     list "$dir/node.tar.gz.new" >"$dir/node.list.new" || return 1
     for name in node.list node.tar.gz; do
         { sync "$dir/$name.new" && mv "$dir/$name.new" "$dir/$name" && sync "$dir"; } || return 1

@@ -1,0 +1,103 @@
+//! Certificates that are made for a member that joins.
+
+use super::*;
+use windlass::decide::actions::certificates::{Certificate, SendCertificates, Usage};
+
+fn authority(digest: &str) -> Authority {
+    Authority {
+        certificate: "/home/ann/ca.crt".to_owned(),
+        key: "/home/ann/ca.key".to_owned(),
+        digest: digest.to_owned(),
+    }
+}
+
+/// SHA-256 of the running members' CA.
+const DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// A machine with nothing but the service, beside a member with its CA.
+fn bare(cluster: &Cluster) -> (Seen<Ready>, Seen<Ready>) {
+    let ca = Certified { digest: DIGEST.to_owned(), ..certified(cluster, &[], 3650) };
+    let model = Ready { certificates: vec![("/etc/etcd/pki/ca.crt".to_owned(), Ok(ca))], ..Ready::default() };
+    (Seen::Known(Ready { service: true, ..Ready::default() }), Seen::Known(model))
+}
+
+#[test]
+fn they_are_made_for_its_address_before_it_is_added() {
+    let cluster = with_etcd4();
+    let plan = plan_signed(&cluster, &add("etcd4"), Some(&bare(&cluster)), Some(&authority(DIGEST)));
+    let plan = plan.unwrap_or_else(|found| panic!("{}", windlass::report::findings(&found)));
+    let wanted = [
+        "archive etcd1 etcd2 etcd3 etcd4",
+        "snapshot-etcd -",
+        "certificates etcd4",
+        "add etcd1",
+        "join etcd4",
+        "promote etcd1",
+        "write etcd1 etcd2 etcd3",
+    ];
+    assert_eq!(order(&plan), wanted);
+    let made = plan.placed().find_map(|placed| match &placed.step.action {
+        Action::SendCertificates(SendCertificates { order }) => Some(order.clone()),
+        _ => None,
+    });
+    let made = made.expect("they are made");
+    let pair = |name: &str, file: &str, usage, hosts: &[&str]| Certificate {
+        name: name.to_owned(),
+        hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        usage,
+        certificate: format!("/etc/etcd/pki/{file}.crt"),
+        key: format!("/etc/etcd/pki/{file}.key"),
+    };
+    let hosts = ["172.30.0.14", "etcd4", "localhost", "127.0.0.1"];
+    let wanted = [
+        pair("etcd4", "server", Usage::Member, &hosts),
+        pair("etcd4", "etcd4-peer", Usage::Member, &hosts),
+        pair("etcd4-client", "client", Usage::Client, &[]),
+    ];
+    assert_eq!(
+        (made.authorities.as_slice(), made.certificates.as_slice()),
+        (&["/etc/etcd/pki/ca.crt".to_owned()][..], &wanted[..])
+    );
+    let sent = format!("certificates/{}/sent.pem", plan.id);
+    assert_eq!(job(&plan, "place"), [vec![sent, "etcd".to_owned()], made.files()].concat());
+    // What is replaced there is archived before.
+    let archived = plan.placed().find(|placed| placed.node == Some(&name("etcd4"))).expect("its archive");
+    let Action::ArchiveNode(archive) = &archived.step.action else { panic!("{archived:?}") };
+    assert!(made.files().iter().all(|file| archive.paths.contains(file)), "{archive:?}");
+    assert_eq!(Plan::from_json(&plan.to_json()).expect("it reads as it was written"), plan);
+}
+
+#[test]
+fn another_authority_is_refused_and_so_is_one_for_a_stacked_member() {
+    let cluster = with_etcd4();
+    let other = authority(&DIGEST.replace('0', "1"));
+    let found = refusals(plan_signed(&cluster, &add("etcd4"), Some(&bare(&cluster)), Some(&other)));
+    assert_eq!(found, ["etcd4: /home/ann/ca.crt is another CA than /etc/etcd/pki/ca.crt of etcd1 [certificate]"]);
+    let mut cluster = Cluster::stacked();
+    silence(&mut cluster, 2);
+    let ready = ready(&cluster, "cp3", "172.30.0.23");
+    let found = refusals(plan_signed(&cluster, &replace("cp3", None), Some(&ready), Some(&authority(DIGEST))));
+    let wanted =
+        "cp3: kubeadm makes the certificates of a stacked member: leave --ca-cert and --ca-key out [certificate]";
+    assert_eq!(found, [wanted]);
+}
+
+#[test]
+fn a_plan_that_puts_them_elsewhere_is_no_plan_of_ours() {
+    let cluster = with_etcd4();
+    let plan = plan_signed(&cluster, &add("etcd4"), Some(&bare(&cluster)), Some(&authority(DIGEST))).expect("a plan");
+    let bent = |bend: &dyn Fn(&mut Plan)| {
+        let mut plan = plan.clone();
+        bend(&mut plan);
+        windlass::decide::checker::check(&plan.sealed()).into_iter().map(|breach| breach.detail).collect::<Vec<_>>()
+    };
+    let stage = plan.stages.iter().position(|stage| stage.name == "certificates").expect("it is there");
+    let on = |plan: &mut Plan| plan.stages[stage].waves[0].lanes[0].node = Some(name("etcd1"));
+    let found = bent(&on);
+    assert!(found.iter().any(|it| it.contains("it puts certificates where no member is about to join")), "{found:?}");
+    let late = |plan: &mut Plan| plan.stages.swap(stage, stage + 2);
+    let found = bent(&late);
+    assert!(found.iter().any(|it| it.contains("it puts certificates where no member is about to join")), "{found:?}");
+    let relative = plan.to_json().replace("/home/ann/ca.key", "ca.key");
+    assert!(Plan::from_json(&relative).is_err());
+}
