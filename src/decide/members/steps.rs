@@ -62,6 +62,7 @@ impl Scene<'_> {
             draft.stages.push(Stage { name: "fetch".to_owned(), waves: vec![Wave { lanes }] });
         }
         draft.stage("snapshot-etcd", None, vec![step("snapshot", 1800, Snapshot { proven: false })]);
+        self.certify(&mut draft);
         if self.leaves_first() {
             self.leave(&mut draft);
             self.join(&mut draft);
@@ -111,6 +112,14 @@ impl Scene<'_> {
         Some((node.name.clone(), etcdctl(&node.name).or_else(model)?))
     }
 
+    /// Before a member leaves, too: its machine asks the others with these whether it has left.
+    fn certify(&self, draft: &mut Draft) {
+        let (Some(joins), Some(order)) = (&self.joins, self.order()) else { return };
+        let place = PlaceCertificates { service: self.wanted.inventory.etcd.service.clone(), files: order.files() };
+        let steps = vec![step("make", 60, SendCertificates { order }), step("place", 60, place)];
+        draft.stage("certificates", Some(joins.node.name.clone()), steps);
+    }
+
     fn leave(&self, draft: &mut Draft) {
         let (Some(member), Some(asked)) = (self.leaves, self.asked()) else { return };
         let mut steps = Vec::new();
@@ -144,11 +153,6 @@ impl Scene<'_> {
             let join = KubeadmMember { address, peer_url, data_dir, access: self.access(asked) };
             draft.stage("join", Some(named.node), vec![step("kubeadm-join", 300, join), whole]);
             return;
-        }
-        if let Some(order) = self.order() {
-            let place = PlaceCertificates { service: self.wanted.inventory.etcd.service.clone(), files: order.files() };
-            let steps = vec![step("make", 60, SendCertificates { order }), step("place", 60, place)];
-            draft.stage("certificates", Some(named.node.clone()), steps);
         }
         let add = AddMember { name: name.clone(), peer_url: peer_url.clone(), learner, access: self.access(asked) };
         draft.stage("add", asked.node.clone(), vec![step("add", 120, add)]);

@@ -67,6 +67,24 @@ fn they_are_made_for_its_address_before_it_is_added() {
     assert_eq!(Plan::from_json(&plan.to_json()).expect("it reads as it was written"), plan);
 }
 
+/// Its machine asks the others with them whether the former member is gone.
+#[test]
+fn they_are_there_before_the_former_member_of_the_machine_is_retired() {
+    let mut cluster = cluster();
+    silence(&mut cluster, 2);
+    let plan = plan_signed(&cluster, &replace("etcd3", None), Some(&bare(&cluster)), Some(&authority(DIGEST)));
+    let plan = plan.unwrap_or_else(|found| panic!("{}", windlass::report::findings(&found)));
+    let wanted = [
+        "archive etcd1 etcd2 etcd3",
+        "snapshot-etcd -",
+        "certificates etcd3",
+        "remove etcd1",
+        "retire etcd3",
+        "add etcd1",
+    ];
+    assert_eq!(order(&plan)[..6], wanted);
+}
+
 #[test]
 fn another_authority_is_refused_and_so_is_one_for_a_stacked_member() {
     let cluster = with_etcd4();
