@@ -169,6 +169,14 @@ fn remarks(machines: &[Machine]) -> Vec<String> {
             remarks.push(format!("control planes disagree about /{path}: {}", groups.join(" against ")));
         }
     }
+    if planes.is_empty() {
+        remarks.push("no control plane was asked: Kubernetes' own authorities and keys are not in it".to_owned());
+    }
+    // Of keys in etcd's folders only authorities' are read.
+    let authority = |path: &String| path.contains("etcd") && path.ends_with(".key");
+    if !machines.iter().any(|machine| machine.files.keys().any(authority)) {
+        remarks.push("no machine has the key of etcd's authority: keep it where it is".to_owned());
+    }
     if !machines.iter().any(|machine| machine.files.contains_key(KUBEADM_CONFIG)) {
         remarks.push("the API gave no kubeadm-config".to_owned());
     }
@@ -230,15 +238,30 @@ mod tests {
         let mut other = whole.clone();
         other[4] = ("etc/kubernetes/pki/sa.key", "another");
         other.remove(1);
-        let agreeing = [plane("cp1", &whole), plane("cp2", &whole)];
+        let etcd = Machine { control_plane: false, ..plane("etcd1", &[("etc/etcd/pki/ca.key", "secret")]) };
+        let agreeing = [plane("cp1", &whole), plane("cp2", &whole), etcd];
         assert_eq!(remarks(&agreeing), Vec::<String>::new());
-        let differing = [plane("cp1", &whole), plane("cp2", &whole), plane("cp3", &other)];
+        let [_, _, etcd] = agreeing;
+        let differing = [plane("cp1", &whole), plane("cp2", &whole), plane("cp3", &other), etcd];
         let said = remarks(&differing);
         assert_eq!(
             said,
             [
                 "/etc/kubernetes/pki/ca.key is not on cp3",
                 "control planes disagree about /etc/kubernetes/pki/sa.key: cp1 and cp2 against cp3"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_nobody_has_is_told() {
+        let etcd = Machine { control_plane: false, ..plane("etcd1", &[("etc/default/etcd", "ETCD_NAME=a")]) };
+        let said = remarks(&[etcd]);
+        assert_eq!(
+            said,
+            [
+                "no control plane was asked: Kubernetes' own authorities and keys are not in it",
+                "no machine has the key of etcd's authority: keep it where it is",
             ]
         );
     }

@@ -6,9 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use camino::{Utf8Path, Utf8PathBuf};
+
 use super::keep::{Keep, Reason};
 use super::manifest::Manifest;
 use super::name::{BackupName, Part};
+use super::sink::sha256_of;
 use crate::remote::store::{Entry, Store, StoreError};
 use crate::text::count;
 
@@ -95,6 +98,47 @@ pub async fn carry_out(store: &Store, pruning: &Pruning) -> Result<(), StoreErro
         store.remove(&object.name).await?;
     }
     Ok(())
+}
+
+/// Reads back the newest backup that stays, before others go on the strength of it: a disk may have lost what a listing still
+/// shows. What is elsewhere is fetched into `stage`, and gone again afterwards. With nothing to go, nothing is read.
+pub async fn lean_on_newest(store: &Store, pruning: &Pruning, stage: &Utf8Path) -> Result<(), LeanError> {
+    let by_time = |(name, _): &&(BackupName, Vec<Reason>)| (name.taken, name.revision);
+    let Some((name, _)) = pruning.stays.iter().max_by_key(by_time).filter(|_| !pruning.goes.is_empty()) else {
+        return Ok(());
+    };
+    let read = store.read(&[name.object(Part::Manifest)]).await.map_err(LeanError::Store)?;
+    let manifest = Manifest::from_json(&read.concat()).map_err(|_| LeanError::Spoilt(name.clone()))?;
+    let object = manifest.stored.name;
+    let fetched = tempfile::tempdir_in(stage).map_err(LeanError::Stage)?;
+    let at = match store.folder() {
+        Some(folder) => folder.path().join(&object),
+        None => Utf8PathBuf::try_from(fetched.path().join(&object)).map_err(|e| LeanError::Stage(e.into_io_error()))?,
+    };
+    if store.folder().is_none() {
+        store.get(&object, &at).await.map_err(LeanError::Store)?;
+    }
+    let hashed = tokio::task::spawn_blocking(move || sha256_of(&mut std::fs::File::open(at)?)).await;
+    let hashed = hashed.map_err(|died| LeanError::Stage(std::io::Error::other(died)))?.map_err(LeanError::Stage)?;
+    if hashed == (manifest.stored.sha256, manifest.stored.bytes) {
+        Ok(())
+    } else {
+        Err(LeanError::Spoilt(name.clone()))
+    }
+}
+
+/// Why nothing goes.
+#[derive(Debug, thiserror::Error)]
+pub enum LeanError {
+    /// The newest is not what it was.
+    #[error("{0}, the newest that would stay, is not what its manifest says: nothing was removed")]
+    Spoilt(BackupName),
+    /// The destination does not give it.
+    #[error("the newest backup that would stay could not be read back: nothing was removed")]
+    Store(#[source] StoreError),
+    /// This machine has no room for it, or cannot read it.
+    #[error("the newest backup that would stay could not be read back here: nothing was removed")]
+    Stage(#[source] std::io::Error),
 }
 
 /// What an object at the destination is to us.

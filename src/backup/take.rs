@@ -82,7 +82,9 @@ pub async fn take(order: &Order<'_>) -> Result<Snapshot, Failure> {
         return Err(not_taken(&[fault]));
     }
     let members = asked(&source, &inside, order.members == Members::Own);
-    let hashes = hashes(order, &members, inside.contents.revision, source.emergency.is_some()).await?;
+    let accept = order.emergency || source.emergency.is_some();
+    let (hashes, differ) = hashes(order, &members, inside.contents.revision, accept).await?;
+    let emergency = source.emergency.or(differ);
     let stored = done(storing.await)?;
     let took = order.clock.elapsed().saturating_sub(since);
     let contents = inside.contents;
@@ -97,7 +99,7 @@ pub async fn take(order: &Order<'_>) -> Result<Snapshot, Failure> {
         kube_system_uid: inside.kube_system_uid,
         taken_at: name.taken,
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        emergency: source.emergency.is_some(),
+        emergency: emergency.is_some(),
         member: Taken {
             id: Id(status.member_id),
             name: called.unwrap_or_else(|| source.node.to_string()),
@@ -112,7 +114,7 @@ pub async fn take(order: &Order<'_>) -> Result<Snapshot, Failure> {
         stored: Object { name: name.object(part), bytes: stored.bytes, sha256: stored.sha256.clone() },
         pki: None,
     };
-    Ok(Snapshot { name, manifest, stored, emergency: source.emergency })
+    Ok(Snapshot { name, manifest, stored, emergency })
 }
 
 /// To the second, as names have it.
@@ -209,14 +211,14 @@ fn asked(source: &Source, inside: &Inside, own: bool) -> Vec<Member> {
     etcd.members.iter().map(|member| Member::of(member, elsewhere)).collect()
 }
 
-/// The members' hashes at the snapshot's revision. Different ones end an ordinary backup: one of the members is not to be
-/// trusted, and this may be it.
+/// The members' hashes at the snapshot's revision, and how they differ. Different ones end an ordinary backup: one of the members
+/// is not to be trusted, and this may be it.
 async fn hashes(
     order: &Order<'_>,
     members: &[Member],
     revision: u64,
     emergency: bool,
-) -> Result<Vec<super::manifest::MemberHash>, Failure> {
+) -> Result<(Vec<super::manifest::MemberHash>, Option<String>), Failure> {
     let mut tries = 0;
     loop {
         let hashes = hashes::ask(order.remote, members, revision).await;
@@ -231,8 +233,9 @@ async fn hashes(
                     "etcd is corrupt: find out which member is right before anything else; --emergency takes what one has",
                 ));
             }
-            Compared::Same | Compared::Different(_) if !silent => return Ok(hashes),
-            _ if tries == HASH_TRIES => return Ok(hashes),
+            Compared::Same if !silent => return Ok((hashes, None)),
+            Compared::Different(why) if !silent || tries == HASH_TRIES => return Ok((hashes, Some(why))),
+            _ if tries == HASH_TRIES => return Ok((hashes, None)),
             _ => order.clock.sleep(std::time::Duration::from_secs(1)).await,
         }
     }

@@ -120,7 +120,7 @@ pub(crate) fn timers_take_backups() {
         "etcd1",
         &format!(
             "windlass etcd schedule install --on-calendar \"*:*:0/15\" --prove-on-calendar \"*:*:10/30\" --delay 0s -- \
-             --local --to {BACKUPS} --keep-last 2 --metrics {METRICS} 2>&1"
+             --local --cluster lab --to {BACKUPS} --keep-last 2 --metrics {METRICS} 2>&1"
         ),
     );
     println!("{installed}");

@@ -37,6 +37,8 @@ fn what_is_installed_runs_the_backup_and_systemd_takes_it() {
     std::fs::set_permissions(&environment, std::fs::Permissions::from_mode(0o600)).expect("closed");
     let backup = [
         "--local",
+        "--cluster",
+        "lab",
         "--to",
         "/srv/etcd",
         "--to",
@@ -63,7 +65,8 @@ fn what_is_installed_runs_the_backup_and_systemd_takes_it() {
     assert!(service.contains(&format!("\nEnvironmentFile={environment}\n")) && !service.contains("AWS_"), "{service}");
     assert!(unit(&place, UNITS[1]).contains("\nOnCalendar=Mon..Fri 02:30\n"));
     let proof = unit(&place, UNITS[2]);
-    let words = "etcd verify --prove --identity /etc/windlass/key --metrics /var/lib/node/etcd.prom /srv/etcd";
+    let words =
+        "etcd verify --prove --identity /etc/windlass/key --metrics /var/lib/node/etcd.prom --cluster lab /srv/etcd";
     assert!(proof.contains(&format!("\nExecStart={windlass} {words}\n")), "{proof}");
     systemd_takes(&place);
 
@@ -90,10 +93,10 @@ fn systemd_takes(place: &Place) {
 fn it_is_installed_again_and_taken_away_and_nothing_else_is() {
     let place = Place::new();
     let root = place.text("root");
-    assert_eq!(install(&place, &[], &["--local", "--to", "/srv/etcd"]).code, 0);
+    assert_eq!(install(&place, &[], &["--local", "--cluster", "lab", "--to", "/srv/etcd"]).code, 0);
     let other = place.path("root/etc/systemd/system/windlass-other.timer");
     std::fs::write(&other, "mine").expect("written");
-    assert_eq!(install(&place, &["--no-prove"], &["--local", "--to", "/srv/etcd"]).code, 0);
+    assert_eq!(install(&place, &["--no-prove"], &["--local", "--cluster", "lab", "--to", "/srv/etcd"]).code, 0);
     assert_eq!(left(&place), [UNITS[0], UNITS[1], "windlass-other.timer"]);
     let removed = place.windlass(&["etcd", "schedule", "remove", "--root", &root]);
     assert_eq!(removed.code, 0, "{}", removed.err);
@@ -110,7 +113,7 @@ fn a_unit_that_windlass_did_not_write_is_neither_replaced_nor_removed() {
     let foreign = place.path("root/etc/systemd/system/windlass-etcd-backup.timer");
     std::fs::write(&foreign, "[Timer]\nOnCalendar=daily\n").expect("written");
     for ran in [
-        install(&place, &[], &["--local", "--to", "/srv/etcd"]),
+        install(&place, &[], &["--local", "--cluster", "lab", "--to", "/srv/etcd"]),
         place.windlass(&["etcd", "schedule", "remove", "--root", &place.text("root")]),
     ] {
         assert_eq!(ran.code, 11, "{}", ran.err);
@@ -125,13 +128,22 @@ fn what_a_timer_could_not_run_is_refused_before_anything_is_written() {
     let place = Place::new();
     let open = place.write("open.env", "AWS_SECRET_ACCESS_KEY=x\n");
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).expect("open");
-    let good = ["--local", "--to", "/srv/etcd"];
+    let good = ["--local", "--cluster", "lab", "--to", "/srv/etcd"];
+    let nameless = ["--local", "--to", "/srv/etcd"];
+    let closed =
+        [&good[..], &["--recipient", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]].concat();
     let open_file = ["--environment-file", open.as_str()];
     let mut cases: Vec<(&[&str], &[&str], &str)> = vec![
-        (&[], &["--local", "--to", "backups"], "backups is not an absolute path"),
-        (&[], &["--local", "--to", "/srv/etcd", "--metrics", "x.prom"], "x.prom is not an absolute path"),
-        (&[], &["--local", "--to", "ftp://x/y"], "`ftp://x/y` is no destination"),
-        (&[], &["--local", "--to", "/srv/etcd", "--keep-daily", "0"], "--keep-daily"),
+        (&[], &["--local", "--cluster", "lab", "--to", "backups"], "backups is not an absolute path"),
+        (
+            &[],
+            &["--local", "--cluster", "lab", "--to", "/srv/etcd", "--metrics", "x.prom"],
+            "x.prom is not an absolute path",
+        ),
+        (&[], &["--local", "--cluster", "lab", "--to", "ftp://x/y"], "`ftp://x/y` is no destination"),
+        (&[], &["--local", "--cluster", "lab", "--to", "/srv/etcd", "--keep-daily", "0"], "--keep-daily"),
+        (&[], &nameless, "a schedule needs the cluster's name"),
+        (&[], &closed, "what is encrypted cannot be proven without a key"),
         (&open_file, &good, "can be read by others than its owner"),
     ];
     // A machine without systemd cannot say what systemd reads.
@@ -149,11 +161,12 @@ fn what_a_timer_could_not_run_is_refused_before_anything_is_written() {
 #[test]
 fn lines_for_cron_are_printed_and_nothing_is_written() {
     let place = Place::new();
-    let ran = install(&place, &["--crontab"], &["--local", "--to", "/srv/etcd", "--keep-last", "3"]);
+    let ran =
+        install(&place, &["--crontab"], &["--local", "--cluster", "lab", "--to", "/srv/etcd", "--keep-last", "3"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let lines: Vec<&str> = ran.out.lines().collect();
     assert_eq!(lines.len(), 3, "{}", ran.out);
     assert!(lines[1].starts_with("17 1 * * * root umask 077; WINDLASS_STATE="), "{}", lines[1]);
-    assert!(lines[1].ends_with(" etcd backup --local --to /srv/etcd --keep-last 3"), "{}", lines[1]);
+    assert!(lines[1].ends_with(" etcd backup --local --cluster lab --to /srv/etcd --keep-last 3"), "{}", lines[1]);
     assert!(!place.path("root").exists());
 }

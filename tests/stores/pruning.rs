@@ -8,6 +8,7 @@ use windlass::backup::keep::Keep;
 use windlass::backup::manifest::{Hash, Id, Manifest, MemberHash, Object, Pki, Plain, Taken};
 use windlass::backup::prune::{self, Whose};
 use windlass::backup::{BackupName, Part};
+use windlass::decide::plan::digest;
 use windlass::remote::store::Store;
 
 use crate::place::Place;
@@ -172,6 +173,27 @@ async fn a_removal_that_was_interrupted_is_finished_by_the_next() {
     assert_eq!(again.goes[0].name, pruning.goes[0].name);
     prune::carry_out(&store, &again).await.expect("removed");
     assert_eq!(names(&store).await.len(), 2);
+}
+
+/// The newest has its size still, and not its bytes: the older one is the last good snapshot.
+#[tokio::test]
+async fn nothing_goes_on_the_strength_of_a_backup_that_is_spoilt() {
+    let place = Place::new();
+    let store = folder(&place.base.join("store"));
+    put(&store, &place, 1, |_| {}).await;
+    let bytes = std::fs::read(place.file("database", 40)).expect("a file");
+    let newest = put(&store, &place, 2, |manifest| manifest.stored.sha256 = digest(&bytes)).await;
+    let pruning = prune::look(&store, &ours(), last(1), None).await.expect("looked");
+    assert_eq!(pruning.goes.len(), 1);
+    prune::lean_on_newest(&store, &pruning, &place.base).await.expect("it is what it was");
+    let object = place.base.join("store").join(newest.object(DATABASE));
+    std::fs::write(&object, vec![b'?'; bytes.len()]).expect("spoilt");
+    let said = prune::lean_on_newest(&store, &pruning, &place.base).await.expect_err("it is refused").to_string();
+    let wanted = format!("{newest}, the newest that would stay, is not what its manifest says: nothing was removed");
+    assert_eq!(said, wanted);
+    // Where nothing goes, nothing is read.
+    let pruning = prune::look(&store, &ours(), last(2), None).await.expect("looked");
+    assert!(prune::lean_on_newest(&store, &pruning, &place.base).await.is_ok());
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ async fn back_up(
     let keep = arguments.destinations.keep();
     if arguments.dry_run {
         let whose = prune::whose(remote, inventory).await?;
-        return prune::everywhere(&stores, &whose, keep, true).await;
+        return prune::everywhere(&stores, &whose, keep, prune::How::Say).await;
     }
     let metrics = arguments.metrics.as_deref().map(|path| metrics_file::read(path, &inventory.name));
     let metrics = metrics.transpose().map_err(|error| Failure::of(Exit::Usage, &error))?;
@@ -229,6 +229,19 @@ impl Arguments {
     pub(super) fn paths(&self) -> Vec<&Utf8Path> {
         let one = [&self.inventory, &self.metrics, &self.state, &self.destinations.ssh_config];
         one.into_iter().flatten().chain(&self.recipients_file).map(Utf8PathBuf::as_path).collect()
+    }
+
+    /// What the cluster is called, where that is known beforehand.
+    pub(super) fn called(&self) -> Result<Option<String>, Failure> {
+        match &self.inventory {
+            Some(path) => Ok(Some(files::inventory(path)?.inventory.name)),
+            None => Ok(self.cluster.clone()),
+        }
+    }
+
+    /// Whether only who has a key can read what is stored.
+    pub(super) fn encrypts(&self) -> bool {
+        !self.recipient.is_empty() || !self.recipients_file.is_empty()
     }
 
     /// Where the metrics go.

@@ -28,10 +28,10 @@ pub(super) enum Etcd {
     /// Bring etcd back to a snapshot, from one reviewed plan; needs neither etcd nor the API
     #[command(subcommand)]
     Restore(restore::Restore),
-    /// Change the members of external etcd, from one reviewed plan
+    /// Change the members of etcd, from one reviewed plan
     #[command(subcommand)]
     Member(member::Member),
-    /// Give back what databases of external etcd do not use, one member at a time
+    /// Give back what etcd's databases do not use, one member at a time
     #[command(subcommand)]
     Defrag(defrag::Defrag),
     /// Remove old backups of one cluster, as `--keep-…` says

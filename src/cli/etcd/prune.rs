@@ -1,6 +1,6 @@
 //! `windlass etcd prune`: retention by itself, for looking at it before a timer does it.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
 use super::destinations::Destinations;
@@ -11,7 +11,7 @@ use crate::error::{Exit, Failure, chain};
 use crate::inventory::Inventory;
 use crate::remote::Streams;
 use crate::remote::ssh::Fleet;
-use crate::remote::store::{Store, StoreError};
+use crate::remote::store::Store;
 use crate::report;
 
 /// Arguments of `windlass etcd prune`.
@@ -36,11 +36,24 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
     let whose = whose(&fleet, &read.inventory).await;
     fleet.close().await;
-    everywhere(&stores, &whose?, arguments.destinations.keep(), arguments.dry_run).await
+    let how = if arguments.dry_run { How::Say } else { How::Remove { stage: &state } };
+    everywhere(&stores, &whose?, arguments.destinations.keep(), how).await
 }
 
-/// Takes away, or with `dry_run` only says, what goes from each destination; one that fails keeps no other from it.
-pub(super) async fn everywhere(stores: &[Store], whose: &Whose, keep: Keep, dry_run: bool) -> Result<(), Failure> {
+/// Whether what goes does go.
+#[derive(Clone, Copy)]
+pub(super) enum How<'a> {
+    /// It is only said.
+    Say,
+    /// It does, once the newest that stays was read back, for which there is room in this folder.
+    Remove {
+        /// The folder.
+        stage: &'a Utf8Path,
+    },
+}
+
+/// Takes away, or only says, what goes from each destination; one that fails keeps no other from it.
+pub(super) async fn everywhere(stores: &[Store], whose: &Whose, keep: Keep, how: How<'_>) -> Result<(), Failure> {
     if keep == Keep::default() {
         return Err(Failure::new(Exit::Usage, "without a rule everything stays")
             .hint("say what to keep, as `--keep-last 3 --keep-daily 7 --keep-weekly 4`"));
@@ -48,15 +61,18 @@ pub(super) async fn everywhere(stores: &[Store], whose: &Whose, keep: Keep, dry_
     let mut causes = Vec::new();
     for store in stores {
         let pruned = async {
-            let pruning = prune::look(store, whose, keep, None).await?;
-            if !dry_run {
-                prune::carry_out(store, &pruning).await?;
+            let pruning = prune::look(store, whose, keep, None).await.map_err(|error| chain(&error))?;
+            if let How::Remove { stage } = how {
+                prune::lean_on_newest(store, &pruning, stage).await.map_err(|error| chain(&error))?;
+                prune::carry_out(store, &pruning).await.map_err(|error| chain(&error))?;
             }
-            Ok::<_, StoreError>(pruning)
+            Ok::<_, Vec<String>>(pruning)
         };
         match pruned.await {
-            Ok(pruning) => anstream::print!("{}", report::pruning(&store.to_string(), &pruning, dry_run)),
-            Err(error) => causes.push(chain(&error).join(": ")),
+            Ok(pruning) => {
+                anstream::print!("{}", report::pruning(&store.to_string(), &pruning, matches!(how, How::Say)))
+            }
+            Err(why) => causes.push(why.join(": ")),
         }
     }
     if causes.is_empty() {

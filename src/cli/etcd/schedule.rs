@@ -135,6 +135,16 @@ fn wanted(arguments: &Install) -> Result<Schedule, Failure> {
     if let Some(file) = &arguments.environment_file {
         check_private(file)?;
     }
+    // Nobody is there to see a name change: a restore gives etcd another id.
+    let Some(cluster) = backup.called()? else {
+        return Err(Failure::new(Exit::Usage, "a schedule needs the cluster's name").hint(
+            "give one with `--cluster NAME`: the id of etcd, which it is called by otherwise, changes with a restore",
+        ));
+    };
+    if !arguments.no_prove && backup.encrypts() && arguments.identity.is_none() {
+        return Err(Failure::new(Exit::Usage, "what is encrypted cannot be proven without a key")
+            .hint("give one with `--identity FILE`, or leave proofs to another machine with `--no-prove`"));
+    }
     let argv =
         |words: &[&str]| [windlass.as_str(), "etcd"].iter().chain(words).map(|word| (*word).to_owned()).collect();
     let given: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
@@ -146,7 +156,7 @@ fn wanted(arguments: &Install) -> Result<Schedule, Failure> {
         ("--ssh-config", backup.destinations.ssh_config.as_deref()),
     ];
     proof.extend(paths.iter().filter_map(|(option, path)| Some([*option, path.as_ref()?.as_str()])).flatten());
-    proof.push(first);
+    proof.extend(["--cluster", &cluster, first]);
     let prove = (!arguments.no_prove).then(|| Job { argv: argv(&proof), when: arguments.prove_on_calendar.clone() });
     let state = files::state_place(backup.state())?;
     let mut writes = vec![state.clone()];

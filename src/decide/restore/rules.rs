@@ -30,6 +30,7 @@ pub(super) fn findings(wanted: Wanted<'_>, members: &[Member<'_>]) -> Vec<Findin
     }
     found.extend(members.iter().filter_map(|member| room(wanted, member)));
     found.extend(watchers(members));
+    found.extend(strangers(wanted));
     found.extend(lost(wanted));
     found.extend(strange(wanted));
     found
@@ -162,6 +163,29 @@ fn strange(wanted: Wanted<'_>) -> Option<Finding> {
              jsonpath={{.metadata.uid}}` has to print as well"
         );
         Finding::warning(Rule::Foreign, "the snapshot", detail)
+    })
+}
+
+/// A member on no machine of the inventory is in nobody's hand: it would go on beside the restored ones. Which one it is cannot
+/// be told of members that do not answer, but that there are more of them than machines can.
+fn strangers(wanted: Wanted<'_>) -> Option<Finding> {
+    let etcd = wanted.facts.etcd.known()?;
+    let nowhere: Vec<_> = etcd.members.iter().filter(|member| member.node.is_none()).collect();
+    let free = wanted
+        .inventory
+        .etcd_nodes()
+        .filter(|node| !etcd.members.iter().any(|member| member.node.as_ref() == Some(&node.name)));
+    (nowhere.len() > free.count()).then(|| {
+        let named: Vec<String> = nowhere
+            .iter()
+            .map(|member| format!("{} ({})", member.called(), text::list(&member.peer_urls, "and")))
+            .collect();
+        let detail = format!(
+            "lists more members than the inventory has machines for: {}; enter each machine there, and cut it off and say \
+             --fenced where it is to take no part",
+            text::list(&named, "and")
+        );
+        Finding::refusal(Rule::NodeUnknown, "etcd", detail)
     })
 }
 

@@ -209,18 +209,32 @@ fn releases(to: &Version) -> Option<Finding> {
     })
 }
 
-/// 3.6 has no v2 API any more.
+/// 3.6 has no v2 API any more, and 3.4 and 3.5 serve it only when they are told to.
 fn v2_data(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Finding> {
-    if (to.major, to.minor) < (3, 6) {
-        return None;
+    let target = format!("etcd {}.{}", to.major, to.minor);
+    let refuse = |detail: String| Some(Finding::refusal(Rule::EtcdV2Data, node, detail));
+    let gone = (to.major, to.minor) >= (3, 6);
+    let asked_for = process.settings.get("enable-v2").is_some_and(|set| set == "true");
+    match (&process.v2_keys, &process.enable_v2) {
+        (Seen::Known(true), _) if gone => {
+            refuse(format!("holds data of the v2 API, which {target} cannot serve: move off it first"))
+        }
+        (Seen::Known(true), _) if (to.major, to.minor) >= (3, 4) && !asked_for => refuse(format!(
+            "holds data of the v2 API, which {target} does not serve by itself: move off it first, or set ETCD_ENABLE_V2=true"
+        )),
+        (_, Seen::Known(true)) if gone => {
+            refuse(format!("runs with --enable-v2, which {target} cannot serve: move off it first"))
+        }
+        // What was written while the API was on is there still, and nobody lists it.
+        (Seen::Unknown(_), _) if gone => {
+            let detail = format!(
+                "whether it ever held data of the v2 API cannot be seen, and {target} does not start on them: look with `etcdutl check \
+                 v2store --data-dir DIR` first"
+            );
+            Some(Finding::warning(Rule::EtcdV2Data, node, detail))
+        }
+        _ => None,
     }
-    let enabled = process.enable_v2.known().copied().unwrap_or(false);
-    let keys = process.v2_keys.known().copied().unwrap_or(false);
-    (enabled || keys).then(|| {
-        let what = if keys { "holds data of the v2 API" } else { "runs with --enable-v2" };
-        let detail = format!("{what}, which etcd {}.{} cannot serve: move off it first", to.major, to.minor);
-        Finding::refusal(Rule::EtcdV2Data, node, detail)
-    })
 }
 
 /// A database that is nearly full raises NOSPACE in the middle of things.

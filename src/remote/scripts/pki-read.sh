@@ -25,6 +25,9 @@ main() {
     [ ! -f "$manifest" ] ||
         encryption=$(sed -n -E "s/^ *- *[\"']?--encryption-provider-config=([^\"' ]*).*/\1/p" "$manifest" | head -n 1)
     [ -z "$encryption" ] || printf 'encryption %s\n' "$encryption"
+    authority=
+    [ ! -f "$root$environment" ] ||
+        authority=$(sed -n -E "s/^ETCD_TRUSTED_CA_FILE=[\"']?([^\"' ]*).*/\\1/p" "$root$environment" | tail -n 1)
     config=$(kubeadm_config)
     printf 'kubeadm-config %s\n%s\n' "${#config}" "$config"
     set --
@@ -33,7 +36,10 @@ main() {
         /etc/kubernetes/pki/sa.key /etc/kubernetes/pki/sa.pub \
         /etc/kubernetes/pki/front-proxy-ca.crt /etc/kubernetes/pki/front-proxy-ca.key \
         /etc/kubernetes/pki/etcd/ca.crt /etc/kubernetes/pki/etcd/ca.key \
-        "$encryption" "$environment" \
+        "$encryption" "$environment" "$authority" "${authority%.*}.key" \
+        /etc/systemd/system/etcd.service /etc/systemd/system/etcd.service.d/*.conf \
+        /etc/systemd/system/kubelet.service /etc/systemd/system/kubelet.service.d/*.conf \
+        /usr/lib/systemd/system/kubelet.service.d/*.conf \
         /etc/kubernetes/manifests/*.yaml \
         /etc/etcd/*.conf /etc/etcd/*.env /etc/etcd/*.yml /etc/etcd/*.yaml \
         /etc/etcd/pki/ca.crt /etc/etcd/pki/ca.key /etc/etcd/ca.crt /etc/etcd/ca.key \
