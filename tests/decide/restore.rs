@@ -233,6 +233,24 @@ fn a_machine_that_could_act_on_the_former_data_has_to_be_in_hand() {
     assert_eq!(refused(&cluster, &["cp1", "cp2"]), ["fenced control planes"], "nobody could hold the lock");
 }
 
+/// A member that the inventory has no machine for could go on with the data of before.
+#[test]
+fn a_member_on_no_machine_of_the_inventory_is_refused() {
+    let mut cluster = base();
+    let Seen::Known(etcd) = &mut cluster.facts.etcd else { panic!("etcd was seen") };
+    // Its machine is away, and is in the inventory: it was said to be cut off, or it refuses by itself.
+    etcd.members[2].node = None;
+    assert_eq!(refused(&cluster, &[]), [""; 0].map(str::to_owned).to_vec());
+    let Seen::Known(etcd) = &mut cluster.facts.etcd else { panic!("etcd was seen") };
+    let mut fourth = etcd.members[2].clone();
+    (fourth.id, fourth.name) = (4, "etcd4".to_owned());
+    fourth.peer_urls = vec!["https://172.30.0.14:2380".to_owned()];
+    etcd.members.push(fourth);
+    assert_eq!(refused(&cluster, &[]), ["node-unknown etcd"]);
+    let found = plan(&cluster, &[]).expect_err("it is refused");
+    assert!(found.iter().any(|it| it.detail.contains("etcd4 (https://172.30.0.14:2380)")), "{found:?}");
+}
+
 #[test]
 fn a_worker_that_is_away_is_named_and_left() {
     let mut cluster = base();

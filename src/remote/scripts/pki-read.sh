@@ -13,6 +13,16 @@ export LC_ALL PATH
 # Only tests set it: sudo drops it.
 root=${WINDLASS_FILES:-}
 
+# wanted FILE FILES…: whether it is among them.
+wanted() {
+    looked_for=$1
+    shift
+    for known in "$@"; do
+        [ "$known" != "$looked_for" ] || return 0
+    done
+    return 1
+}
+
 main() {
     [ "$#" -eq 2 ] || {
         echo "usage: pki-read KUBECONFIG ENV_FILE" >&2
@@ -31,26 +41,29 @@ main() {
     config=$(kubeadm_config)
     printf 'kubeadm-config %s\n%s\n' "${#config}" "$config"
     set --
+    cd "$root/" || exit 6
     for file in \
-        /etc/kubernetes/pki/ca.crt /etc/kubernetes/pki/ca.key \
-        /etc/kubernetes/pki/sa.key /etc/kubernetes/pki/sa.pub \
-        /etc/kubernetes/pki/front-proxy-ca.crt /etc/kubernetes/pki/front-proxy-ca.key \
-        /etc/kubernetes/pki/etcd/ca.crt /etc/kubernetes/pki/etcd/ca.key \
-        "$encryption" "$environment" "$authority" "${authority%.*}.key" \
-        /etc/systemd/system/etcd.service /etc/systemd/system/etcd.service.d/*.conf \
-        /etc/systemd/system/kubelet.service /etc/systemd/system/kubelet.service.d/*.conf \
-        /usr/lib/systemd/system/kubelet.service.d/*.conf \
-        /etc/kubernetes/manifests/*.yaml \
-        /etc/etcd/*.conf /etc/etcd/*.env /etc/etcd/*.yml /etc/etcd/*.yaml \
-        /etc/etcd/pki/ca.crt /etc/etcd/pki/ca.key /etc/etcd/ca.crt /etc/etcd/ca.key \
-        /var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env \
-        /etc/default/kubelet /etc/sysconfig/kubelet; do
-        case $file in /*) ;; *) continue ;; esac
-        case $file in *'*'*) continue ;; esac
-        [ ! -f "$root$file" ] || set -- "$@" "${file#/}"
+        etc/kubernetes/pki/ca.crt etc/kubernetes/pki/ca.key \
+        etc/kubernetes/pki/sa.key etc/kubernetes/pki/sa.pub \
+        etc/kubernetes/pki/front-proxy-ca.crt etc/kubernetes/pki/front-proxy-ca.key \
+        etc/kubernetes/pki/etcd/ca.crt etc/kubernetes/pki/etcd/ca.key \
+        "${encryption#/}" "${environment#/}" "${authority#/}" \
+        etc/kubernetes/manifests/*.yaml \
+        etc/etcd/*.conf etc/etcd/*.env etc/etcd/*.yml etc/etcd/*.yaml \
+        etc/etcd/pki/ca.crt etc/etcd/pki/ca.key etc/etcd/ca.crt etc/etcd/ca.key \
+        etc/systemd/system/etcd.service etc/systemd/system/etcd.service.d/*.conf \
+        etc/systemd/system/kubelet.service etc/systemd/system/kubelet.service.d/*.conf \
+        usr/lib/systemd/system/kubelet.service.d/*.conf \
+        var/lib/kubelet/config.yaml var/lib/kubelet/kubeadm-flags.env \
+        etc/default/kubelet etc/sysconfig/kubelet; do
+        [ ! -f "$file" ] || wanted "$file" "$@" || set -- "$@" "$file"
     done
+    # The authority's key is beside its certificate, where it is on the machine at all.
+    key=${authority#/}
+    key=${key%.*}.key
+    [ -z "$authority" ] || [ ! -f "$key" ] || wanted "$key" "$@" || set -- "$@" "$key"
     echo tar
-    [ "$#" -eq 0 ] || tar -C "$root/" -c -h -f - -- "$@" || exit 6
+    [ "$#" -eq 0 ] || tar -c -h -f - -- "$@" || exit 6
 }
 
 # Raw, so that kubectl keeps no cache of what it discovers.

@@ -377,3 +377,38 @@ fn a_run_that_is_over_is_forgotten_and_snapshots_stay() {
         assert_eq!(status(root, Script::ForgetRun, &["5", name]).0, 2, "{name}");
     }
 }
+
+#[test]
+fn what_a_snapshot_does_not_bring_back_is_read_where_the_machine_has_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    };
+    write("etc/default/etcd", "ETCD_NAME=a\nETCD_TRUSTED_CA_FILE=\"/srv/etcd/tls/root.crt\"\n");
+    write("srv/etcd/tls/root.crt", "authority");
+    write("srv/etcd/tls/root.key", "secret");
+    write("srv/etcd/tls/server.key", "a member's own");
+    write("etc/systemd/system/etcd.service.d/10-flags.conf", "[Service]");
+    write("var/lib/kubelet/config.yaml", "kind: KubeletConfiguration");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", own_text(Script::PkiRead), "windlass", "/etc/kubernetes/admin.conf", "/etc/default/etcd"]);
+    let output = shell.env("WINDLASS_FILES", folder.path()).output().expect("sh runs");
+    assert!(output.status.success(), "{output:?}");
+    let at = output.stdout.windows(5).position(|window| window == b"\ntar\n").expect("a tar");
+    let mut archive = tar::Archive::new(&output.stdout[at + 5..]);
+    let path = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
+        entry.expect("an entry").path().expect("a path").to_string_lossy().into_owned()
+    };
+    let mut files: Vec<String> = archive.entries().expect("entries").map(path).collect();
+    files.sort();
+    let wanted = [
+        "etc/default/etcd",
+        "etc/systemd/system/etcd.service.d/10-flags.conf",
+        "srv/etcd/tls/root.crt",
+        "srv/etcd/tls/root.key",
+        "var/lib/kubelet/config.yaml",
+    ];
+    assert_eq!(files, wanted);
+}
