@@ -172,8 +172,8 @@ fn remarks(machines: &[Machine]) -> Vec<String> {
     if planes.is_empty() {
         remarks.push("no control plane was asked: Kubernetes' own authorities and keys are not in it".to_owned());
     }
-    // Of keys in etcd's folders only authorities' are read.
-    let authority = |path: &String| path.contains("etcd") && path.ends_with(".key");
+    // Beside Kubernetes' own, only keys of etcd's authorities are read.
+    let authority = |path: &String| Utf8Path::new(path).extension() == Some("key") && !SHARED.contains(&path.as_str());
     if !machines.iter().any(|machine| machine.files.keys().any(authority)) {
         remarks.push("no machine has the key of etcd's authority: keep it where it is".to_owned());
     }

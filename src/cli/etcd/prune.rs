@@ -70,7 +70,7 @@ pub(super) async fn everywhere(stores: &[Store], whose: &Whose, keep: Keep, how:
         };
         match pruned.await {
             Ok(pruning) => {
-                anstream::print!("{}", report::pruning(&store.to_string(), &pruning, matches!(how, How::Say)))
+                anstream::print!("{}", report::pruning(&store.to_string(), &pruning, matches!(how, How::Say)));
             }
             Err(why) => causes.push(why.join(": ")),
         }
