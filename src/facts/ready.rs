@@ -18,6 +18,8 @@ pub struct Ready {
     pub service: bool,
     /// The certificates, by the paths that were asked for.
     pub certificates: Vec<(String, Result<Certified, String>)>,
+    /// Files among them that hold more than one certificate.
+    pub several: Vec<String>,
     /// Keys by their paths: whether each is its certificate's; `None` where nobody could say.
     pub keys: Vec<(String, Option<bool>)>,
     /// Certificates by their paths: whether each is signed by its CA; `None` where nobody could say.
@@ -57,6 +59,7 @@ pub fn parse(stdout: &str) -> Result<Ready, AnswerError> {
     Ok(Ready {
         service: values(lines, "service").any(|state| state.trim() == "loaded"),
         certificates: values(lines, "certificate").map(certificate).collect(),
+        several: values(lines, "several").map(str::to_owned).collect(),
         keys: values(lines, "key").map(said).collect(),
         signed: values(lines, "signed").map(said).collect(),
     })

@@ -4,9 +4,10 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use jiff::{SignedDuration, Timestamp, tz};
+use jiff::{SignedDuration, Timestamp};
 use pkcs8::der::asn1::{AnyRef, ObjectIdentifier};
 use pkcs8::der::{Decode as _, Encode as _, SliceReader};
 use pkcs8::{AlgorithmIdentifierRef, PrivateKeyInfo};
@@ -70,10 +71,14 @@ pub fn authority(certificate: &Utf8Path, key: &Utf8Path) -> Result<Authority, Au
 /// An authority that can sign.
 struct Opened {
     issuer: Issuer<'static, KeyPair>,
+    /// Its own name, as its certificate has it.
+    subject: Vec<u8>,
     pem: String,
     digest: String,
     ends: Timestamp,
 }
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 impl Opened {
     fn open(at: &Authority) -> Result<Self, AuthorityError> {
@@ -84,15 +89,22 @@ impl Opened {
         let not_one = |why: &str| AuthorityError::Certificate { path: at.certificate.clone(), why: why.to_owned() };
         let no_key = |why: &str| AuthorityError::Key { path: at.key.clone(), why: why.to_owned() };
         let text = file(&at.certificate)?;
-        let der = CertificateDer::from_pem_slice(&text).map_err(|_| not_one("there is no certificate in it"))?;
+        let mut certificates = CertificateDer::pem_slice_iter(&text);
+        let der = certificates.next().and_then(Result::ok).ok_or_else(|| not_one("there is no certificate in it"))?;
+        if certificates.next().is_some() {
+            return Err(not_one(
+                "it holds several certificates: give the one that signs, and be sure that members trust it alone",
+            ));
+        }
         let (_, read) = X509Certificate::from_der(&der).map_err(|_| not_one("its certificate is malformed"))?;
         if !read.is_ca() {
             return Err(not_one("its certificate is not an authority's"));
         }
-        let ends = Timestamp::from_second(read.validity().not_after.timestamp())
+        let latest = Timestamp::MAX.as_second();
+        let ends = Timestamp::from_second(read.validity().not_after.timestamp().min(latest))
             .map_err(|_| not_one("its end cannot be counted"))?;
-        if ends < Timestamp::now() {
-            return Err(not_one(&format!("it ended on {ends}")));
+        if ends < Timestamp::now() + DAY {
+            return Err(not_one(&format!("it ends on {ends}")));
         }
         let key = PrivateKeyDer::from_pem_slice(&file(&at.key)?)
             .map_err(|_| no_key("there is no private key in it, or an encrypted one"))?;
@@ -103,7 +115,17 @@ impl Opened {
             return Err(no_key(&format!("it is not the key of {}", at.certificate)));
         }
         let issuer = Issuer::from_ca_cert_der(&der, key).map_err(|error| not_one(&error.to_string()))?;
-        Ok(Self { issuer, pem: pem(&der), digest: hex(&Sha256::digest(&der)), ends })
+        let (pem, digest) = (pem(&der), hex(&Sha256::digest(&der)));
+        let opened = Self { issuer, subject: read.subject().as_raw().to_vec(), pem, digest, ends };
+        // Before anything is planned with it: a name of a kind that is written otherwise here than in its certificate.
+        opened.certify(&Certificate {
+            name: "trial".to_owned(),
+            hosts: Vec::new(),
+            usage: Usage::Client,
+            certificate: String::new(),
+            key: String::new(),
+        })?;
+        Ok(opened)
     }
 
     /// A certificate and its key, as PEM.
@@ -126,15 +148,18 @@ impl Opened {
             Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
         };
         let now = Timestamp::now();
-        // Whole days, the first of them begun: clocks of nodes may be slow.
-        let day = |at: Timestamp| {
-            let date = at.to_zoned(tz::TimeZone::UTC).date();
-            date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
+        let at = |moment: Timestamp| {
+            date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(moment.as_second()).unwrap_or_default())
         };
-        params.not_before = day(now);
-        params.not_after = day(self.ends.min(now + SignedDuration::from_hours(24 * (GOOD_DAYS + 1))));
+        // Clocks of nodes may be slow.
+        params.not_before = at(now - DAY);
+        params.not_after = at(self.ends.min(now + SignedDuration::from_hours(24 * GOOD_DAYS)));
         let key = KeyPair::generate().map_err(failed)?;
         let made = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let (_, read) = X509Certificate::from_der(made.der()).map_err(|error| unmade(error.to_string()))?;
+        if read.issuer().as_raw() != self.subject {
+            return Err(unmade("the authority's name cannot be written here as its certificate has it".to_owned()));
+        }
         Ok((made.pem(), Zeroizing::new(key.serialize_pem())))
     }
 }

@@ -108,9 +108,9 @@ async fn plan_with(loopback: &Loopback, wish: Wish, authority: Option<&Authority
     let facts = observe::observe(loopback, &clock, inventory, &Ask::about(inventory, false)).await;
     let ready = match members::to_look_at(inventory, &facts, &wish) {
         None => None,
-        Some((joins, model, paths)) => Some((
+        Some((joins, model, [paths, theirs])) => Some((
             observe::ready(loopback, inventory, &joins, &paths).await,
-            observe::ready(loopback, inventory, &model, &paths).await,
+            observe::ready(loopback, inventory, &model, &theirs).await,
         )),
     };
     let sources = Sources::default();

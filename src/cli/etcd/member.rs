@@ -143,8 +143,7 @@ async fn plan<T: Args>(planned: Planned<T>, wish: Wish, authority: Option<Author
     let looked = Looked::at(&planned.inventory).await?;
     let ready = match members::to_look_at(&looked.read.inventory, &looked.facts, &wish) {
         None => None,
-        Some((joins, model, paths)) => {
-            let theirs = members::Paths { pairs: Vec::new(), ..paths.clone() };
+        Some((joins, model, [paths, theirs])) => {
             let (fleet, inventory) = (&looked.fleet, &looked.read.inventory);
             Some(tokio::join!(
                 observe::ready(fleet, inventory, &joins, &paths),

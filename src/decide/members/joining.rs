@@ -1,12 +1,13 @@
 //! The member that joins: its name, its addresses and its settings, modelled on a member that runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Scene;
 use crate::decide::actions::certificates::{Authority, Certificate, Order, Usage};
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::plan::Joining;
+use crate::facts::ready::Ready;
 use crate::facts::{DEFAULT_QUOTA, EtcdMember, EtcdProcess, MachineFacts};
 use crate::inventory::{Etcd, Node, NodeName, Topology};
 
@@ -171,7 +172,7 @@ impl Joins<'_> {
     }
 
     /// The certificates that it needs, with those for clients on its machine.
-    pub(super) fn order(&self, authority: &Authority, clients: &Etcd) -> Order {
+    pub(super) fn order(&self, authority: &Authority, clients: &Etcd, ready: Option<&Ready>) -> Order {
         let client = [&clients.cert, &clients.key, &clients.ca].map(ToString::to_string);
         let mut order = Order { authority: authority.clone(), authorities: Vec::new(), certificates: Vec::new() };
         let own = self.paths().pairs.into_iter().map(|pair| (Usage::Member, pair));
@@ -185,14 +186,33 @@ impl Joins<'_> {
             }
             let (name, hosts) = match usage {
                 Usage::Member => {
-                    let hosts = [self.address.as_str(), self.node.name.as_str(), "localhost", "127.0.0.1"];
-                    (self.name.clone(), hosts.map(str::to_owned).to_vec())
+                    // Members may ask their peers for a certain name.
+                    let asked = self.process.settings.get("peer-cert-allowed-cn").filter(|_| {
+                        self.process.settings.get("peer-cert-file").map(|path| self.path(path)).as_ref()
+                            == Some(&certificate)
+                    });
+                    (asked.unwrap_or(&self.name).clone(), self.hosts(&certificate, ready))
                 }
                 Usage::Client => (format!("{}-client", self.name), Vec::new()),
             };
             order.certificates.push(Certificate { name, hosts, usage, certificate, key });
         }
         order
+    }
+
+    /// Addresses and names that a certificate of its own is for: where it listens, and what the one in its place is for.
+    fn hosts(&self, certificate: &str, ready: Option<&Ready>) -> Vec<String> {
+        let mut hosts = vec![self.address.clone(), self.node.name.to_string(), self.node.address.as_str().to_owned()];
+        let urls = self.process.settings.iter().filter(|(flag, _)| flag.ends_with("-urls"));
+        let moved: Vec<String> = urls.map(|(_, urls)| self.moved(urls)).collect();
+        let listened = moved.iter().flat_map(|urls| urls.split(',')).filter_map(host);
+        hosts.extend(listened.filter(|host| !["0.0.0.0", "::"].contains(host)).map(str::to_owned));
+        hosts.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+        let former = ready.into_iter().flat_map(|ready| &ready.certificates).filter(|(path, _)| path == certificate);
+        hosts.extend(former.filter_map(|(_, read)| read.as_ref().ok()).flat_map(|read| read.names.clone()));
+        let mut seen = BTreeSet::new();
+        hosts.retain(|host| seen.insert(host.clone()));
+        hosts
     }
 
     /// The files that it needs.

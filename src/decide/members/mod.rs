@@ -68,12 +68,17 @@ struct Scene<'a> {
 
 /// Which machine would join, which member it is modelled on, and the paths of both that have to be looked at; nothing when
 /// none joins, or the wish does not hold anyway.
-pub fn to_look_at(inventory: &Inventory, facts: &Facts, wish: &Wish) -> Option<(NodeName, NodeName, Paths)> {
+pub fn to_look_at(inventory: &Inventory, facts: &Facts, wish: &Wish) -> Option<(NodeName, NodeName, [Paths; 2])> {
     let sources = Sources::default();
     let wanted = Wanted { inventory, facts, wish, ready: None, authority: None, sources: &sources };
     let scene = Scene::of(wanted).ok()?;
     let joins = scene.joins.as_ref()?;
-    Some((joins.node.name.clone(), joins.model.node.clone()?, joins.paths()))
+    let own = joins.paths();
+    // Of the member only what it trusts: its own certificates are its own matter.
+    let mut theirs = Paths { pairs: Vec::new(), ..own.clone() };
+    theirs.certificates.push(inventory.etcd.ca.to_string());
+    theirs.certificates.dedup();
+    Some((joins.node.name.clone(), joins.model.node.clone()?, [own, theirs]))
 }
 
 /// Makes the plan, or says everything that forbids it (warnings included).

@@ -10,7 +10,7 @@ use crate::decide::stacked;
 use crate::facts::ready::Ready;
 use crate::facts::version::parse_version;
 use crate::facts::{EtcdMember, MachineFacts, Seen};
-use crate::inventory::{Role, Topology};
+use crate::inventory::{Etcd, Role, Topology};
 use crate::text::{count, list};
 
 /// Certificates that end within a month are worth saying.
@@ -289,7 +289,7 @@ impl Scene<'_> {
             found.push(Finding::refusal(Rule::NotInstalled, node, detail));
         }
         if let Some(authority) = self.wanted.authority {
-            found.extend(authorised(joins, authority, model, stacked));
+            found.extend(authorised(joins, authority, model, &self.wanted.inventory.etcd));
             return found;
         }
         let paths = joins.paths();
@@ -343,15 +343,42 @@ impl Scene<'_> {
 }
 
 /// What is made has to be signed by whom the running members trust.
-fn authorised(joins: &Joins<'_>, authority: &Authority, model: &Ready, stacked: bool) -> Vec<Finding> {
-    let node = &joins.node.name;
-    if stacked {
+fn authorised(joins: &Joins<'_>, authority: &Authority, model: &Ready, etcd: &Etcd) -> Vec<Finding> {
+    let (node, clients) = (&joins.node.name, etcd);
+    if etcd.topology == Topology::Stacked {
         let detail = "kubeadm makes the certificates of a stacked member: leave --ca-cert and --ca-key out";
         return vec![Finding::refusal(Rule::Certificate, node, detail)];
     }
+    let settings = &joins.process.settings;
+    let mut found: Vec<Finding> = Vec::new();
+    let mut refuse = |detail: String| found.push(Finding::refusal(Rule::Certificate, node, detail));
+    for kind in ["", "peer-"] {
+        let has = |what: &str| settings.contains_key(&format!("{kind}{what}"));
+        if has("cert-file") && !(has("key-file") && has("trusted-ca-file")) {
+            refuse(format!(
+                "{} has a {kind}cert-file without the others: make the new ones yourself",
+                joins.model.called()
+            ));
+        }
+    }
+    if settings.get("cipher-suites").is_some_and(|suites| !suites.contains("ECDSA")) {
+        refuse(
+            "the members' cipher-suites have none for ECDSA, which is what is made: make RSA ones yourself".to_owned(),
+        );
+    }
+    let mut files = joins.order(authority, clients, None).files();
+    files.sort();
+    let twice = files.iter().zip(files.iter().skip(1)).find(|(one, other)| one == other);
+    if let Some((twice, _)) = twice {
+        refuse(format!("{twice} would be the file of two certificates or keys: make them yourself"));
+    }
     let mut cas: Vec<String> = joins.paths().pairs.into_iter().map(|[.., ca]| ca).collect();
+    cas.push(clients.ca.to_string());
     cas.sort();
     cas.dedup();
+    for ca in model.several.iter().filter(|path| cas.contains(path)) {
+        refuse(format!("{ca} of {} holds several certificates, and the new one would hold one", joins.model.called()));
+    }
     let trusted = |ca: &String| model.certificates.iter().find(|(path, _)| path == ca).map(|(_, read)| read);
     let finding = |ca: &String| match trusted(ca) {
         Some(Ok(read)) if read.digest == authority.digest => None,
@@ -366,11 +393,12 @@ fn authorised(joins: &Joins<'_>, authority: &Authority, model: &Ready, stacked: 
             Some(Finding::refusal(Rule::Unseen, node, format!("nobody looked at {ca} of {}", joins.model.called())))
         }
     };
-    if cas.is_empty() {
+    if joins.paths().pairs.is_empty() {
         let detail = format!("{} names no certificates that could be made like its own", joins.model.called());
         return vec![Finding::refusal(Rule::EtcdTopology, node, detail)];
     }
-    cas.iter().filter_map(finding).collect()
+    found.extend(cas.iter().filter_map(finding));
+    found
 }
 
 /// The running member has another certificate at this path. Its own files may be called otherwise.

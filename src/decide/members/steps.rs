@@ -85,7 +85,8 @@ impl Scene<'_> {
 
     /// The certificates that are made for the one that joins.
     fn order(&self) -> Option<Order> {
-        Some(self.joins.as_ref()?.order(self.wanted.authority?, &self.wanted.inventory.etcd))
+        let ready = self.wanted.ready.and_then(|(ready, _)| ready.known());
+        Some(self.joins.as_ref()?.order(self.wanted.authority?, &self.wanted.inventory.etcd, ready))
     }
 
     /// The machines that something happens on, in the inventory's order.

@@ -4,6 +4,7 @@
 # Prints the frame of the probe with one section, `ready`:
 #   service LOADSTATE           of the service
 #   certificate BODY PATH       its first certificate as base64; `none` where there is none
+#   several PATH                it holds more than one
 #   key yes|no|unasked PATH     whether the key is that of its certificate; unasked without openssl
 #   signed yes|no|unasked PATH  whether the CA has signed the certificate
 # Exit 0, whatever it sees.
@@ -17,6 +18,7 @@ main() {
     printf ' service %s\n' "$(systemctl show -p LoadState --value "$1" 2>/dev/null)"
     for path in $(printf %s "$2" | tr , ' '); do
         printf ' certificate %s %s\n' "$(body_of "$path")" "$path"
+        [ "$(grep -c 'BEGIN CERTIFICATE' "$path" 2>/dev/null || true)" -le 1 ] || printf ' several %s\n' "$path"
     done
     for pair in $(printf %s "$3" | tr , ' '); do
         rest=${pair#*:}

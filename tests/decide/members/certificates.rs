@@ -48,7 +48,7 @@ fn they_are_made_for_its_address_before_it_is_added() {
         certificate: format!("/etc/etcd/pki/{file}.crt"),
         key: format!("/etc/etcd/pki/{file}.key"),
     };
-    let hosts = ["172.30.0.14", "etcd4", "localhost", "127.0.0.1"];
+    let hosts = ["172.30.0.14", "etcd4", "127.0.0.1", "localhost", "::1"];
     let wanted = [
         pair("etcd4", "server", Usage::Member, &hosts),
         pair("etcd4", "etcd4-peer", Usage::Member, &hosts),
@@ -65,6 +65,41 @@ fn they_are_made_for_its_address_before_it_is_added() {
     let Action::ArchiveNode(archive) = &archived.step.action else { panic!("{archived:?}") };
     assert!(made.files().iter().all(|file| archive.paths.contains(file)), "{archive:?}");
     assert_eq!(Plan::from_json(&plan.to_json()).expect("it reads as it was written"), plan);
+}
+
+/// What the running members ask of certificates, and what cannot be met.
+#[test]
+fn they_are_as_the_running_members_ask_and_what_cannot_be_is_refused() {
+    let set = |flag: &str, value: &str| {
+        let mut cluster = with_etcd4();
+        let Seen::Known(Some(process)) = &mut cluster.machine(&name("etcd1")).etcd else { panic!("it runs") };
+        process.settings.insert(flag.to_owned(), value.to_owned());
+        let plan = plan_signed(&cluster, &add("etcd4"), Some(&bare(&cluster)), Some(&authority(DIGEST)));
+        (cluster, plan)
+    };
+    let (_, plan) = set("peer-cert-allowed-cn", "etcd-peer");
+    let named = |plan: &Plan| -> Vec<String> {
+        let made = plan.placed().find_map(|placed| match &placed.step.action {
+            Action::SendCertificates(SendCertificates { order }) => Some(order.certificates.clone()),
+            _ => None,
+        });
+        made.expect("they are made").into_iter().map(|made| made.name).collect()
+    };
+    assert_eq!(named(&plan.expect("a plan")), ["etcd4", "etcd-peer", "etcd4-client"]);
+    let (_, plan) = set("cipher-suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256");
+    let why = "etcd4: the members' cipher-suites have none for ECDSA, which is what is made: make RSA ones yourself [certificate]";
+    assert_eq!(refusals(plan), [why]);
+    let (_, plan) = set("peer-key-file", "/etc/etcd/pki/server.key");
+    let why = "etcd4: /etc/etcd/pki/server.key would be the file of two certificates or keys: make them yourself [certificate]";
+    assert_eq!(refusals(plan), [why]);
+    let cluster = with_etcd4();
+    let (own, model) = bare(&cluster);
+    let Seen::Known(mut model) = model else { panic!("it was seen") };
+    model.several.push("/etc/etcd/pki/ca.crt".to_owned());
+    let seen = (own, Seen::Known(model));
+    let why =
+        "etcd4: /etc/etcd/pki/ca.crt of etcd1 holds several certificates, and the new one would hold one [certificate]";
+    assert_eq!(refusals(plan_signed(&cluster, &add("etcd4"), Some(&seen), Some(&authority(DIGEST)))), [why]);
 }
 
 /// Its machine asks the others with them whether the former member is gone.

@@ -91,7 +91,7 @@ fn ready(cluster: &Cluster, node: &str, address: &str) -> (Seen<Ready>, Seen<Rea
     certificates.extend(own.iter().map(|path| (path.clone(), Ok(certified(cluster, &[address], 365)))));
     let keys = vec![(pki("server.key"), Some(true)), (pki(&format!("{node}-peer.key")), None)];
     let signed = own.iter().map(|path| (path.clone(), Some(true))).collect();
-    let ready = Ready { service: true, certificates: certificates.clone(), keys, signed };
+    let ready = Ready { service: true, certificates: certificates.clone(), keys, signed, ..Ready::default() };
     let model = Ready { certificates: certificates[..1].to_vec(), ..Ready::default() };
     (Seen::Known(ready), Seen::Known(model))
 }
