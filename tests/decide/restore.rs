@@ -240,7 +240,7 @@ fn a_member_on_no_machine_of_the_inventory_is_refused() {
     let Seen::Known(etcd) = &mut cluster.facts.etcd else { panic!("etcd was seen") };
     // Its machine is away, and is in the inventory: it was said to be cut off, or it refuses by itself.
     etcd.members[2].node = None;
-    assert_eq!(refused(&cluster, &[]), [""; 0].map(str::to_owned).to_vec());
+    good(&cluster, &[]);
     let Seen::Known(etcd) = &mut cluster.facts.etcd else { panic!("etcd was seen") };
     let mut fourth = etcd.members[2].clone();
     (fourth.id, fourth.name) = (4, "etcd4".to_owned());
