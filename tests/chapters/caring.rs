@@ -116,6 +116,8 @@ const METRICS: &str = "/var/lib/prometheus/node-exporter/windlass-etcd.prom";
 pub(crate) fn timers_take_backups() {
     put_windlass_on("etcd1");
     on("etcd1", &format!("mkdir -p {BACKUPS} {} && chmod 700 {BACKUPS}", METRICS.rsplit_once('/').expect("a path").0));
+    // What an earlier run has left, perhaps of another name.
+    on("etcd1", &format!("rm -rf {BACKUPS}/* {METRICS}"));
     let installed = on(
         "etcd1",
         &format!(
