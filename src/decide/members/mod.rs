@@ -3,6 +3,7 @@
 //! One leaves, one joins, or one joins in place of another. A member that does not answer leaves before its replacement comes,
 //! because etcd adds nobody while a member is away; one that is well leaves after it, when that is another machine.
 
+mod certificates;
 mod joining;
 mod rules;
 mod steps;
