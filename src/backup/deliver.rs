@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::BackupName;
 use super::keep::Keep;
-use super::prune::{self, Pruning, Whose};
+use super::prune::{self, Newest, Pruning, Whose};
 use crate::remote::store::{Store, StoreError};
 
 /// An object that is to be put somewhere.
@@ -62,7 +62,7 @@ pub async fn deliver(stores: &[Store], parcels: &[Parcel], retention: &Retention
 }
 
 async fn prune_one(store: &Store, Retention { whose, keep, just }: &Retention) -> Result<Pruning, StoreError> {
-    let pruning = prune::look(store, whose, *keep, Some(just)).await?;
+    let pruning = prune::look(store, whose, *keep, Some(Newest::Just(just))).await?;
     prune::carry_out(store, &pruning).await?;
     Ok(pruning)
 }

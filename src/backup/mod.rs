@@ -27,6 +27,7 @@ pub mod schedule;
 pub mod seal;
 pub mod sink;
 pub mod take;
+pub mod turn;
 pub mod units;
 pub mod verify;
 

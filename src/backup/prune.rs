@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use jiff::Timestamp;
 
 use super::keep::{Keep, Reason};
 use super::manifest::Manifest;
@@ -73,11 +74,20 @@ impl Going {
     }
 }
 
+/// A backup that is counted whatever the destination shows.
+#[derive(Clone, Copy, Debug)]
+pub enum Newest<'a> {
+    /// It was taken just now, and stays.
+    Just(&'a BackupName),
+    /// It would be taken at this time.
+    Coming(Timestamp),
+}
+
 /// The objects of one name.
 type Objects = BTreeMap<Part, Entry>;
 
-/// Looks what `keep` leaves of the backups of `whose` at `store`; `just` is the one that was taken now. Changes nothing.
-pub async fn look(store: &Store, whose: &Whose, keep: Keep, just: Option<&BackupName>) -> Result<Pruning, StoreError> {
+/// Looks what `keep` leaves of the backups of `whose` at `store`. Changes nothing.
+pub async fn look(store: &Store, whose: &Whose, keep: Keep, newest: Option<Newest<'_>>) -> Result<Pruning, StoreError> {
     let mut backups: BTreeMap<BackupName, Objects> = BTreeMap::new();
     for entry in store.list().await? {
         if let Some((name, part)) = BackupName::parse(&entry.name).filter(|(name, _)| name.cluster == whose.cluster) {
@@ -89,7 +99,7 @@ pub async fn look(store: &Store, whose: &Whose, keep: Keep, just: Option<&Backup
     let files: Vec<String> = names.iter().map(|name| name.object(Part::Manifest)).collect();
     let texts = store.read(&files).await?;
     let manifests: BTreeMap<&BackupName, String> = names.into_iter().zip(texts).collect();
-    Ok(judge(&backups, &manifests, whose, keep, just))
+    Ok(judge(&backups, &manifests, whose, keep, newest))
 }
 
 /// Takes away what `pruning` says, oldest first. Stops at the first that cannot be.
@@ -158,7 +168,7 @@ fn judge(
     manifests: &BTreeMap<&BackupName, String>,
     whose: &Whose,
     keep: Keep,
-    just: Option<&BackupName>,
+    newest: Option<Newest<'_>>,
 ) -> Pruning {
     let (mut pruning, mut whole, mut left) = (Pruning::default(), Vec::new(), Vec::new());
     let mut alone = 0;
@@ -176,7 +186,16 @@ fn judge(
     }
     // By time: of one second, by revision.
     whole.sort_by_key(|(name, _)| (name.taken, name.revision));
-    let taken: Vec<_> = whole.iter().map(|(name, _)| name.taken).collect();
+    let mut taken: Vec<_> = whole.iter().map(|(name, _)| name.taken).collect();
+    let just = match newest {
+        Some(Newest::Just(name)) => Some(name),
+        Some(Newest::Coming(time)) => {
+            taken.push(time);
+            pruning.remarks.push("the backup that would be taken now is counted".to_owned());
+            None
+        }
+        None => None,
+    };
     for ((name, objects), reasons) in whole.iter().zip(keep.reasons(&taken)) {
         if reasons.is_empty() && Some(*name) != just {
             pruning.goes.push(going(name, objects));

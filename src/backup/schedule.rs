@@ -59,6 +59,13 @@ pub struct Unit {
 #[error("{} cannot be written into a unit", quoted(.0))]
 pub struct Unfit(pub String);
 
+/// Root reads and writes what belongs to others: etcd's own files, and a destination's.
+const BACKUP_MAY: &str = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH";
+
+/// The proof looks, besides, into the root of a member in its container, which has etcd's programs. No call of the kernel's
+/// that traces a process is allowed to it.
+const PROOF_MAY: &str = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_SYS_PTRACE";
+
 /// What keeps a service to its work. It reads as root what root may read, and also etcd's own files; it writes only where
 /// it is told to. Below every control plane's own processes in time of the processor and the disk.
 const CONFINED: &str = "\
@@ -66,7 +73,6 @@ UMask=0077
 Nice=10
 IOSchedulingClass=best-effort
 IOSchedulingPriority=7
-CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
 NoNewPrivileges=yes
@@ -92,18 +98,21 @@ SystemCallFilter=@system-service
 pub fn units(schedule: &Schedule) -> Result<Vec<Unit>, Unfit> {
     let [backup, backup_timer, prove, prove_timer] = NAMES;
     let mut units = vec![
-        Unit { name: backup, text: service("Backup of etcd", schedule, &schedule.backup)? },
+        Unit { name: backup, text: service("Backup of etcd", schedule, &schedule.backup, BACKUP_MAY)? },
         Unit { name: backup_timer, text: timer("Backup of etcd, every so often", schedule, &schedule.backup)? },
     ];
     if let Some(job) = &schedule.prove {
-        units.push(Unit { name: prove, text: service("Proof of the newest backup of etcd", schedule, job)? });
+        units.push(Unit {
+            name: prove,
+            text: service("Proof of the newest backups of etcd", schedule, job, PROOF_MAY)?,
+        });
         units
             .push(Unit { name: prove_timer, text: timer("Proof of a backup of etcd, every so often", schedule, job)? });
     }
     Ok(units)
 }
 
-fn service(description: &str, schedule: &Schedule, job: &Job) -> Result<String, Unfit> {
+fn service(description: &str, schedule: &Schedule, job: &Job, may: &str) -> Result<String, Unfit> {
     let mut text = format!("{MARK}\n[Unit]\nDescription={description} (windlass)\n");
     text.push_str("Wants=network-online.target\nAfter=network-online.target\n\n[Service]\nType=oneshot\n");
     let words = job.argv.iter().map(|word| command_word(word)).collect::<Result<Vec<_>, _>>()?;
@@ -117,6 +126,7 @@ fn service(description: &str, schedule: &Schedule, job: &Job) -> Result<String, 
         let _ = writeln!(text, "EnvironmentFile={}", path(file)?);
     }
     let _ = writeln!(text, "TimeoutStartSec={}", LONGEST.as_secs());
+    let _ = writeln!(text, "CapabilityBoundingSet={may}");
     text.push_str(CONFINED);
     for folder in &schedule.writes {
         let _ = writeln!(text, "ReadWritePaths={}", path(folder)?);

@@ -14,8 +14,7 @@ use super::version::{image_version, parse_version};
 use super::{EtcdProcess, EtcdTool, Seen};
 
 /// Settings with a field of their own in [`EtcdProcess`].
-const OWN_FIELD: [&str; 6] =
-    ["name", "data-dir", "heartbeat-interval", "election-timeout", "quota-backend-bytes", "enable-v2"];
+const OWN_FIELD: [&str; 5] = ["name", "data-dir", "heartbeat-interval", "election-timeout", "quota-backend-bytes"];
 
 /// etcd's `DefaultQuotaBytes`: 2 GiB.
 pub(crate) const DEFAULT_QUOTA: u64 = 2 << 30;
@@ -105,11 +104,18 @@ impl Settings<'_> {
         Ok(last("conf", key).map(str::to_owned))
     }
 
-    /// What has no field of its own.
+    /// What has no field of its own, and the v2 API where it is set: by itself it is on or off, by the version.
     fn others(&self) -> BTreeMap<String, String> {
         let set = values(self.lines, "set").filter_map(|line| line.split_once(' '));
-        let others = set.filter(|(key, _)| !OWN_FIELD.contains(key));
-        others.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect()
+        let conf = values(self.lines, "conf").filter_map(|line| line.split_once(' '));
+        let others = |(key, value): (&str, &str)| {
+            (!OWN_FIELD.contains(&key)).then(|| (key.to_owned(), value.trim().to_owned()))
+        };
+        let file = set.clone().find(|(key, value)| *key == "config-file" && !value.trim().is_empty());
+        match file {
+            Some(file) => conf.chain([file]).filter_map(others).collect(),
+            None => set.filter_map(others).collect(),
+        }
     }
 
     fn text(&self, key: &str, default: impl FnOnce() -> Result<String, String>) -> Result<String, String> {

@@ -1,5 +1,6 @@
 //! The door to one member of etcd: its own client protocol over an SSH forward to the node's loopback, or on this machine's
-//! own, with the certificates that lie on the node. It only reads; what changes etcd runs as a job on a node.
+//! own, with the certificates that lie on the node. It only reads, but for the lease that is a backup's turn; what changes etcd
+//! runs as a job on a node.
 //!
 //! Certificates and key are read anew for each connection (kubeadm renews them in an upgrade), kept in memory that is wiped,
 //! and never written or logged.
@@ -10,7 +11,7 @@ mod parse;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use etcd_client::{AlarmAction, AlarmType, Client, Error};
+use etcd_client::{AlarmAction, AlarmType, Client, Error, LeaseGrantOptions};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 
@@ -28,6 +29,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The key that is read for health, as `etcdctl endpoint health` does. It need not exist.
 const HEALTH_KEY: &str = "health";
+
+/// The lease that is a backup's turn, whoever takes it: "windlas".
+const TURN: i64 = 0x0077_696e_646c_6173;
 
 /// The way to a member.
 #[derive(Clone, Copy)]
@@ -107,8 +111,42 @@ impl EtcdDoor {
         Ok(header.cluster_id())
     }
 
+    /// The uid of the namespace `kube-system`.
+    pub(super) async fn kube_system_uid(&self, way: Way<'_>, etcd: &Etcd) -> Result<Option<String>, RemoteError> {
+        let answer =
+            self.ask(way, etcd, |mut client| async move { client.get(snapshot::KUBE_SYSTEM, None).await }).await?;
+        Ok(answer.kvs().first().and_then(|stored| snapshot::uid_in(stored.value())))
+    }
+
+    /// Takes the lease that is a backup's turn; false when it is taken.
+    pub(super) async fn take_turn(&self, way: Way<'_>, etcd: &Etcd, time: Duration) -> Result<bool, RemoteError> {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        self.ask(way, etcd, |mut client| async move {
+            match client.lease_grant(seconds, Some(LeaseGrantOptions::new().with_id(TURN))).await {
+                Err(error) if parse::is_granted_before(&error) => Ok(false),
+                granted => granted.map(|_| true),
+            }
+        })
+        .await
+    }
+
+    /// Keeps it.
+    pub(super) async fn keep_turn(&self, way: Way<'_>, etcd: &Etcd) -> Result<(), RemoteError> {
+        self.ask(way, etcd, |mut client| async move {
+            let (mut keeper, mut answers) = client.lease_keep_alive(TURN).await?;
+            keeper.keep_alive().await?;
+            answers.message().await.map(|_| ())
+        })
+        .await
+    }
+
+    /// Gives it back.
+    pub(super) async fn end_turn(&self, way: Way<'_>, etcd: &Etcd) -> Result<(), RemoteError> {
+        self.ask(way, etcd, |mut client| async move { client.lease_revoke(TURN).await.map(|_| ()) }).await
+    }
+
     /// Asks through the open client, and once more through a new one when that fails: the member may have been restarted
-    /// since. All questions only read, so asking twice is no harm.
+    /// since. Asking twice does no harm: a turn that was taken without an answer ends by itself.
     async fn ask<T, F>(&self, way: Way<'_>, etcd: &Etcd, question: impl Fn(Client) -> F) -> Result<T, RemoteError>
     where
         F: Future<Output = Result<T, Error>>,

@@ -225,6 +225,22 @@ impl Streams for Here {
         self.door.cluster_id(Way::Here, &self.inventory.etcd).await
     }
 
+    async fn kube_system_uid(&self, _: &NodeName) -> Result<Option<String>, RemoteError> {
+        self.door.kube_system_uid(Way::Here, &self.inventory.etcd).await
+    }
+
+    async fn etcd_take_turn(&self, _: &NodeName, time: Duration) -> Result<bool, RemoteError> {
+        self.door.take_turn(Way::Here, &self.inventory.etcd, time).await
+    }
+
+    async fn etcd_keep_turn(&self, _: &NodeName) -> Result<(), RemoteError> {
+        self.door.keep_turn(Way::Here, &self.inventory.etcd).await
+    }
+
+    async fn etcd_end_turn(&self, _: &NodeName) -> Result<(), RemoteError> {
+        self.door.end_turn(Way::Here, &self.inventory.etcd).await
+    }
+
     async fn secret(&self, _: &NodeName, call: &Call) -> Result<Secret, RemoteError> {
         let mut output = self.script(call).await?;
         let bytes = Zeroizing::new(std::mem::take(&mut output.stdout));

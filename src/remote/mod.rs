@@ -197,6 +197,19 @@ pub trait Streams: Remote {
     /// The id of the cluster that the member on `node` believes to be of. It needs no quorum.
     async fn etcd_cluster_id(&self, node: &NodeName) -> Result<u64, RemoteError>;
 
+    /// The uid of the namespace `kube-system`, which outlives a restore, where the member on `node` has it in the clear.
+    async fn kube_system_uid(&self, node: &NodeName) -> Result<Option<String>, RemoteError>;
+
+    /// Takes the turn of the whole cluster for so long, asked of the member on `node`; false when somebody has it. It is a
+    /// lease of etcd's without a key: it leaves no trace, and ends by itself when nobody keeps it.
+    async fn etcd_take_turn(&self, node: &NodeName, time: Duration) -> Result<bool, RemoteError>;
+
+    /// Keeps the turn for as long again.
+    async fn etcd_keep_turn(&self, node: &NodeName) -> Result<(), RemoteError>;
+
+    /// Gives the turn back.
+    async fn etcd_end_turn(&self, node: &NodeName) -> Result<(), RemoteError>;
+
     /// Runs a script that only reads and prints secrets.
     async fn secret(&self, node: &NodeName, call: &Call) -> Result<Secret, RemoteError>;
 }

@@ -5,9 +5,12 @@
 //! Secrets, and it can disturb no other etcd. Should Windlass be killed, the kernel ends it too (where this machine has util-linux'
 //! `setpriv`), and the next proof in the same place takes its folder away.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -82,22 +85,49 @@ pub enum ThrowawayError {
 /// Etcd's programs on this machine.
 #[derive(Clone, Debug)]
 pub struct Programs {
-    folder: Option<Utf8PathBuf>,
+    source: Source,
     /// Whether this machine can end them when Windlass ends.
     bound: bool,
 }
 
+/// Where they are.
+#[derive(Clone, Debug)]
+enum Source {
+    /// Where `PATH` leads to.
+    Path,
+    /// In this folder.
+    Folder(Utf8PathBuf),
+    /// In this folder of ours, copied from the root of the member that runs here.
+    Member(Arc<Room>),
+}
+
+/// What a stacked member's image has, where kubeadm puts none of it on the node.
+const OF_A_MEMBER: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
+
 impl Programs {
-    /// Those in `folder`, else those that `PATH` leads to.
-    pub fn new(folder: Option<Utf8PathBuf>) -> Self {
-        let mut trial = std::process::Command::new(BOUND[0]);
-        let trial =
-            trial.args(&BOUND[1..]).arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { folder, bound: trial.status().is_ok_and(|status| status.success()) }
+    /// Those in `folder`; else those that `PATH` leads to; else those of the member that runs on this machine, in its
+    /// container, which are copied into a folder of their own below `parent`. Where there are none, a proof says so.
+    pub fn find(folder: Option<Utf8PathBuf>, parent: &Utf8Path) -> Result<Self, ThrowawayError> {
+        let starts = |argv: &[&str]| {
+            let mut trial = std::process::Command::new(argv[0]);
+            trial.args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            trial.status().is_ok_and(|status| status.success())
+        };
+        let bound = starts(&[BOUND.as_slice(), &["true"]].concat());
+        let source = match folder {
+            Some(folder) => Source::Folder(folder),
+            None if starts(&["etcd", "--version"]) => Source::Path,
+            None => of_member(Utf8Path::new("/proc"), parent)?.unwrap_or(Source::Path),
+        };
+        Ok(Self { source, bound })
     }
 
     fn path(&self, program: &str) -> Utf8PathBuf {
-        self.folder.as_ref().map_or_else(|| Utf8PathBuf::from(program), |folder| folder.join(program))
+        match &self.source {
+            Source::Path => Utf8PathBuf::from(program),
+            Source::Folder(folder) => folder.join(program),
+            Source::Member(room) => room.at.join(program),
+        }
     }
 
     fn command(&self, program: &str) -> Command {
@@ -128,20 +158,65 @@ impl Programs {
     }
 }
 
+/// The programs of the first member that runs on this machine and has some in the root that it sees.
+fn of_member(processes: &Utf8Path, parent: &Utf8Path) -> Result<Option<Source>, ThrowawayError> {
+    let unmade = |cause| ThrowawayError::Folder { folder: parent.to_owned(), cause };
+    let Ok(entries) = processes.read_dir_utf8() else { return Ok(None) };
+    for process in entries.flatten() {
+        let named = std::fs::read_to_string(process.path().join("comm"));
+        let folder = process.path().join("root/usr/local/bin");
+        if !named.is_ok_and(|name| name.trim() == "etcd") || !folder.join("etcd").is_file() {
+            continue;
+        }
+        sweep(parent);
+        let room = Room::new(parent)?;
+        for program in OF_A_MEMBER {
+            copy(&folder.join(program), &room.at.join(program)).map_err(unmade)?;
+        }
+        return Ok(Some(Source::Member(Arc::new(room))));
+    }
+    Ok(None)
+}
+
+/// Copies a program, if it is there. A link would lead out of the root that it is in.
+fn copy(from: &Utf8Path, to: &Utf8Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(from) {
+        Ok(found) if found.is_file() => {}
+        _ => return Ok(()),
+    }
+    let mut into = OpenOptions::new().write(true).create_new(true).mode(0o700).open(to)?;
+    io::copy(&mut File::open(from)?, &mut into).map(|_| ())
+}
+
+/// A folder of ours for as long as it is needed: others see by its lock that it is.
+#[derive(Debug)]
+struct Room {
+    at: Utf8PathBuf,
+    _lock: File,
+    _folder: tempfile::TempDir,
+}
+
+impl Room {
+    fn new(parent: &Utf8Path) -> Result<Self, ThrowawayError> {
+        let unmade = |cause| ThrowawayError::Folder { folder: parent.to_owned(), cause };
+        let folder = tempfile::Builder::new().prefix(FOLDER).tempdir_in(parent).map_err(unmade)?;
+        let lock = File::create(folder.path().join(LOCK)).map_err(unmade)?;
+        lock.lock().map_err(unmade)?;
+        let at = Utf8PathBuf::try_from(folder.path().to_owned()).map_err(|error| unmade(error.into_io_error()))?;
+        let at = camino::absolute_utf8(&at).map_err(unmade)?;
+        Ok(Self { at, _lock: lock, _folder: folder })
+    }
+}
+
 /// Restores the snapshot `file` in a new folder below `parent`, starts etcd on it and asks it, for its hash at `revision`.
 /// Nothing of it is left, whatever happens.
 pub async fn run(file: &File, programs: &Programs, parent: &Utf8Path, revision: u64) -> Result<Said, ThrowawayError> {
-    let unmade = |cause| ThrowawayError::Folder { folder: parent.to_owned(), cause };
     sweep(parent);
-    let folder = tempfile::Builder::new().prefix(FOLDER).tempdir_in(parent).map_err(unmade)?;
-    let lock = File::create(folder.path().join(LOCK)).map_err(unmade)?;
-    lock.lock().map_err(unmade)?;
-    let at = Utf8PathBuf::try_from(folder.path().to_owned()).map_err(|error| unmade(error.into_io_error()))?;
-    let at = camino::absolute_utf8(&at).map_err(unmade)?;
-    restore(file, programs, &at).await?;
+    let Room { at, .. } = &Room::new(parent)?;
+    restore(file, programs, at).await?;
     let mut etcd =
-        start(programs, &at).map_err(|cause| ThrowawayError::Program { program: programs.path("etcd"), cause })?;
-    let said = ask(&mut etcd, &at, revision).await;
+        start(programs, at).map_err(|cause| ThrowawayError::Program { program: programs.path("etcd"), cause })?;
+    let said = ask(&mut etcd, at, revision).await;
     // Before its folder goes.
     let _ = etcd.kill().await;
     said
@@ -227,4 +302,37 @@ async fn said(mut client: Client, revision: u64) -> Result<Said, String> {
 fn last_line(text: &str) -> String {
     let line = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
     text::printable(line).chars().take(400).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `/proc` has it where a stacked member runs, and something that is only called alike.
+    #[test]
+    fn a_members_programs_are_taken_from_the_root_that_it_sees() {
+        let base = tempfile::tempdir().expect("a folder");
+        let base = Utf8Path::from_path(base.path()).expect("a path");
+        let (processes, parent) = (base.join("proc"), base.join("state"));
+        for (process, name, programs) in [("7", "etcdctl\n", true), ("8", "etcd\n", false), ("9", "etcd\n", true)] {
+            let folder = processes.join(process).join("root/usr/local/bin");
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::write(processes.join(process).join("comm"), name).expect("written");
+            if programs {
+                std::fs::write(folder.join("etcd"), process).expect("written");
+                std::os::unix::fs::symlink("/bin/true", folder.join("etcdctl")).expect("linked");
+            }
+        }
+        std::fs::create_dir(&parent).expect("a folder");
+        let found = of_member(&processes, &parent).expect("it can be looked for");
+        let Some(Source::Member(room)) = found else { panic!("a member runs") };
+        assert_eq!(std::fs::read_to_string(room.at.join("etcd")).expect("copied"), "9");
+        assert!(!room.at.join("etcdctl").exists(), "a link leads who knows where");
+        assert_eq!(parent.read_dir_utf8().expect("listed").count(), 1);
+        sweep(&parent);
+        assert_eq!(parent.read_dir_utf8().expect("listed").count(), 1, "it is in use");
+        drop(room);
+        assert_eq!(parent.read_dir_utf8().expect("listed").count(), 0);
+        assert!(of_member(&base.join("nothing"), &parent).expect("it can be looked for").is_none());
+    }
 }

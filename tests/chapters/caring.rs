@@ -113,54 +113,52 @@ const BACKUPS: &str = "/var/backups/etcd";
 const METRICS: &str = "/var/lib/prometheus/node-exporter/windlass-etcd.prom";
 
 /// A timer on a member's machine takes backups by itself, keeps two of them and tells the node exporter; another proves them.
-pub(crate) fn timers_take_backups() {
-    put_windlass_on("etcd1");
-    on("etcd1", &format!("mkdir -p {BACKUPS} {} && chmod 700 {BACKUPS}", METRICS.rsplit_once('/').expect("a path").0));
+pub(crate) fn timers_take_backups(node: &str) {
+    let on = |command: &str| on(node, command);
+    put_windlass_on(node);
+    on(&format!("mkdir -p {BACKUPS} {} && chmod 700 {BACKUPS}", METRICS.rsplit_once('/').expect("a path").0));
     // What an earlier run has left, perhaps of another name.
-    on("etcd1", &format!("rm -rf {BACKUPS}/* {METRICS}"));
-    let installed = on(
-        "etcd1",
-        &format!(
-            "windlass etcd schedule install --on-calendar \"*:*:0/15\" --prove-on-calendar \"*:*:10/30\" --delay 0s -- \
+    on(&format!("rm -rf {BACKUPS}/* {METRICS}"));
+    let installed = on(&format!(
+        "windlass etcd schedule install --on-calendar \"*:*:0/15\" --prove-on-calendar \"*:*:10/30\" --delay 0s -- \
              --local --cluster lab --to {BACKUPS} --keep-last 2 --metrics {METRICS} 2>&1"
-        ),
-    );
+    ));
     println!("{installed}");
     let (mut seen, since) = (std::collections::BTreeSet::new(), Instant::now());
-    while seen.len() < 4 || !metrics().contains("windlass_etcd_backup_proven{") {
-        assert!(since.elapsed() < Duration::from_secs(180), "{seen:?}\n{}\n{}", metrics(), journal());
-        seen.extend(manifests());
+    while seen.len() < 4 || !metrics(node).contains("windlass_etcd_backup_proven{") {
+        assert!(since.elapsed() < Duration::from_secs(180), "{seen:?}\n{}\n{}", metrics(node), journal(node));
+        seen.extend(manifests(node));
         std::thread::sleep(Duration::from_secs(2));
     }
-    let shown = on("etcd1", "windlass etcd schedule show 2>&1");
-    println!("{shown}\n{}", metrics());
-    let removed = on("etcd1", "windlass etcd schedule remove 2>&1");
+    let shown = on("windlass etcd schedule show 2>&1");
+    println!("{shown}\n{}", metrics(node));
+    let removed = on("windlass etcd schedule remove 2>&1");
     println!("{removed}");
-    on("etcd1", "while systemctl is-active --quiet windlass-etcd-backup windlass-etcd-prove; do sleep 1; done");
-    let names = on("etcd1", &format!("ls -A {BACKUPS}"));
-    assert_eq!(manifests().len(), 2, "{names}");
+    on("while systemctl is-active --quiet windlass-etcd-backup windlass-etcd-prove; do sleep 1; done");
+    let names = on(&format!("ls -A {BACKUPS}"));
+    assert_eq!(manifests(node).len(), 2, "{names}");
     assert_eq!(names.lines().count(), 4, "a snapshot and a manifest each, and nothing else: {names}");
-    let metrics = metrics();
+    let metrics = metrics(node);
     for line in ["windlass_etcd_backup_verified{cluster=\"", "windlass_etcd_backup_proven{cluster=\""] {
         let told = metrics.lines().find(|told| told.starts_with(line)).unwrap_or_default();
         assert!(told.ends_with(" 1"), "{metrics}");
     }
-    let units = on("etcd1", "ls /etc/systemd/system | grep windlass-etcd || true");
+    let units = on("ls /etc/systemd/system | grep windlass-etcd || true");
     assert_eq!(units, "");
 }
 
 /// The backups that are there: each has one.
-fn manifests() -> Vec<String> {
-    let found = on("etcd1", &format!("find {BACKUPS} -name \"*.json\""));
+fn manifests(node: &str) -> Vec<String> {
+    let found = on(node, &format!("find {BACKUPS} -name \"*.json\""));
     found.lines().map(str::to_owned).collect()
 }
 
-fn metrics() -> String {
-    on("etcd1", &format!("cat {METRICS} 2>/dev/null || true"))
+fn metrics(node: &str) -> String {
+    on(node, &format!("cat {METRICS} 2>/dev/null || true"))
 }
 
-fn journal() -> String {
-    on("etcd1", "journalctl --no-pager -n 60 -u windlass-etcd-backup -u windlass-etcd-prove")
+fn journal(node: &str) -> String {
+    on(node, "journalctl --no-pager -n 60 -u windlass-etcd-backup -u windlass-etcd-prove")
 }
 
 fn put_windlass_on(node: &str) {

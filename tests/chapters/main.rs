@@ -116,7 +116,7 @@ fn chapter_12_etcd_is_looked_after() {
 #[test]
 #[ignore = "needs the lab"]
 fn chapter_13_timers_take_backups() {
-    caring::timers_take_backups();
+    caring::timers_take_backups("etcd1");
 }
 
 /// Starts from a lab that it makes anew, with etcd on the control planes. Leaves it so.

@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use windlass::backup::deliver::{Parcel, Retention, deliver};
 use windlass::backup::keep::Keep;
 use windlass::backup::manifest::{Hash, Id, Manifest, MemberHash, Object, Pki, Plain, Taken};
-use windlass::backup::prune::{self, Whose};
+use windlass::backup::prune::{self, Newest, Whose};
 use windlass::backup::{BackupName, Part};
 use windlass::decide::plan::digest;
 use windlass::remote::store::Store;
@@ -147,7 +147,7 @@ async fn what_was_just_taken_stays_whatever_the_clock_said_before() {
     let store = folder(&place.base.join("store"));
     put(&store, &place, 9, |_| {}).await;
     let just = put(&store, &place, 1, |_| {}).await;
-    let pruning = prune::look(&store, &ours(), last(1), Some(&just)).await.expect("looked");
+    let pruning = prune::look(&store, &ours(), last(1), Some(Newest::Just(&just))).await.expect("looked");
     assert_eq!(pruning.goes, []);
 }
 

@@ -42,6 +42,17 @@ fn a_service_runs_the_backup_confined() {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
     assert!(!text.contains("AWS_"));
+    let may = |name| {
+        self::text(&schedule(), name)
+            .lines()
+            .find_map(|line| line.strip_prefix("CapabilityBoundingSet=").map(str::to_owned))
+    };
+    assert_eq!(may(NAMES[0]).as_deref(), Some("CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH"));
+    let proof = may(NAMES[2]).expect("it is bounded");
+    assert_eq!(
+        proof, "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_SYS_PTRACE",
+        "for a member's programs in its container"
+    );
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::backup::prune::Whose;
 use crate::backup::seal::Recipients;
 use crate::backup::sink::{How, sweep, temporary};
 use crate::backup::take::{self, Order, Snapshot};
+use crate::backup::turn::in_turn;
 use crate::backup::{BackupName, Part, metrics_file, pki};
 use crate::cli::run::operator;
 use crate::cli::{Format, files};
@@ -136,16 +137,12 @@ async fn back_up(
 ) -> Result<(), Failure> {
     let clock = SystemClock::start();
     let state = files::state_folder(arguments.state.clone(), &inventory.name)?;
-    let who = format!("{}, process {}, since {}", operator().name, std::process::id(), clock.now());
-    let _lock = Lock::take(&state.join("backup.lock"), &who).map_err(|error| match error {
-        LockError::Busy(_) => Failure::of(Exit::Refused, &error).hint("wait for it; nothing was done"),
-        LockError::Io { .. } => Failure::of(Exit::StepFailed, &error),
-    })?;
+    let _lock = lock(&state)?;
     let stores = arguments.destinations.stores(&state)?;
-    let keep = arguments.destinations.keep();
     if arguments.dry_run {
+        let keep = arguments.destinations.keep();
         let whose = prune::whose(remote, inventory).await?;
-        return prune::everywhere(&stores, &whose, keep, prune::How::Say).await;
+        return prune::everywhere(&stores, &whose, keep, prune::How::Say { coming: Some(clock.now()) }).await;
     }
     let metrics = arguments.metrics.as_deref().map(|path| metrics_file::read(path, &inventory.name));
     let metrics = metrics.transpose().map_err(|error| Failure::of(Exit::Usage, &error))?;
@@ -154,24 +151,46 @@ async fn back_up(
     let how = How { compress: !arguments.no_compress, recipients };
     let order =
         Order { remote, clock: &clock, inventory, members, stage: &stage, how: &how, emergency: arguments.emergency };
-    let Snapshot { name, mut manifest, stored, emergency } = take::take(&order).await?;
+    let waits = || anstream::eprintln!("another backup of this cluster runs, from another place: waiting for it");
+    in_turn(remote, &clock, inventory, waits, taken(arguments, &order, &stores, metrics)).await?
+}
+
+/// One run at a time for each state folder: who has it is told.
+pub(super) fn lock(state: &Utf8Path) -> Result<Lock, Failure> {
+    let now = SystemClock::start().now();
+    let who = format!("{}, process {}, since {now}", operator().name, std::process::id());
+    Lock::take(&state.join("backup.lock"), &who).map_err(|error| match error {
+        LockError::Busy(_) => Failure::of(Exit::Refused, &error).hint("wait for it; nothing was done"),
+        LockError::Io { .. } => Failure::of(Exit::StepFailed, &error),
+    })
+}
+
+/// Takes it, puts it everywhere, and tells of it.
+async fn taken(
+    arguments: &Arguments,
+    order: &Order<'_>,
+    stores: &[Store],
+    metrics: Option<Metrics>,
+) -> Result<(), Failure> {
+    let Order { remote, clock, inventory, stage, how, .. } = *order;
+    let Snapshot { name, mut manifest, stored, emergency } = take::take(order).await?;
     let mut lacking = Vec::new();
     let mut pki_staged = None;
     if !how.recipients.is_empty() && !arguments.no_pki {
-        match pki::collect(remote, inventory, &name, &stage, &how.recipients).await? {
+        match pki::collect(remote, inventory, &name, stage, &how.recipients).await? {
             Ok((pki, staged)) => (manifest.pki, pki_staged) = (Some(pki), Some(staged)),
             Err(why) => lacking = why,
         }
     }
-    let written = write_manifest(&manifest, &name, &stage)?;
+    let written = write_manifest(&manifest, &name, stage)?;
     let mut parcels = vec![Parcel::new(&manifest.stored.name, path(&stored.file)?)];
     if let (Some(pki), Some(staged)) = (&manifest.pki, &pki_staged) {
         parcels.push(Parcel::new(&pki.stored.name, path(&staged.file)?));
     }
     parcels.push(Parcel::new(name.object(Part::Manifest), path(&written)?));
     // Nothing goes for the sake of what may be stale.
-    let keep = if manifest.emergency { Keep::default() } else { keep };
-    let told = deliver(&stores, &parcels, &Retention { whose: Whose::of(&manifest), keep, just: name }).await;
+    let keep = if manifest.emergency { Keep::default() } else { arguments.destinations.keep() };
+    let told = deliver(stores, &parcels, &Retention { whose: Whose::of(&manifest), keep, just: name }).await;
     match arguments.output {
         Format::Text => anstream::print!("{}", report::backup(&manifest, emergency.as_deref(), &lacking, &told)),
         Format::Json => {

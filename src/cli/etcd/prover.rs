@@ -11,7 +11,7 @@ use crate::error::{Exit, Failure};
 use crate::inventory::{Node, NodeName};
 use crate::remote::SystemClock;
 use crate::remote::ssh::Fleet;
-use crate::remote::throwaway::Programs;
+use crate::remote::throwaway::{Programs, ThrowawayError};
 use crate::report::Looked;
 
 /// Where it proves.
@@ -22,6 +22,12 @@ pub(super) enum Prover {
     On(Box<Node>, Box<ReadInventory>, Box<Fleet>),
 }
 
+/// Whether both are one backup, and are it to the last byte.
+fn is_the_same(one: &Looked, other: &Looked) -> bool {
+    let (Ok(this), Ok(that)) = (&one.found, &other.found) else { return false };
+    this.inside.contents == that.inside.contents && one.manifest == other.manifest
+}
+
 impl Prover {
     /// On this machine, or on the one that was named.
     pub(super) fn new(
@@ -29,7 +35,10 @@ impl Prover {
         folder: &Utf8Path,
         on: Option<(&NodeName, &Utf8Path)>,
     ) -> Result<Self, Failure> {
-        let Some((name, inventory)) = on else { return Ok(Self::Here(Programs::new(etcd_bin), folder.to_owned())) };
+        let Some((name, inventory)) = on else {
+            let programs = Programs::find(etcd_bin, folder).map_err(|error| Failure::of(Exit::StepFailed, &error))?;
+            return Ok(Self::Here(programs, folder.to_owned()));
+        };
         let read = files::inventory(inventory)?;
         let node = read.inventory.node(name).filter(|node| node.roles.contains(&read.inventory.etcd_role()));
         let Some(node) = node.cloned() else {
@@ -42,10 +51,16 @@ impl Prover {
         Ok(Self::On(Box::new(node), Box::new(read), Box::new(fleet)))
     }
 
-    /// Adds their proofs to those that are good.
+    /// Adds their proofs to those that are good. The same backup from several destinations is proven once.
     pub(super) async fn prove(&self, looked: &mut [Looked]) -> Result<(), Failure> {
-        for one in looked {
-            self.prove_one(one).await?;
+        for number in 0..looked.len() {
+            let (before, rest) = looked.split_at_mut(number);
+            let Some(one) = rest.first_mut() else { break };
+            let same = before.iter().find(|earlier| earlier.proof.is_some() && is_the_same(earlier, one));
+            match same {
+                Some(earlier) => one.proof = earlier.proof.clone(),
+                None => self.prove_one(one).await?,
+            }
         }
         Ok(())
     }
@@ -59,7 +74,13 @@ impl Prover {
                 let what = format!("{} is good, and could not be proven", one.what);
                 let mut failure = Failure::new(Exit::Refused, what);
                 failure.causes = crate::error::chain(&untried);
-                return Err(failure);
+                return Err(match untried {
+                    Unproven::Untried(ThrowawayError::Program { .. }) => failure.hint(
+                        "give a folder with etcd and etcdctl of its version (--etcd-bin FOLDER), or a machine of etcd to \
+                         prove it on (--on NODE -i INVENTORY)",
+                    ),
+                    _ => failure,
+                });
             }
         }
         Ok(())

@@ -2,10 +2,12 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
+use jiff::Timestamp;
 
+use super::backup;
 use super::destinations::Destinations;
 use crate::backup::keep::Keep;
-use crate::backup::prune::{self, Whose};
+use crate::backup::prune::{self, Newest, Whose};
 use crate::cli::files;
 use crate::error::{Exit, Failure, chain};
 use crate::inventory::Inventory;
@@ -31,12 +33,13 @@ pub(in crate::cli) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let read = files::inventory(&arguments.inventory)?;
     let state = files::state_folder(None, &read.inventory.name)?;
+    let _lock = backup::lock(&state)?;
     let stores = arguments.destinations.stores(&state)?;
     let folder = read.path.parent().unwrap_or(&read.path);
     let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
     let whose = whose(&fleet, &read.inventory).await;
     fleet.close().await;
-    let how = if arguments.dry_run { How::Say } else { How::Remove { stage: &state } };
+    let how = if arguments.dry_run { How::Say { coming: None } } else { How::Remove { stage: &state } };
     everywhere(&stores, &whose?, arguments.destinations.keep(), how).await
 }
 
@@ -44,7 +47,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 #[derive(Clone, Copy)]
 pub(super) enum How<'a> {
     /// It is only said.
-    Say,
+    Say {
+        /// As if a backup were taken at this time.
+        coming: Option<Timestamp>,
+    },
     /// It does, once the newest that stays was read back, for which there is room in this folder.
     Remove {
         /// The folder.
@@ -61,7 +67,8 @@ pub(super) async fn everywhere(stores: &[Store], whose: &Whose, keep: Keep, how:
     let mut causes = Vec::new();
     for store in stores {
         let pruned = async {
-            let pruning = prune::look(store, whose, keep, None).await.map_err(|error| chain(&error))?;
+            let newest = if let How::Say { coming } = how { coming.map(Newest::Coming) } else { None };
+            let pruning = prune::look(store, whose, keep, newest).await.map_err(|error| chain(&error))?;
             if let How::Remove { stage } = how {
                 prune::lean_on_newest(store, &pruning, stage).await.map_err(|error| chain(&error))?;
                 prune::carry_out(store, &pruning).await.map_err(|error| chain(&error))?;
@@ -70,7 +77,7 @@ pub(super) async fn everywhere(stores: &[Store], whose: &Whose, keep: Keep, how:
         };
         match pruned.await {
             Ok(pruning) => {
-                anstream::print!("{}", report::pruning(&store.to_string(), &pruning, matches!(how, How::Say)));
+                anstream::print!("{}", report::pruning(&store.to_string(), &pruning, matches!(how, How::Say { .. })));
             }
             Err(why) => causes.push(why.join(": ")),
         }
@@ -83,14 +90,15 @@ pub(super) async fn everywhere(stores: &[Store], whose: &Whose, keep: Keep, how:
     Err(failure.hint("what was said to be removed is; the same command does the rest"))
 }
 
-/// Which cluster it is, asked of the first member of etcd that answers. Its Kubernetes is not asked: backups from before a
-/// restore, which has given etcd another id, stay.
+/// Which cluster it is, asked of the first member of etcd that answers.
 pub(super) async fn whose(remote: &dyn Streams, inventory: &Inventory) -> Result<Whose, Failure> {
     let mut failure = Failure::new(Exit::Unreachable, "no member of etcd says which cluster it is of");
     for node in inventory.etcd_nodes() {
         match remote.etcd_cluster_id(&node.name).await {
             Ok(cluster_id) => {
-                return Ok(Whose { cluster: inventory.name.clone(), cluster_id, kube_system_uid: None });
+                // Without quorum nobody says it: then backups from before a restore, which has given etcd another id, stay.
+                let kube_system_uid = remote.kube_system_uid(&node.name).await.unwrap_or_default();
+                return Ok(Whose { cluster: inventory.name.clone(), cluster_id, kube_system_uid });
             }
             Err(error) => failure.causes.push(chain(&error).join(": ")),
         }

@@ -39,9 +39,13 @@ pub(in crate::cli) struct Planned {
     /// The cluster's inventory
     #[arg(short, long, value_name = "FILE")]
     inventory: Utf8PathBuf,
-    /// The snapshot, as `windlass etcd backup`, an upgrade or etcdctl wrote it
-    #[arg(long, value_name = "SNAPSHOT")]
-    from: Utf8PathBuf,
+    /// The snapshot, as `windlass etcd backup`, an upgrade or etcdctl wrote it; or a destination of backups, for this
+    /// cluster's newest there, or with /NAME for that one
+    #[arg(long, value_name = "SNAPSHOT|DEST")]
+    from: String,
+    /// A configuration of ssh for an ssh:// destination, in place of the user's own
+    #[arg(long, value_name = "FILE", env = "WINDLASS_SSH_CONFIG")]
+    ssh_config: Option<Utf8PathBuf>,
     /// Open what is encrypted with the age identities in this file
     #[arg(long, value_name = "FILE")]
     identity: Vec<Utf8PathBuf>,
@@ -80,7 +84,7 @@ pub(super) async fn run(restore: Restore) -> Result<(), Failure> {
 
 async fn plan(planned: Planned) -> Result<(), Failure> {
     let read = files::inventory(&planned.inventory)?;
-    let snapshot = open(&planned, &read.inventory.name)?;
+    let snapshot = open(&planned, &read.inventory.name).await?;
     let folder = read.path.parent().unwrap_or(&read.path);
     let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
     let clock = SystemClock::start();
@@ -108,11 +112,26 @@ async fn plan(planned: Planned) -> Result<(), Failure> {
 }
 
 /// Reads the whole snapshot, with what its manifest says where it has one; what is compressed or encrypted is opened to a
-/// file beside the other snapshots, from where it is sent.
-fn open(planned: &Planned, cluster: &str) -> Result<Snapshot, Failure> {
-    let from = camino::absolute_utf8(&planned.from).map_err(|error| Failure::of(Exit::InvalidFile, &error))?;
+/// file beside the other snapshots, from where it is sent; so is what is elsewhere.
+async fn open(planned: &Planned, cluster: &str) -> Result<Snapshot, Failure> {
     let folder = files::state_folder(planned.state.clone(), &format!("{cluster}/snapshots"))?;
-    let looked = verify::one_file(&from, &verify::identities(&planned.identity)?, &folder);
+    let identities = verify::identities(&planned.identity)?;
+    let here = Utf8Path::new(&planned.from);
+    let (looked, plain) = if planned.from.contains("://") || here.is_dir() {
+        let place = verify::Destination {
+            what: &planned.from,
+            cluster: Some(cluster),
+            all: false,
+            ssh_config: planned.ssh_config.as_deref(),
+        };
+        let newest = verify::at_destination(place, &identities, &folder).await?.pop();
+        (newest.ok_or_else(|| Failure::new(Exit::Bug, "no backup was looked at"))?, None)
+    } else {
+        let from = camino::absolute_utf8(here).map_err(|error| Failure::of(Exit::InvalidFile, &error))?;
+        let plain = (from.extension() == Some("db")).then(|| from.clone());
+        (verify::one_file(&from, &identities, &folder), plain)
+    };
+    let from = looked.what;
     let good = looked.found.map_err(|fault| {
         Failure::new(verify::exit(&fault), format!("{from} is not a snapshot that can be restored"))
             .because(fault.to_string())
@@ -124,8 +143,10 @@ fn open(planned: &Planned, cluster: &str) -> Result<Snapshot, Failure> {
             .hint("nothing was changed"));
     }
     let SnapshotContents { bytes, file_sha256: sha256, revision, registry_keys, members, .. } = good.inside.contents;
-    let plain = from.extension() == Some("db");
-    let file = if plain { from } else { opened(good.plain, &folder, &sent_name(&sha256))? };
+    let file = match plain {
+        Some(file) => file,
+        None => opened(good.plain, &folder, &sent_name(&sha256))?,
+    };
     let kube_system_uid = good.inside.kube_system_uid;
     Ok(Snapshot { file: file.to_string(), sha256, bytes, revision, registry_keys, members, kube_system_uid })
 }

@@ -44,7 +44,7 @@ pub(in crate::cli) struct Install {
     /// When to take a backup, as systemd's calendar expressions say it
     #[arg(long, value_name = "CALENDAR", default_value = "*-*-* 01:00:00")]
     on_calendar: String,
-    /// When to prove the newest backup of the first destination
+    /// When to prove the newest backup at each destination
     #[arg(long, value_name = "CALENDAR", default_value = "Sun *-*-* 03:00:00")]
     prove_on_calendar: String,
     /// Prove no backups
@@ -53,7 +53,8 @@ pub(in crate::cli) struct Install {
     /// For the proof: a file with an age identity, where backups are encrypted
     #[arg(long, value_name = "FILE", conflicts_with = "no_prove")]
     identity: Option<Utf8PathBuf>,
-    /// For the proof: where etcd, and etcdutl or etcdctl, of the cluster's version are [default: as PATH says]
+    /// For the proof: where etcd, and etcdutl or etcdctl, of the cluster's version are [default: as PATH says, else
+    /// those of the member that runs on this machine]
     #[arg(long, value_name = "FOLDER", conflicts_with = "no_prove")]
     etcd_bin: Option<Utf8PathBuf>,
     /// Begin by chance up to this much later, so that not all clusters begin at once
@@ -129,9 +130,10 @@ fn wanted(arguments: &Install) -> Result<Schedule, Failure> {
     for path in backup.paths().into_iter().chain(arguments.identity.as_deref()).chain(programs) {
         absolute(path)?;
     }
-    let Some(first) = backup.destinations.to.first() else {
+    let everywhere: Vec<&str> = backup.destinations.to.iter().map(AsRef::as_ref).collect();
+    if everywhere.is_empty() {
         return Err(Failure::new(Exit::Usage, "a schedule needs a destination").hint("give one with `--to`"));
-    };
+    }
     if let Some(file) = &arguments.environment_file {
         check_private(file)?;
     }
@@ -156,7 +158,7 @@ fn wanted(arguments: &Install) -> Result<Schedule, Failure> {
         ("--ssh-config", backup.destinations.ssh_config.as_deref()),
     ];
     proof.extend(paths.iter().filter_map(|(option, path)| Some([*option, path.as_ref()?.as_str()])).flatten());
-    proof.extend(["--cluster", &cluster, first]);
+    proof.extend(["--cluster", cluster.as_str()].into_iter().chain(everywhere));
     let prove = (!arguments.no_prove).then(|| Job { argv: argv(&proof), when: arguments.prove_on_calendar.clone() });
     let state = files::state_place(backup.state())?;
     let mut writes = vec![state.clone()];

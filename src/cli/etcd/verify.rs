@@ -26,10 +26,10 @@ use crate::report::{self, Looked};
                         here, 26 restored and started, it is not what it should be."
 )]
 pub(in crate::cli) struct Arguments {
-    /// A snapshot, or a destination: then its newest backup
-    #[arg(value_name = "FILE|DEST")]
-    what: String,
-    /// Every backup at the destination
+    /// Snapshots, or destinations: then the newest backup of each
+    #[arg(value_name = "FILE|DEST", required = true)]
+    what: Vec<String>,
+    /// Every backup at the destinations
     #[arg(long)]
     all: bool,
     /// Only backups of the cluster of this name
@@ -41,7 +41,8 @@ pub(in crate::cli) struct Arguments {
     /// Restore it into a throw-away etcd of this machine, start that, and compare
     #[arg(long)]
     prove: bool,
-    /// Where etcd, and etcdutl or etcdctl, of the snapshot's version are [default: as PATH says]
+    /// Where etcd, and etcdutl or etcdctl, of the snapshot's version are [default: as PATH says, else those of the
+    /// member that runs on this machine]
     #[arg(long, value_name = "FOLDER", requires = "prove")]
     etcd_bin: Option<Utf8PathBuf>,
     /// Prove it on this machine of etcd instead, apart from its member
@@ -69,12 +70,28 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let identities = identities(&arguments.identity)?;
     let folder = files::state_folder(arguments.state.clone(), "verify")?;
     sweep(&folder);
-    let path = Utf8Path::new(&arguments.what);
-    let mut looked = if path.is_file() && !arguments.all {
-        vec![one_file(path, &identities, &folder)]
-    } else {
-        at_destination(&arguments, &identities, &folder).await?
-    };
+    let (mut looked, mut silent) = (Vec::new(), None);
+    for what in &arguments.what {
+        let path = Utf8Path::new(what);
+        if path.is_file() && !arguments.all {
+            looked.push(one_file(path, &identities, &folder));
+            continue;
+        }
+        let place = Destination {
+            what,
+            cluster: arguments.cluster.as_deref(),
+            all: arguments.all,
+            ssh_config: arguments.ssh_config.as_deref(),
+        };
+        match at_destination(place, &identities, &folder).await {
+            Ok(found) => looked.extend(found),
+            // The others are worth a look all the same.
+            Err(failure) => silent = silent.or(Some(failure)),
+        }
+    }
+    if let (true, Some(failure)) = (looked.is_empty(), silent.take()) {
+        return Err(failure);
+    }
     if arguments.prove {
         let on = arguments.on.as_ref().zip(arguments.inventory.as_deref());
         let prover = Prover::new(arguments.etcd_bin.clone(), &folder, on)?;
@@ -87,13 +104,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Format::Json => anstream::println!("{:#}", report::verified_json(&looked)),
     }
     if let Some(path) = &arguments.metrics {
-        tell(&arguments, path, &looked)?;
+        tell(&arguments, path, &looked, silent.is_some())?;
     }
-    ended(&looked)
+    ended(&looked)?;
+    silent.map_or(Ok(()), Err)
 }
 
 /// Leaves what was found where node exporter picks it up.
-fn tell(arguments: &Arguments, path: &Utf8Path, looked: &[Looked]) -> Result<(), Failure> {
+fn tell(arguments: &Arguments, path: &Utf8Path, looked: &[Looked], some_silent: bool) -> Result<(), Failure> {
     let told = looked.iter().find_map(|one| one.manifest.as_ref()).map(|manifest| &manifest.cluster);
     let Some(cluster) = arguments.cluster.as_ref().or(told) else {
         return Err(
@@ -104,7 +122,7 @@ fn tell(arguments: &Arguments, path: &Utf8Path, looked: &[Looked]) -> Result<(),
     let broken = |one: &Looked| one.found.as_ref().is_err_and(|fault| !matches!(fault, Fault::Unproven(_)));
     metrics.verified = Some(!looked.iter().any(broken));
     if arguments.prove {
-        let proven = looked.iter().all(|one| one.found.is_ok() && one.proof.is_some());
+        let proven = !some_silent && looked.iter().all(|one| one.found.is_ok() && one.proof.is_some());
         metrics.proven = Some(proven);
         if proven {
             metrics.last_proven = Some(SystemClock::start().now());
@@ -226,19 +244,40 @@ fn read_manifest(path: &Utf8Path) -> Result<Manifest, Fault> {
     })
 }
 
-/// The newest backup at a destination, or all of them, oldest first.
-async fn at_destination(
-    arguments: &Arguments,
+/// Backups that are asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Destination<'a> {
+    /// A destination; or one and `/NAME`, for the backup with that object.
+    pub(super) what: &'a str,
+    /// Only of the cluster of this name.
+    pub(super) cluster: Option<&'a str>,
+    /// All of them, and not the newest.
+    pub(super) all: bool,
+    /// The configuration of ssh, in place of the user's own.
+    pub(super) ssh_config: Option<&'a Utf8Path>,
+}
+
+/// The newest backup at a destination, the one that is named, or all of them, oldest first.
+pub(super) async fn at_destination(
+    place: Destination<'_>,
     identities: &Identities,
     folder: &Utf8Path,
 ) -> Result<Vec<Looked>, Failure> {
-    let store = Store::parse(&arguments.what).map_err(|error| Failure::of(Exit::Usage, &error))?;
-    let store = store.with_ssh_config(arguments.ssh_config.as_deref());
+    let (destination, named) = match place.what.rsplit_once('/') {
+        Some((destination, object)) if BackupName::parse(object).is_some() => (destination, BackupName::parse(object)),
+        _ => (place.what, None),
+    };
+    let named = named.map(|(name, _)| name);
+    let store = Store::parse(destination).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let store = store.with_ssh_config(place.ssh_config);
     let entries = store.list().await.map_err(|error| Failure::of(Exit::Unreachable, &error))?;
     let mut backups: BTreeMap<BackupName, Vec<(Part, String)>> = BTreeMap::new();
     for entry in entries {
         match BackupName::parse(&entry.name) {
-            Some((name, part)) if arguments.cluster.as_ref().is_none_or(|cluster| *cluster == name.cluster) => {
+            Some((name, part))
+                if place.cluster.is_none_or(|cluster| cluster == name.cluster)
+                    && named.as_ref().is_none_or(|named| *named == name) =>
+            {
                 backups.entry(name).or_default().push((part, entry.name));
             }
             _ => {}
@@ -246,11 +285,13 @@ async fn at_destination(
     }
     let mut all: Vec<_> = backups.into_iter().collect();
     all.sort_by_key(|(name, _)| (name.taken, name.cluster.clone(), name.revision));
-    if !arguments.all {
+    if !place.all {
         all = all.pop().into_iter().collect();
     }
     if all.is_empty() {
-        return Err(Failure::new(Exit::InvalidFile, format!("{store} has no backup")));
+        let of = place.cluster.map_or(String::new(), |cluster| format!(" of {cluster}"));
+        let called = named.map_or(String::new(), |name| format!(" {name}"));
+        return Err(Failure::new(Exit::InvalidFile, format!("{store} has no backup{called}{of}")));
     }
     let mut looked = Vec::new();
     for (name, parts) in all {

@@ -35,6 +35,7 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     if let Some(to) = &case.target.etcd {
         found.extend(releases(to));
         found.extend(processes(case).filter_map(|(node, process)| v2_data(node, process, to)));
+        found.extend(processes(case).filter_map(|(node, process)| removed(node, process, to)));
     }
     found
 }
@@ -235,6 +236,30 @@ fn v2_data(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Findi
         }
         _ => None,
     }
+}
+
+/// Etcd does not start with a flag that it does not know: 3.6 has dropped the v2 API's and the proxy's (etcd.io upgrade_3_6),
+/// 3.7 every experimental one (etcd.io upgrade_3_7).
+fn removed(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Finding> {
+    let release = |version: &Version| (version.major, version.minor);
+    if process.server_version.known().is_some_and(|from| release(from) >= release(to)) {
+        return None;
+    }
+    let gone = |flag: &str| match release(to) {
+        (3, 6) => flag == "enable-v2" || flag == "experimental-enable-v2v3" || flag.starts_with("proxy"),
+        (3, 7) => flag.starts_with("experimental-"),
+        _ => false,
+    };
+    let flags: Vec<String> = process.settings.keys().filter(|flag| gone(flag)).map(|flag| format!("--{flag}")).collect();
+    (!flags.is_empty()).then(|| {
+        let detail = format!(
+            "is configured with {}, which etcd {}.{} does not know: it would not start; take that out first",
+            crate::text::list(&flags, "and"),
+            to.major,
+            to.minor
+        );
+        Finding::refusal(Rule::EtcdRelease, node, detail)
+    })
 }
 
 /// A database that is nearly full raises NOSPACE in the middle of things.

@@ -66,6 +66,11 @@ pub(super) fn is_connection(error: &Error) -> bool {
     }
 }
 
+/// Whether a lease was not granted because it is.
+pub(super) fn is_granted_before(error: &Error) -> bool {
+    matches!(error, Error::GRpcStatus(status) if status.message().contains("lease already exists"))
+}
+
 /// Etcd's own words, without the layers around them.
 pub(in crate::remote) fn words(error: &Error) -> String {
     match error {

@@ -323,7 +323,7 @@ SETTINGS='name|data-dir|wal-dir|heartbeat-interval|election-timeout|quota-backen
 SETTINGS="$SETTINGS|listen-(client|peer|metrics)-urls|initial-advertise-peer-urls|strict-reconfig-check|pre-vote"
 SETTINGS="$SETTINGS|snapshot-count|max-(snapshots|wals|txn-ops|request-bytes)|auto-compaction-(mode|retention)|metrics|logger|log-(level|outputs)"
 SETTINGS="$SETTINGS|(peer-)?(cert-file|key-file|client-cert-auth|trusted-ca-file)|(client|peer)-crl-file|peer-cert-allowed-cn|cipher-suites"
-SETTINGS="$SETTINGS|tls-min-version|experimental-(initial-corrupt-check|corrupt-check-time|watch-progress-notify-interval|compaction-batch-limit)"
+SETTINGS="$SETTINGS|tls-min-version|proxy(-[a-z-]+)?|experimental-[a-z0-9-]+"
 
 # The manifest of a stacked member: the kubelet's, or else the last one that a run has put aside.
 etcd_manifest() {
@@ -379,10 +379,15 @@ running_etcd() {
     tr '\n\0' ' \n' <"/proc/$pid/environ" | env_settings
     tr '\n\0' ' \n' <"/proc/$pid/cmdline" | flag_settings
   })
+  tell_settings
+  etcd_version
+}
+
+# The settings, and those of the file that they name.
+tell_settings() {
   printf '%s\n' "$settings"
   file=$(printf '%s\n' "$settings" | sed -n 's/^set config-file //p' | tail -n 1)
   [ ! -r "$file" ] || sed -n -E "/^($SETTINGS):/s/^([a-z0-9-]+): *[\"']?([^\"'#]*).*/conf \1 \2/p" -- "$file"
-  etcd_version
 }
 
 env_settings() { sed -n -E 's/^ETCD_([A-Z0-9_]+)=(.*)/\1 \2/p' | awk '{ $1 = tolower($1); gsub(/_/, "-", $1); print }' | only_settings; }
@@ -395,12 +400,18 @@ only_settings() { sed -n -E "s/^($SETTINGS) /set &/p"; }
 
 stopped_etcd() {
   echo 'running no'
-  if [ "$config" = "$manifest" ]; then
-    sed -n -E "s/^ *- *[\"']?(--[^\"']*).*/\1/p" "$manifest" | flag_settings
-  else
-    systemctl show -p Environment --value "$ETCD_SERVICE" | tr ' ' '\n' | env_settings
-    [ ! -r "$config" ] || sed -E "s/=[\"'](.*)[\"'] *\$/=\1/" "$config" | env_settings
-  fi
+  settings=$(
+    if [ "$config" = "$manifest" ]; then
+      sed -n -E "s/^ *- *[\"']?(--[^\"']*).*/\1/p" "$manifest" | flag_settings
+    else
+      systemctl show -p Environment --value "$ETCD_SERVICE" | tr ' ' '\n' | env_settings
+      [ ! -r "$config" ] || sed -E "s/=[\"'](.*)[\"'] *\$/=\1/" "$config" | env_settings
+      # What is filled in when it starts is not known before.
+      systemctl show -p ExecStart --value "$ETCD_SERVICE" | sed -n -E 's/^.*argv\[\]=(.*) ; ignore_errors=.*/\1/p' | tr ' ' '\n' |
+        flag_settings | grep -v -F '$'
+    fi
+  )
+  tell_settings
 }
 
 # Not every certificate is for 127.0.0.1, nor does every member listen there: then it is asked where it says it is. That has

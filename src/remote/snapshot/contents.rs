@@ -14,7 +14,7 @@ use super::wire::field;
 const REGISTRY: &[u8] = b"/registry/";
 
 /// The object whose uid is a Kubernetes cluster's own.
-const KUBE_SYSTEM: &[u8] = b"/registry/namespaces/kube-system";
+pub(in crate::remote) const KUBE_SYSTEM: &[u8] = b"/registry/namespaces/kube-system";
 
 /// A revision in the `key` bucket: main `u64` big-endian, `_`, sub `u64` big-endian; and `t` behind it for a deletion.
 const REVISION_BYTES: usize = 17;
@@ -208,8 +208,13 @@ fn member_name(value: &[u8]) -> Result<String, Bad> {
     Ok(member.name)
 }
 
-/// The uid of a Kubernetes object, as the API server stores it: protobuf or JSON. What is encrypted has none to be read.
+/// The uid of the Kubernetes object in one revision of a key.
 fn uid_of(message: &[u8]) -> Option<String> {
+    uid_in(field(message, 5)?)
+}
+
+/// The uid of a Kubernetes object, as the API server stores it: protobuf or JSON. What is encrypted has none to be read.
+pub(in crate::remote) fn uid_in(value: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Object {
         metadata: Metadata,
@@ -218,7 +223,6 @@ fn uid_of(message: &[u8]) -> Option<String> {
     struct Metadata {
         uid: String,
     }
-    let value = field(message, 5)?;
     let uid = match value.strip_prefix(b"k8s\0") {
         // `runtime.Unknown.raw`, `Namespace.metadata`, `ObjectMeta.uid`.
         Some(unknown) => String::from_utf8(field(field(field(unknown, 2)?, 1)?, 5)?.to_vec()).ok()?,

@@ -16,6 +16,7 @@ use etcd_client::{SnapshotResponse, SnapshotStreaming};
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc::Sender;
 
+pub(super) use self::contents::{KUBE_SYSTEM, uid_in};
 use self::hash::HASH_BYTES;
 use super::{RemoteError, SnapshotContents, SnapshotWanted};
 use crate::inventory::NodeName;

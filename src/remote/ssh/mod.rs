@@ -219,6 +219,30 @@ impl Streams for Fleet {
         self.noted(node, "etcd-cluster-id", Box::pin(asking)).await
     }
 
+    async fn kube_system_uid(&self, node: &NodeName) -> Result<Option<String>, RemoteError> {
+        let machine = self.machine(node)?;
+        let asking = machine.etcd.kube_system_uid(Way::Over(&machine.link), &self.etcd);
+        self.noted(node, "etcd-kube-system-uid", Box::pin(asking)).await
+    }
+
+    async fn etcd_take_turn(&self, node: &NodeName, time: Duration) -> Result<bool, RemoteError> {
+        let machine = self.machine(node)?;
+        let taking = machine.etcd.take_turn(Way::Over(&machine.link), &self.etcd, time);
+        self.noted(node, "etcd-take-turn", Box::pin(taking)).await
+    }
+
+    async fn etcd_keep_turn(&self, node: &NodeName) -> Result<(), RemoteError> {
+        let machine = self.machine(node)?;
+        let keeping = machine.etcd.keep_turn(Way::Over(&machine.link), &self.etcd);
+        self.noted(node, "etcd-keep-turn", Box::pin(keeping)).await
+    }
+
+    async fn etcd_end_turn(&self, node: &NodeName) -> Result<(), RemoteError> {
+        let machine = self.machine(node)?;
+        let ending = machine.etcd.end_turn(Way::Over(&machine.link), &self.etcd);
+        self.noted(node, "etcd-end-turn", Box::pin(ending)).await
+    }
+
     async fn secret(&self, node: &NodeName, call: &Call) -> Result<Secret, RemoteError> {
         let machine = self.machine(node)?;
         let since = Instant::now();

@@ -25,6 +25,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 pub(super) struct Cluster {
     pub(super) server: Server,
     etcds: Vec<Child>,
+    /// What a member is started with: ports of clients and peers, the members.
+    starts: (u16, u16, String),
     pub(super) port: u16,
     ways: Vec<Arc<Mutex<Option<Way>>>>,
     // Last, so that the next begins when all of this is gone.
@@ -59,12 +61,14 @@ impl Cluster {
         certificates(server.base());
         let (port, inner, peer) = (free_port(), free_port(), free_port());
         let cluster: Vec<String> = (0..3).map(|n| format!("m{n}=http://{}:{peer}", host(n))).collect();
-        let etcds = (0..3).map(|n| start_member(server.base(), n, inner, peer, &cluster.join(","), more)).collect();
+        let cluster = cluster.join(",");
+        let etcds = (0..3).map(|n| start_member(server.base(), n, inner, peer, &cluster, more)).collect();
+        let starts = (inner, peer, cluster);
         let ways: Vec<_> = (0..3).map(|_| Arc::new(Mutex::new(None))).collect();
         for (number, way) in ways.iter().enumerate() {
             relay(&host(number), port, inner, Arc::clone(way));
         }
-        let cluster = Self { server, etcds, port, ways, _alone: alone };
+        let cluster = Self { server, etcds, starts, port, ways, _alone: alone };
         cluster.write_inventory();
         assert!(eventually(|| cluster.etcdctl(&["endpoint", "health", "--cluster"], "").status.success()), "healthy");
         cluster.put(
@@ -161,6 +165,16 @@ impl Cluster {
     pub(super) fn signal(&self, number: usize, signal: &str) {
         let pid = self.etcds[number].id().to_string();
         assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().expect("kill runs").success());
+    }
+
+    /// Ends a member, changes its data, and starts it again.
+    pub(super) fn restart_after(&mut self, number: usize, change: impl FnOnce(&std::path::Path)) {
+        self.signal(number, "TERM");
+        self.etcds[number].wait().expect("it ends");
+        change(self.base().join(format!("m{number}")).as_std_path());
+        let (inner, peer, cluster) = &self.starts;
+        self.etcds[number] = start_member(self.server.base(), number, *inner, *peer, cluster, &[]);
+        assert!(eventually(|| self.etcdctl(&["endpoint", "health", "--cluster"], "").status.success()), "healthy");
     }
 
     /// A member's process id.
