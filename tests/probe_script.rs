@@ -294,3 +294,40 @@ fn what_restores_a_stacked_member_is_of_its_release_or_in_its_image() {
     assert!(why(tool(&[own], &[("ctr", "")])).starts_with("containerd has no image k8s.gcr.io/etcd:3.5.16-0"));
     assert_eq!(why(tool(&[], &[CTR])), "neither etcdutl nor an etcdctl that restores is here");
 }
+
+/// A service that does not run, with flags on its command line, and one with a file of its own.
+#[test]
+fn a_dead_external_member_is_known_by_its_unit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("etcd.yml");
+    std::fs::write(
+        &file,
+        "name: 'filed'\ndata-dir: /srv/etcd # here\ninitial-advertise-peer-urls: https://10.0.0.2:2380\nclient-transport-security:\n  key-file: /k\n",
+    )
+    .expect("written");
+    let seen = |flags: &str| {
+        let started = format!("{{ path=/usr/bin/etcd ; argv[]=/usr/bin/etcd {flags} ; ignore_errors=no ; pid=0 }}");
+        let systemctl = format!(
+            "systemctl() {{ case \"$*\" in *LoadState*) echo loaded ;; *MainPID*) echo 0 ;; *ExecStart*) echo '{started}' ;; esac; }}"
+        );
+        let asking = format!("{systemctl}\nETCD_SERVICE=etcd ETCD_ENV_FILE=/nowhere\nanswer etcd see_etcd");
+        let script = PROBE.replace("main \"$@\" </dev/null", &asking);
+        let output = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output().expect("sh runs");
+        let machine =
+            probe::parse(&(String::from_utf8(output.stdout).expect("text") + "@@ done\n")).expect("an answer");
+        let Seen::Known(Some(etcd)) = machine.etcd else { panic!("{:?}", machine.etcd) };
+        assert!(!etcd.running);
+        etcd
+    };
+    let flags =
+        seen("--name one --data-dir=/var/lib/etcd --initial-advertise-peer-urls https://10.0.0.1:2380 --wal-dir $WAL");
+    assert_eq!(flags.name, Seen::Known("one".to_owned()));
+    assert_eq!(flags.data_dir, Seen::Known("/var/lib/etcd".to_owned()));
+    assert_eq!(flags.settings["initial-advertise-peer-urls"], "https://10.0.0.1:2380");
+    assert!(!flags.settings.contains_key("wal-dir"), "what is filled in later is not known");
+    let filed = seen(&format!("--name ignored --config-file {}", file.display()));
+    assert_eq!(filed.name, Seen::Known("filed".to_owned()));
+    assert_eq!(filed.data_dir, Seen::Known("/srv/etcd".to_owned()));
+    assert_eq!(filed.settings["initial-advertise-peer-urls"], "https://10.0.0.2:2380");
+    assert!(!filed.settings.contains_key("key-file"), "it is another one's");
+}

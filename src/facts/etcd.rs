@@ -106,16 +106,15 @@ impl Settings<'_> {
 
     /// What has no field of its own, and the v2 API where it is set: by itself it is on or off, by the version.
     fn others(&self) -> BTreeMap<String, String> {
-        let set = values(self.lines, "set").filter_map(|line| line.split_once(' '));
-        let conf = values(self.lines, "conf").filter_map(|line| line.split_once(' '));
-        let others = |(key, value): (&str, &str)| {
-            (!OWN_FIELD.contains(&key)).then(|| (key.to_owned(), value.trim().to_owned()))
+        let split = |line: &str| line.split_once(' ').map(|(key, value)| (key.to_owned(), value.trim().to_owned()));
+        let told = |kind: &str| -> Vec<(String, String)> { values(self.lines, kind).filter_map(split).collect() };
+        let set = told("set");
+        let file = set.iter().find(|(key, value)| key == "config-file" && !value.is_empty()).cloned();
+        let all = match file {
+            Some(file) => [told("conf"), vec![file]].concat(),
+            None => set,
         };
-        let file = set.clone().find(|(key, value)| *key == "config-file" && !value.trim().is_empty());
-        match file {
-            Some(file) => conf.chain([file]).filter_map(others).collect(),
-            None => set.filter_map(others).collect(),
-        }
+        all.into_iter().filter(|(key, _)| !OWN_FIELD.contains(&key.as_str())).collect()
     }
 
     fn text(&self, key: &str, default: impl FnOnce() -> Result<String, String>) -> Result<String, String> {
@@ -276,6 +275,9 @@ mod tests {
         let lines = ["running yes", "set config-file /etc/etcd.yml", "set name flag", "conf name file"];
         assert_eq!(process(&lines).name, Seen::Known("file".to_owned()));
         assert!(process(&lines[..3]).name.known().is_none());
+        let settings = process(&[&lines[..], &["set wal-dir /flag", "conf peer-cert-file /file"]].concat()).settings;
+        let told: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(told, [("config-file", "/etc/etcd.yml"), ("peer-cert-file", "/file")]);
     }
 
     #[test]

@@ -250,7 +250,8 @@ fn removed(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Findi
         (3, 7) => flag.starts_with("experimental-"),
         _ => false,
     };
-    let flags: Vec<String> = process.settings.keys().filter(|flag| gone(flag)).map(|flag| format!("--{flag}")).collect();
+    let flags: Vec<String> =
+        process.settings.keys().filter(|flag| gone(flag)).map(|flag| format!("--{flag}")).collect();
     (!flags.is_empty()).then(|| {
         let detail = format!(
             "is configured with {}, which etcd {}.{} does not know: it would not start; take that out first",
