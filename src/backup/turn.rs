@@ -4,9 +4,11 @@
 //! Where etcd does not say whose turn it is (no quorum, no room), nobody's is taken: whether there can be a backup is not to be
 //! decided here.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::select_ok;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 
 use crate::error::{Exit, Failure};
 use crate::inventory::{Inventory, NodeName};
@@ -60,10 +62,12 @@ async fn take(
     inventory: &Inventory,
     told: impl FnOnce(),
 ) -> Result<Option<NodeName>, Failure> {
-    let asking = inventory
-        .etcd_nodes()
-        .map(|node| Box::pin(async { remote.etcd_cluster_id(&node.name).await.map(|_| node.name.clone()) }));
-    let Ok((node, _)) = select_ok(asking).await else { return Ok(None) };
+    let asking = inventory.etcd_nodes().map(|node| async {
+        let answered = remote.etcd_cluster_id(&node.name).await;
+        answered.ok().map(|_| node.name.clone())
+    });
+    let answers = asking.collect::<FuturesUnordered<_>>().filter_map(std::future::ready);
+    let Some(node) = pin!(answers).next().await else { return Ok(None) };
     let (since, mut told) = (clock.elapsed(), Some(told));
     loop {
         match remote.etcd_take_turn(&node, TURN).await {

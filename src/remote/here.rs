@@ -61,8 +61,11 @@ impl Here {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let named = NodeName::new(host.trim().to_lowercase()).or_else(|_| NodeName::new("localhost"));
         let (Ok(node), Ok(address)) = (named, Address::new(address)) else { return Err(NotHere) };
-        let machine =
-            Node { name: node.clone(), address, roles: BTreeSet::from([Role::Etcd]), labels: BTreeMap::new() };
+        let role = match etcd.topology {
+            Topology::External => Role::Etcd,
+            Topology::Stacked => Role::ControlPlane,
+        };
+        let machine = Node { name: node.clone(), address, roles: BTreeSet::from([role]), labels: BTreeMap::new() };
         let door = EtcdDoor::new(&machine, Utf8PathBuf::new());
         let inventory = Inventory {
             name: String::new(),

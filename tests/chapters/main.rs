@@ -3,6 +3,7 @@
 //! `cargo test --test chapters -- --ignored --test-threads=1 --nocapture`.
 
 mod back;
+mod backups;
 mod caring;
 mod chance;
 mod faults;
@@ -16,6 +17,9 @@ mod raising;
 mod refusing;
 mod restoring;
 mod run;
+#[path = "../stores/s3.rs"]
+#[expect(dead_code, reason = "another test's server, of which not all is needed here")]
+mod s3;
 mod secrets;
 mod stacked;
 mod storm;
@@ -117,6 +121,7 @@ fn chapter_12_etcd_is_looked_after() {
 #[ignore = "needs the lab"]
 fn chapter_13_timers_take_backups() {
     caring::timers_take_backups("etcd1");
+    backups::backups_go_everywhere("inventories/lab.toml", "lab", "etcd2");
 }
 
 /// Starts from a lab that it makes anew, with etcd on the control planes. Leaves it so.

@@ -132,14 +132,14 @@ fn after_a_thousand_writes(version: &str) {
     kubectl(&["delete", "configmap", "kept"]);
 }
 
-fn resource_version() -> u64 {
+pub(crate) fn resource_version() -> u64 {
     let list = kubectl(&["get", "--raw", "/api/v1/namespaces/default/configmaps"]);
     let list: serde_json::Value = serde_json::from_str(&list).expect("a list");
     list["metadata"]["resourceVersion"].as_str().expect("a version").parse().expect("a number")
 }
 
 /// Whoever watched from a version of before is told that it is gone, lists again, and sees what comes.
-fn older_watcher_goes_on(version: u64, told: bool) {
+pub(crate) fn older_watcher_goes_on(version: u64, told: bool) {
     let path = "/api/v1/namespaces/default/configmaps";
     let watch = |from: u64| {
         lab(&["kubectl", "get", "--raw", &format!("{path}?watch=true&timeoutSeconds=3&resourceVersion={from}")])

@@ -61,6 +61,13 @@ pub(crate) fn windlass(words: &[&str]) -> Ran {
     ran(words, &mut command(words))
 }
 
+/// The same, with more in its environment.
+pub(crate) fn windlass_with(environment: &[(&str, String)], words: &[&str]) -> Ran {
+    let mut command = command(words);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    ran(words, &mut command)
+}
+
 /// Carries a plan out as another operator.
 pub(crate) fn apply_as(user: &str, plan: &str) -> Ran {
     as_operator(user, &["upgrade", "apply", plan, "--yes"])

@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::lab::{kubectl, lab, lab_ok, on};
-use super::restoring::{Objects, apply_restore, assert_as_before, objects, plan_restore, restore};
+use super::restoring::{
+    Objects, apply_restore, assert_as_before, objects, older_watcher_goes_on, plan_restore, resource_version, restore,
+};
 use super::run::{Ran, folder, start, windlass};
 
 const INVENTORY: &str = "inventories/lab-stacked.toml";
@@ -25,6 +27,7 @@ pub(crate) fn a_stacked_etcd_is_looked_after_like_an_external_one() {
 /// The same restores for etcd 3.5, whose tool is another, and which numbers its revisions on behind the snapshot's.
 pub(crate) fn a_stacked_etcd_of_3_5_is_restored_too() {
     no_control_plane_has_an_etcdctl_of_its_own();
+    super::backups::backups_go_everywhere(INVENTORY, "lab-stacked", "cp1");
     destroyed("3.5.16");
     went_on("3.5.16");
     let status = windlass(&["etcd", "status", "-i", INVENTORY]);
@@ -92,6 +95,7 @@ fn went_on(etcd: &str) {
     let writes =
         "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); etcdctl put /windlass-test/$i x >/dev/null || exit 1; done";
     on("cp1", &format!("{ETCDCTL}; {writes}"));
+    let seen = resource_version();
     let plan = restore(INVENTORY, &file, "stacked-went-on.json");
     let mut run = start(&["etcd", "restore", "apply", &plan, "--yes"]);
     assert!(run.until(&["data/cp2/restore: started unit"]).is_some(), "{:?}", run.seen.last());
@@ -108,6 +112,7 @@ fn went_on(etcd: &str) {
         "--- stacked {etcd}: after 1,000 writes, killed and back; the second part took {:.1} s",
         ran.took.as_secs_f64()
     );
+    older_watcher_goes_on(seen, etcd == "3.5.16");
     kubectl(&["delete", "configmap", "kept"]);
 }
 

@@ -1,0 +1,139 @@
+//! A backup of the lab's etcd to a folder, a node's SFTP server and an S3 server at once: encrypted, with the cluster's keys,
+//! pruned, verified and proven on a member's machine, and planned from. Leaves the lab as it was.
+
+use std::path::Path;
+
+use super::lab::{on, state};
+use super::run::{Ran, folder, windlass_with};
+use super::s3;
+
+/// Where the node `w1` keeps them.
+const VAULT: &str = "/home/ops/vault";
+
+/// What is the same for every command here: what the bucket wants, and how the node is reached.
+struct Everywhere {
+    cluster: &'static str,
+    environment: Vec<(&'static str, String)>,
+    destinations: [String; 3],
+    config: String,
+    key: String,
+}
+
+/// Backs up everywhere, external or stacked; `member` is a machine of etcd.
+pub(crate) fn backups_go_everywhere(inventory: &str, cluster: &'static str, member: &str) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let bucket = runtime.block_on(s3::Server::start());
+    let (here, config, key) = (folder().join("everywhere"), folder().join("ssh-config"), folder().join("age-key"));
+    let (recipient, another) = (identity(&key), identity(&folder().join("another-key")));
+    assert_ne!(recipient, another);
+    let (id, known) = (state().join("id_ed25519"), state().join("known_hosts"));
+    let text = format!(
+        "Host *\n  User ops\n  IdentityFile {}\n  IdentitiesOnly yes\n  UserKnownHostsFile {}\n",
+        id.display(),
+        known.display()
+    );
+    std::fs::write(&config, text).expect("written");
+    on("w1", &format!("rm -rf {VAULT}"));
+    let _ = std::fs::remove_dir_all(&here);
+    let all = Everywhere {
+        cluster,
+        environment: vec![
+            ("AWS_ENDPOINT", format!("http://{}", bucket.at)),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "key".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+        ],
+        destinations: [
+            here.to_string_lossy().into_owned(),
+            format!("ssh://172.30.0.31{VAULT}"),
+            "s3://backups/etcd/lab".to_owned(),
+        ],
+        config: config.to_string_lossy().into_owned(),
+        key: key.to_string_lossy().into_owned(),
+    };
+    for _ in 0..2 {
+        let ran = all.backup(inventory, &recipient);
+        assert_eq!(ran.code, 0, "{}", ran.text);
+    }
+    let there = on("w1", &format!("ls -A {VAULT}"));
+    let mut names: Vec<String> = there.lines().map(str::to_owned).collect();
+    names.sort();
+    assert_eq!(names.len(), 3, "the newest alone: its snapshot, its keys, its manifest: {there}");
+    for ending in [".db.zst.age", ".json", ".pki.tar.zst.age"] {
+        assert!(names.iter().any(|name| name.ends_with(ending)), "{there}");
+    }
+    assert_eq!(listed(&here), names);
+    assert_eq!(bucket.files().iter().map(|path| last(path)).collect::<Vec<_>>(), names);
+
+    let ran = all.verify(&["--identity", &all.key, "--prove", "--on", member, "-i", inventory]);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    assert_eq!(ran.text.matches("proven: restored and started").count(), 3, "{}", ran.text);
+    assert!(ran.text.contains(" is that of 3 members"), "{}", ran.text);
+    let ran = all.verify(&["--identity", &folder().join("another-key").to_string_lossy()]);
+    assert_eq!(ran.code, 25, "{}", ran.text);
+
+    // One that does not answer keeps no other from its own.
+    let ran = all.windlass(&[
+        &["etcd", "backup", "-i", inventory, "--no-pki", "--to", &all.destinations[0], "--to", "ssh://172.30.0.99/srv"]
+            [..],
+        &["--ssh-config", &all.config],
+    ]);
+    assert_eq!(ran.code, 13, "{}", ran.text);
+    assert!(ran.text.contains("the backup is at 1 of 2 destinations"), "{}", ran.text);
+
+    let out = folder().join("from-everywhere.json").to_string_lossy().into_owned();
+    for from in &all.destinations[1..] {
+        let words = ["etcd", "restore", "plan", "-i", inventory, "--from", from, "--identity", &all.key, "--out", &out];
+        let ran = all.windlass(&[&words, &["--ssh-config", &all.config]]);
+        assert_eq!(ran.code, 0, "{}", ran.text);
+        let plan = std::fs::read_to_string(&out).expect("a plan");
+        assert!(plan.contains("restore-member"), "{plan}");
+        std::fs::remove_file(&out).expect("removed");
+    }
+    on("w1", &format!("rm -rf {VAULT}"));
+}
+
+impl Everywhere {
+    fn windlass(&self, words: &[&[&str]]) -> Ran {
+        windlass_with(&self.environment, &words.concat())
+    }
+
+    fn backup(&self, inventory: &str, recipient: &str) -> Ran {
+        let mut words = vec!["etcd", "backup", "-i", inventory, "--recipient", recipient, "--keep-last", "1"];
+        words.extend(["--ssh-config", &self.config]);
+        words.extend(self.destinations.iter().flat_map(|to| ["--to", to]));
+        // A name has its time to the second.
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        self.windlass(&[&words])
+    }
+
+    fn verify(&self, more: &[&str]) -> Ran {
+        let destinations: Vec<&str> = self.destinations.iter().map(String::as_str).collect();
+        self.windlass(&[
+            &["etcd", "verify", "--cluster", self.cluster, "--ssh-config", &self.config],
+            more,
+            &destinations,
+        ])
+    }
+}
+
+/// A key pair of age's: its secret half goes into the file, its recipient is returned.
+fn identity(path: &Path) -> String {
+    use age::secrecy::ExposeSecret as _;
+    let identity = age::x25519::Identity::generate();
+    std::fs::write(path, format!("{}\n", identity.to_string().expose_secret())).expect("written");
+    identity.to_public().to_string()
+}
+
+fn listed(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn last(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or_default().to_owned()
+}
