@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::lab::{on, state};
+use super::lab::{all_ready, lab_ok, on, state};
 use super::run::{Ran, folder, windlass_with};
 use super::s3;
 
@@ -92,6 +92,32 @@ pub(crate) fn backups_go_everywhere(inventory: &str, cluster: &'static str, memb
         std::fs::remove_file(&out).expect("removed");
     }
     on("w1", &format!("rm -rf {VAULT}"));
+    without_quorum_only_an_emergency(inventory);
+}
+
+/// Two of three machines of etcd are away from the network.
+fn without_quorum_only_an_emergency(inventory: &str) {
+    let text = std::fs::read_to_string(super::lab::root().join(inventory)).expect("an inventory");
+    let role = if text.contains("topology = \"stacked\"") { "cp" } else { "etcd" };
+    let away = [format!("{role}2"), format!("{role}3")];
+    let place = folder().join("emergency");
+    let _ = std::fs::remove_dir_all(&place);
+    let (to, words) = (place.to_string_lossy().into_owned(), ["etcd", "backup", "--no-pki", "-i", inventory]);
+    for node in &away {
+        lab_ok(&["cut", node]);
+    }
+    let refused = windlass_with(&[], &[&words[..], &["--to", &to]].concat());
+    let left = listed(&place);
+    let taken = windlass_with(&[], &[&words[..], &["--to", &to, "--emergency"]].concat());
+    for node in &away {
+        lab_ok(&["heal", node]);
+    }
+    assert_eq!((refused.code, left), (11, Vec::new()), "{}", refused.text);
+    assert!(refused.text.contains("1 of 3 members answer, which is no quorum"), "{}", refused.text);
+    assert_eq!(taken.code, 0, "{}", taken.text);
+    assert!(taken.text.contains("EMERGENCY"), "{}", taken.text);
+    assert_eq!(listed(&place).len(), 2, "a snapshot and its manifest, which says what it is");
+    all_ready();
 }
 
 impl Everywhere {
@@ -127,7 +153,7 @@ fn identity(path: &Path) -> String {
 }
 
 fn listed(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).expect("a folder");
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut names: Vec<String> =
         entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
     names.sort();
