@@ -4,6 +4,7 @@
 mod abort;
 mod apply;
 mod check;
+mod discover;
 mod etcd;
 mod files;
 mod finish;
@@ -32,7 +33,7 @@ pub struct Cli {
 enum Command {
     /// Look after inventories
     #[command(subcommand)]
-    Inventory(Check),
+    Inventory(Box<Inventory>),
     /// Look after playbooks
     #[command(subcommand)]
     Playbook(Check),
@@ -54,6 +55,17 @@ enum Check {
         /// The TOML file
         file: Utf8PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Inventory {
+    /// Check a file without touching a node
+    Check {
+        /// The TOML file
+        file: Utf8PathBuf,
+    },
+    /// Write an inventory of a kubeadm cluster that runs, as one of its control planes tells it; changes nothing
+    Discover(discover::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -105,7 +117,10 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
-        Command::Inventory(Check::Check { file }) => check::inventory(&file),
+        Command::Inventory(inventory) => match *inventory {
+            Inventory::Check { file } => check::inventory(&file),
+            Inventory::Discover(arguments) => discover::run(arguments).await,
+        },
         Command::Playbook(Check::Check { file }) => check::playbook(&file),
         Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
         Command::Etcd(etcd) => etcd::run(*etcd).await,

@@ -33,6 +33,8 @@ pub enum Script {
     CopyRead,
     /// Quick: prints etcd's client certificate, key and CA as PEM.
     EtcdIdentity,
+    /// Quick: prints how this machine's etcd is run: unit, packages, certificates.
+    EtcdService,
     /// Quick: prints what a snapshot of etcd does not bring back: CAs, keys, configuration.
     PkiRead,
     /// Manages: takes away what was kept for going back in a run that is over.

@@ -6,6 +6,7 @@ pub mod actions;
 pub mod call;
 pub mod checker;
 pub mod defrag;
+pub mod discover;
 pub mod drift;
 pub mod finding;
 pub mod long_way;

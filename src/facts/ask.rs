@@ -71,6 +71,8 @@ impl Section {
 pub enum ApiSection {
     /// Only whether it is ready, which every call asks first anyway.
     Ready,
+    /// Names, labels and addresses of the nodes.
+    Addresses,
     /// Node objects.
     Nodes,
     /// kubeadm-config.
@@ -91,6 +93,7 @@ impl ApiSection {
     pub fn word(self) -> &'static str {
         match self {
             Self::Ready => "readyz",
+            Self::Addresses => "addresses",
             Self::Nodes => "nodes",
             Self::Kubeadm => "kubeadm",
             Self::Addons => "addons",

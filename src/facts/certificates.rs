@@ -45,6 +45,18 @@ fn end(der: &[u8]) -> Result<Timestamp, &'static str> {
     Timestamp::from_second(seconds.min(Timestamp::MAX.as_second())).map_err(|_| "its end cannot be counted")
 }
 
+/// Whether the certificate with this body (base64) may be a client's towards a server: it says so, or says nothing of what
+/// it is for.
+pub(super) fn is_for_clients(body: &str) -> bool {
+    let Ok(der) = decoded(body) else { return false };
+    let Ok((_, certificate)) = X509Certificate::from_der(&der) else { return false };
+    match certificate.extended_key_usage() {
+        Ok(Some(usage)) => usage.value.client_auth || usage.value.any,
+        Ok(None) => true,
+        Err(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

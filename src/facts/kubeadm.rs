@@ -27,6 +27,28 @@ pub(super) fn cluster_configuration(lines: &[&str]) -> Result<KubeadmConfig, Str
     Ok(KubeadmConfig { version: parsed, endpoint, external_etcd: external, etcd_image_tag: image_tag })
 }
 
+/// What an inventory takes over of `data.ClusterConfiguration`: the cluster's name, its endpoint, and the endpoints of an
+/// external etcd.
+pub(super) fn found(lines: &[&str]) -> Result<(String, String, Option<Vec<String>>), String> {
+    let mut reader = Reader::default();
+    let (mut name, mut endpoint, mut etcd, mut within) = (String::new(), String::new(), None, String::new());
+    for line in lines {
+        if let (Some(item), "etcd.external.endpoints") = (line.trim_start().strip_prefix("- "), within.as_str()) {
+            etcd.get_or_insert_with(Vec::new).push(scalar(item));
+            continue;
+        }
+        let Some((path, value)) = reader.line(line)? else { continue };
+        match path.as_str() {
+            "clusterName" => name = value,
+            "controlPlaneEndpoint" => endpoint = value,
+            "etcd.external" => etcd = Some(etcd.unwrap_or_default()),
+            _ => {}
+        }
+        within = path;
+    }
+    Ok((name, endpoint, etcd))
+}
+
 /// Keeps the path of keys by indentation.
 #[derive(Default)]
 struct Reader {

@@ -9,6 +9,7 @@ mod certificates;
 mod cluster;
 pub mod copies;
 mod etcd;
+pub mod found;
 pub mod health;
 mod kept;
 mod kubeadm;

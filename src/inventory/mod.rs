@@ -7,6 +7,7 @@ mod read;
 mod resolve;
 mod rules;
 mod words;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,6 +30,11 @@ pub const FORMAT: u32 = 1;
 /// [`Inventory::resolved_against`].
 pub fn parse(text: &str) -> Result<Parsed<Inventory>, Complaints> {
     read::inventory(text)
+}
+
+/// The file that reads as `inventory`: what is as usual is left out.
+pub fn write(inventory: &Inventory) -> String {
+    write::inventory(inventory)
 }
 
 /// One cluster: its machines, their roles, and how to reach them.

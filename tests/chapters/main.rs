@@ -6,6 +6,7 @@ mod back;
 mod backups;
 mod caring;
 mod chance;
+mod discovering;
 mod faults;
 mod journal;
 mod killing;
@@ -32,6 +33,7 @@ mod writing;
 fn chapter_01_skips_are_refused_and_planning_changes_nothing() {
     lab::all_ready();
     refusing::skips_are_refused_and_planning_changes_nothing();
+    discovering::what_is_discovered_plans_no_change();
 }
 
 /// Starts from a fresh lab. Leaves it as it was.

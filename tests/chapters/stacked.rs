@@ -14,6 +14,7 @@ const PLANES: [&str; 3] = ["cp1", "cp2", "cp3"];
 
 pub(crate) fn a_stacked_etcd_is_looked_after_like_an_external_one() {
     no_control_plane_has_an_etcdctl_of_its_own();
+    super::discovering::what_is_discovered_is_well();
     super::caring::timers_take_backups("cp2");
     a_control_plane_that_is_away_is_refused();
     destroyed("3.4.23");

@@ -154,6 +154,33 @@ fn nobody_to_ask_ends_with_2_and_touches_nothing() {
 }
 
 #[test]
+fn what_is_there_is_not_discovered_over_and_nobody_is_told_of() {
+    let place = Place::new();
+    let file = place.write("mine.toml", "mine");
+    let ran = place.windlass(&["inventory", "discover", "--from", "127.0.0.1", "--out", &file]);
+    assert_eq!((ran.code, read(&place.path("mine.toml"))), (2, "mine".to_owned()), "{}", ran.err);
+    assert!(ran.err.contains("is there already"), "{}", ran.err);
+    let ran = place.windlass(&[
+        "inventory",
+        "discover",
+        "--from",
+        "127.0.0.1",
+        "--port",
+        "1",
+        "--out",
+        &place.text("new.toml"),
+    ]);
+    assert_eq!((ran.code, place.path("new.toml").exists()), (12, false), "{}", ran.err);
+    assert!(
+        ran.err.contains("127.0.0.1 does not tell of its cluster") && ran.err.contains("Connection refused"),
+        "{}",
+        ran.err
+    );
+    let ran = place.windlass(&["inventory", "discover", "--from", "-oProxyCommand=id"]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+}
+
+#[test]
 fn strict_host_keys_off_is_warned_of() {
     let place = Place::new();
     let text = read(Path::new(INVENTORY)).replacen("[ssh]\n", "[ssh]\nstrict_host_keys = false\n", 1);

@@ -29,7 +29,7 @@ main() {
   for section in $(printf %s "$1" | tr , ' '); do
     case $section in
       readyz) ;;
-      nodes | kubeadm | addons | kubelet-configs | stateful-sets) answer "$section" ;;
+      nodes | addresses | kubeadm | addons | kubelet-configs | stateful-sets) answer "$section" ;;
       *) printf '@@ %s\n@@ end %s unseen this script knows no such section\n' "$section" "$section" ;;
     esac
   done
@@ -93,6 +93,13 @@ see_nodes() {
   else
     ask get nodes -o jsonpath="{range .items[*]}$parts{end}"
   fi
+}
+
+# Where each node is, for who has no inventory yet.
+see_addresses() {
+  own_server || return
+  parts='node {.metadata.name}{"\n"}labels {.metadata.labels}{"\n"}address {.status.addresses[?(@.type=="InternalIP")].address}{"\n"}'
+  ask get nodes -o jsonpath="{range .items[*]}$parts{end}"
 }
 
 # One call for three sections, made by the first of them: kubectl's start costs more than its answer. The text that may have

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 51] = [
+const ALL: [Script; 52] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -20,6 +20,7 @@ const ALL: [Script; 51] = [
     Script::CopyAppend,
     Script::CopyRead,
     Script::EtcdIdentity,
+    Script::EtcdService,
     Script::PkiRead,
     Script::ForgetRun,
     Script::Archive,

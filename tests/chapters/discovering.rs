@@ -1,0 +1,48 @@
+//! The lab's cluster, discovered: what is written is an inventory that plans no change.
+
+use super::lab::{root, state};
+use super::run::{folder, windlass};
+
+/// Discovers the cluster from a control plane, into a file; returns where that is.
+pub(crate) fn discovered(like: &str) -> String {
+    let out = folder().join(format!("discovered-{}.toml", like.len())).to_string_lossy().into_owned();
+    let _ = std::fs::remove_file(&out);
+    let (identity, known) = (state().join("id_ed25519"), state().join("known_hosts"));
+    let (identity, known) = (identity.to_string_lossy(), known.to_string_lossy());
+    let words = ["inventory", "discover", "--from", "172.30.0.22", "--user", "ops", "--identity", &identity];
+    let words = [&words[..], &["--known-hosts", &known, "--name", "found", "--out", &out]].concat();
+    let ran = windlass(&words);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    let again = windlass(&words);
+    assert_eq!(again.code, 2, "what is there is not written over: {}", again.text);
+
+    // The same machines with the same roles as the lab's own inventory, and the same etcd.
+    let text = std::fs::read_to_string(&out).expect("an inventory");
+    let read = |text: &str| windlass::inventory::parse(text).expect("it is good").value;
+    let (found, lab) = (read(&text), read(&std::fs::read_to_string(root().join(like)).expect("an inventory")));
+    let machines = |inventory: &windlass::inventory::Inventory| {
+        let mut machines: Vec<String> =
+            inventory.nodes.iter().map(|node| format!("{} {} {:?}", node.name, node.address, node.roles)).collect();
+        machines.sort();
+        machines
+    };
+    assert_eq!(machines(&found), machines(&lab), "{text}");
+    assert_eq!((&found.etcd, &found.api.endpoint), (&lab.etcd, &lab.api.endpoint), "{text}");
+    out
+}
+
+/// Of the external lab: at the versions that it is at, nothing is to do.
+pub(crate) fn what_is_discovered_plans_no_change() {
+    let inventory = discovered("inventories/lab.toml");
+    let ran = windlass(&["upgrade", "plan", "-i", &inventory, "--to", "1.20.2", "--etcd-to", "3.4.23"]);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    assert!(ran.text.contains("Nothing to do"), "{}", ran.text);
+}
+
+/// Of the stacked lab: everything is seen and well.
+pub(crate) fn what_is_discovered_is_well() {
+    let inventory = discovered("inventories/lab-stacked.toml");
+    let ran = windlass(&["etcd", "status", "-i", &inventory]);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    assert!(ran.text.contains("3 of 3 voting members healthy"), "{}", ran.text);
+}
