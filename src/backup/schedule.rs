@@ -62,8 +62,8 @@ pub struct Unfit(pub String);
 /// Root reads and writes what belongs to others: etcd's own files, and a destination's.
 const BACKUP_MAY: &str = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH";
 
-/// The proof looks, besides, into the root of a member in its container, which has etcd's programs. No call of the kernel's
-/// that traces a process is allowed to it.
+/// The proof looks, besides, into the root of a member in its container, which has etcd's programs. The calls that trace a
+/// process, or reach into its memory, are not among those of [`CONFINED`].
 const PROOF_MAY: &str = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_SYS_PTRACE";
 
 /// What keeps a service to its work. It reads as root what root may read, and also etcd's own files; it writes only where
@@ -92,6 +92,7 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+SystemCallFilter=~process_vm_readv process_vm_writev kcmp
 ";
 
 /// Every unit of the schedule. Fails on a word with a control character, and on a path that systemd would read as several.

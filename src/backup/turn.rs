@@ -9,13 +9,17 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use jiff::SignedDuration;
 
 use crate::error::{Exit, Failure};
 use crate::inventory::{Inventory, NodeName};
-use crate::remote::{Clock, Streams};
+use crate::remote::{Clock, RemoteError, Streams};
 
 /// For how long it is taken: another run waits for as long when this one was killed.
 const TURN: Duration = Duration::from_secs(30);
+
+/// When it counts as over, with room for what was on its way.
+const TURN_IS_OVER: SignedDuration = SignedDuration::from_secs(25);
 
 /// How often it is kept.
 const KEPT_EVERY: Duration = Duration::from_secs(10);
@@ -34,57 +38,83 @@ pub async fn in_turn<T>(
     told: impl FnOnce(),
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
-    let Some(node) = take(remote, clock, inventory, told).await? else { return Ok(work.await) };
+    if !take(remote, clock, inventory, told).await? {
+        return Ok(work.await);
+    }
+    let mut ours = true;
     let keeping = async {
-        loop {
+        let mut kept = clock.now();
+        while ours {
             clock.sleep(KEPT_EVERY).await;
-            // Who does not answer may be dying: then another keeps it.
-            for node in std::iter::once(&node).chain(inventory.etcd_nodes().map(|node| &node.name)) {
-                if remote.etcd_keep_turn(node).await.is_ok() {
-                    break;
-                }
+            let asked = clock.now();
+            let answer = first(inventory, |node| remote.etcd_keep_turn(node)).await;
+            if answer == Some(true) {
+                kept = asked;
             }
+            // Whoever has it now is another: it is neither kept for them nor given back. The time is the day's, which a machine
+            // that was asleep does not miss.
+            ours = answer != Some(false) && clock.now().duration_since(kept) < TURN_IS_OVER;
         }
+        tracing::warn!("the turn is lost: another backup of this cluster may begin");
+        std::future::pending().await
     };
     let done = tokio::select! {
         done = work => done,
         never = keeping => never,
     };
-    // It ends by itself, too.
-    let _ = remote.etcd_end_turn(&node).await;
+    if ours {
+        // It ends by itself, too.
+        let _ = first(inventory, |node| remote.etcd_end_turn(node)).await;
+    }
     Ok(done)
 }
 
-/// Waits for the turn, and takes it; the member that gave it, where one did.
+/// What the first of the members says that says anything.
+async fn first<'a, T, F>(inventory: &'a Inventory, ask: impl Fn(&'a NodeName) -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, RemoteError>>,
+{
+    let answers = inventory.etcd_nodes().map(|node| ask(&node.name)).collect::<FuturesUnordered<_>>();
+    pin!(answers.filter_map(|answer| std::future::ready(answer.ok()))).next().await
+}
+
+/// Waits for the turn, and takes it; false where no member says whose it is.
 async fn take(
     remote: &dyn Streams,
     clock: &dyn Clock,
     inventory: &Inventory,
     told: impl FnOnce(),
-) -> Result<Option<NodeName>, Failure> {
-    let asking = inventory.etcd_nodes().map(|node| async {
-        let answered = remote.etcd_cluster_id(&node.name).await;
-        answered.ok().map(|_| node.name.clone())
-    });
-    let answers = asking.collect::<FuturesUnordered<_>>().filter_map(std::future::ready);
-    let Some(node) = pin!(answers).next().await else { return Ok(None) };
-    let (since, mut told) = (clock.elapsed(), Some(told));
+) -> Result<bool, Failure> {
+    let (since, mut told, mut silent) = (clock.elapsed(), Some(told), None);
     loop {
-        match remote.etcd_take_turn(&node, TURN).await {
-            Ok(true) => return Ok(Some(node)),
-            Ok(false) => {}
-            Err(_) => return Ok(None),
+        let now = clock.elapsed();
+        match one_by_one(remote, inventory).await {
+            Some(true) => return Ok(true),
+            Some(false) => silent = None,
+            // While it waits, a member may be restarted.
+            None if told.is_some() || now.saturating_sub(*silent.get_or_insert(now)) > TURN => return Ok(false),
+            None => {}
         }
         if let Some(told) = told.take() {
             told();
         }
-        if clock.elapsed().saturating_sub(since) > LONGEST_WAIT {
-            let why = format!(
-                "another backup of this cluster, from another place, runs for {} minutes now",
-                LONGEST_WAIT.as_secs() / 60
-            );
+        if now.saturating_sub(since) > LONGEST_WAIT {
+            let minutes = LONGEST_WAIT.as_secs() / 60;
+            let why = format!("another backup of this cluster, from another place, runs for {minutes} minutes now");
             return Err(Failure::new(Exit::Refused, why).hint("find out what it waits for; nothing was done"));
         }
         clock.sleep(ASKED_EVERY).await;
     }
+}
+
+/// Asks for the turn: who answers at all first, then the others. Never two at once: one would be told that the other has it.
+async fn one_by_one(remote: &dyn Streams, inventory: &Inventory) -> Option<bool> {
+    let quick = first(inventory, |node| async move { remote.etcd_cluster_id(node).await.map(|_| node) }).await?;
+    let others = inventory.etcd_nodes().map(|node| &node.name).filter(|node| *node != quick);
+    for node in std::iter::once(quick).chain(others) {
+        if let Ok(taken) = remote.etcd_take_turn(node, TURN).await {
+            return Some(taken);
+        }
+    }
+    None
 }

@@ -74,6 +74,7 @@ pub(super) fn read(lines: &[&str]) -> Result<Option<EtcdProcess>, String> {
         election_ms: seen(settings.number("election-timeout", 1000)),
         quota_bytes: seen(settings.quota()),
         settings: settings.others(),
+        flags: values(lines, "flag").map(|flag| flag.trim().to_owned()).collect(),
         configured_members: value(lines, "file-members").map(|text| text.trim().to_owned()),
         v2_keys: seen(v2_keys(lines, &enable_v2, &server_version)),
         enable_v2,

@@ -23,7 +23,7 @@ mod sections;
 pub mod unit;
 pub mod version;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use semver::Version;
@@ -313,6 +313,9 @@ pub struct EtcdProcess {
     /// Its other settings that Windlass knows, as they run, by the names of etcd's flags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
+    /// Names of the settings that are flags on its command line: it does not start with one that it does not know.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub flags: BTreeSet<String>,
     /// The members that its environment file names (`ETCD_INITIAL_CLUSTER`), when it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configured_members: Option<String>,

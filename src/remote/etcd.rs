@@ -130,12 +130,12 @@ impl EtcdDoor {
         .await
     }
 
-    /// Keeps it.
-    pub(super) async fn keep_turn(&self, way: Way<'_>, etcd: &Etcd) -> Result<(), RemoteError> {
+    /// Keeps it; false when it is over.
+    pub(super) async fn keep_turn(&self, way: Way<'_>, etcd: &Etcd) -> Result<bool, RemoteError> {
         self.ask(way, etcd, |mut client| async move {
             let (mut keeper, mut answers) = client.lease_keep_alive(TURN).await?;
             keeper.keep_alive().await?;
-            answers.message().await.map(|_| ())
+            answers.message().await.map(|answer| answer.is_some_and(|answer| answer.ttl() > 0))
         })
         .await
     }

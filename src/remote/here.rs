@@ -236,7 +236,7 @@ impl Streams for Here {
         self.door.take_turn(Way::Here, &self.inventory.etcd, time).await
     }
 
-    async fn etcd_keep_turn(&self, _: &NodeName) -> Result<(), RemoteError> {
+    async fn etcd_keep_turn(&self, _: &NodeName) -> Result<bool, RemoteError> {
         self.door.keep_turn(Way::Here, &self.inventory.etcd).await
     }
 

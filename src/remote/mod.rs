@@ -204,8 +204,8 @@ pub trait Streams: Remote {
     /// lease of etcd's without a key: it leaves no trace, and ends by itself when nobody keeps it.
     async fn etcd_take_turn(&self, node: &NodeName, time: Duration) -> Result<bool, RemoteError>;
 
-    /// Keeps the turn for as long again.
-    async fn etcd_keep_turn(&self, node: &NodeName) -> Result<(), RemoteError>;
+    /// Keeps the turn for as long again; false when it is over.
+    async fn etcd_keep_turn(&self, node: &NodeName) -> Result<bool, RemoteError>;
 
     /// Gives the turn back.
     async fn etcd_end_turn(&self, node: &NodeName) -> Result<(), RemoteError>;

@@ -5,10 +5,10 @@
 //! Secrets, and it can disturb no other etcd. Should Windlass be killed, the kernel ends it too (where this machine has util-linux'
 //! `setpriv`), and the next proof in the same place takes its folder away.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +101,10 @@ enum Source {
     Member(Arc<Room>),
 }
 
+/// The manifest of a stacked member, and where kubeadm keeps its data.
+const MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
+const DATA: &str = "/var/lib/etcd";
+
 /// What a stacked member's image has, where kubeadm puts none of it on the node.
 const OF_A_MEMBER: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
 
@@ -117,7 +121,7 @@ impl Programs {
         let source = match folder {
             Some(folder) => Source::Folder(folder),
             None if starts(&["etcd", "--version"]) => Source::Path,
-            None => of_member(Utf8Path::new("/proc"), parent)?.unwrap_or(Source::Path),
+            None => of_member(Utf8Path::new("/proc"), Utf8Path::new(MANIFEST), parent)?.unwrap_or(Source::Path),
         };
         Ok(Self { source, bound })
     }
@@ -152,30 +156,48 @@ impl Programs {
     }
 
     /// `etcdutl`, where there is one: from 3.6 on `etcdctl` does not restore any more.
-    async fn restorer(&self) -> &'static str {
-        let there = self.command("etcdutl").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
-        if there.is_ok_and(|status| status.success()) { "etcdutl" } else { "etcdctl" }
+    async fn restorer(&self) -> Result<&'static str, ThrowawayError> {
+        for restorer in ["etcdutl", "etcdctl"] {
+            let there = self.command(restorer).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+            if there.await.is_ok_and(|status| status.success()) {
+                return Ok(restorer);
+            }
+        }
+        let cause = io::Error::new(io::ErrorKind::NotFound, "neither it nor etcdutl is there, or starts");
+        Err(ThrowawayError::Program { program: self.path("etcdctl"), cause })
     }
 }
 
-/// The programs of the first member that runs on this machine and has some in the root that it sees.
-fn of_member(processes: &Utf8Path, parent: &Utf8Path) -> Result<Option<Source>, ThrowawayError> {
+/// The programs of this machine's stacked member, in the root that it sees: of the process that has the member's database
+/// open. Any process may be called etcd, and what is in its root would be run as root.
+fn of_member(processes: &Utf8Path, manifest: &Utf8Path, parent: &Utf8Path) -> Result<Option<Source>, ThrowawayError> {
     let unmade = |cause| ThrowawayError::Folder { folder: parent.to_owned(), cause };
-    let Ok(entries) = processes.read_dir_utf8() else { return Ok(None) };
+    let Ok(manifest) = std::fs::read_to_string(manifest) else { return Ok(None) };
+    let data = manifest.lines().find_map(|line| line.trim().strip_prefix("- --data-dir="));
+    let database = Utf8Path::new(data.unwrap_or(DATA)).join("member/snap/db");
+    let (Ok(database), Ok(entries)) = (std::fs::metadata(&database), processes.read_dir_utf8()) else {
+        return Ok(None);
+    };
     for process in entries.flatten() {
         let named = std::fs::read_to_string(process.path().join("comm"));
         let folder = process.path().join("root/usr/local/bin");
-        if !named.is_ok_and(|name| name.trim() == "etcd") || !folder.join("etcd").is_file() {
-            continue;
+        if named.is_ok_and(|name| name.trim() == "etcd") && holds(process.path(), &database) {
+            sweep(parent);
+            let room = Room::new(parent)?;
+            for program in OF_A_MEMBER {
+                copy(&folder.join(program), &room.at.join(program)).map_err(unmade)?;
+            }
+            return Ok(Some(Source::Member(Arc::new(room))));
         }
-        sweep(parent);
-        let room = Room::new(parent)?;
-        for program in OF_A_MEMBER {
-            copy(&folder.join(program), &room.at.join(program)).map_err(unmade)?;
-        }
-        return Ok(Some(Source::Member(Arc::new(room))));
     }
     Ok(None)
+}
+
+/// Whether a process has this file open.
+fn holds(process: &Utf8Path, file: &Metadata) -> bool {
+    let Ok(open) = process.join("fd").read_dir_utf8() else { return false };
+    let one = |data: Metadata| (data.dev(), data.ino());
+    open.flatten().any(|fd| std::fs::metadata(fd.path()).is_ok_and(|data| one(data) == one(file.clone())))
 }
 
 /// Copies a program, if it is there. A link would lead out of the root that it is in.
@@ -234,7 +256,7 @@ fn sweep(parent: &Utf8Path) {
 }
 
 async fn restore(file: &File, programs: &Programs, at: &Utf8Path) -> Result<(), ThrowawayError> {
-    let restorer = programs.restorer().await;
+    let restorer = programs.restorer().await?;
     // The file has no name, and needs none.
     let snapshot = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     let mut command = programs.command(restorer);
@@ -313,18 +335,25 @@ mod tests {
     fn a_members_programs_are_taken_from_the_root_that_it_sees() {
         let base = tempfile::tempdir().expect("a folder");
         let base = Utf8Path::from_path(base.path()).expect("a path");
-        let (processes, parent) = (base.join("proc"), base.join("state"));
-        for (process, name, programs) in [("7", "etcdctl\n", true), ("8", "etcd\n", false), ("9", "etcd\n", true)] {
-            let folder = processes.join(process).join("root/usr/local/bin");
+        let (processes, parent, manifest) = (base.join("proc"), base.join("state"), base.join("etcd.yaml"));
+        let database = base.join("data/member/snap/db");
+        std::fs::create_dir_all(database.with_file_name("")).expect("a folder");
+        std::fs::write(&database, "").expect("written");
+        std::fs::write(&manifest, format!("  - command:\n    - etcd\n    - --data-dir={base}/data\n"))
+            .expect("written");
+        // One that is called otherwise, one that only is called so, and the member.
+        for (process, name, held) in [("7", "etcdctl\n", true), ("8", "etcd\n", false), ("9", "etcd\n", true)] {
+            let (process, folder) = (processes.join(process), processes.join(process).join("root/usr/local/bin"));
             std::fs::create_dir_all(&folder).expect("a folder");
-            std::fs::write(processes.join(process).join("comm"), name).expect("written");
-            if programs {
-                std::fs::write(folder.join("etcd"), process).expect("written");
-                std::os::unix::fs::symlink("/bin/true", folder.join("etcdctl")).expect("linked");
-            }
+            std::fs::create_dir_all(process.join("fd")).expect("a folder");
+            std::fs::write(process.join("comm"), name).expect("written");
+            std::fs::write(folder.join("etcd"), process.file_name().expect("a name")).expect("written");
+            std::os::unix::fs::symlink("/bin/true", folder.join("etcdctl")).expect("linked");
+            std::os::unix::fs::symlink(if held { database.as_str() } else { "/dev/null" }, process.join("fd/3"))
+                .expect("linked");
         }
         std::fs::create_dir(&parent).expect("a folder");
-        let found = of_member(&processes, &parent).expect("it can be looked for");
+        let found = of_member(&processes, &manifest, &parent).expect("it can be looked for");
         let Some(Source::Member(room)) = found else { panic!("a member runs") };
         assert_eq!(std::fs::read_to_string(room.at.join("etcd")).expect("copied"), "9");
         assert!(!room.at.join("etcdctl").exists(), "a link leads who knows where");
@@ -333,6 +362,6 @@ mod tests {
         assert_eq!(parent.read_dir_utf8().expect("listed").count(), 1, "it is in use");
         drop(room);
         assert_eq!(parent.read_dir_utf8().expect("listed").count(), 0);
-        assert!(of_member(&base.join("nothing"), &parent).expect("it can be looked for").is_none());
+        assert!(of_member(&base.join("nothing"), &manifest, &parent).expect("it can be looked for").is_none());
     }
 }

@@ -144,15 +144,17 @@ async fn back_up(
         let whose = prune::whose(remote, inventory).await?;
         return prune::everywhere(&stores, &whose, keep, prune::How::Say { coming: Some(clock.now()) }).await;
     }
-    let metrics = arguments.metrics.as_deref().map(|path| metrics_file::read(path, &inventory.name));
-    let metrics = metrics.transpose().map_err(|error| Failure::of(Exit::Usage, &error))?;
+    if let Some(path) = &arguments.metrics {
+        // A file that cannot be used is told before anything is done.
+        metrics_file::read(path, &inventory.name).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    }
     let stage = stage(&stores, &state)?;
     sweep(&stage);
     let how = How { compress: !arguments.no_compress, recipients };
     let order =
         Order { remote, clock: &clock, inventory, members, stage: &stage, how: &how, emergency: arguments.emergency };
     let waits = || anstream::eprintln!("another backup of this cluster runs, from another place: waiting for it");
-    in_turn(remote, &clock, inventory, waits, taken(arguments, &order, &stores, metrics)).await?
+    in_turn(remote, &clock, inventory, waits, taken(arguments, &order, &stores)).await?
 }
 
 /// One run at a time for each state folder: who has it is told.
@@ -166,13 +168,9 @@ pub(super) fn lock(state: &Utf8Path) -> Result<Lock, Failure> {
 }
 
 /// Takes it, puts it everywhere, and tells of it.
-async fn taken(
-    arguments: &Arguments,
-    order: &Order<'_>,
-    stores: &[Store],
-    metrics: Option<Metrics>,
-) -> Result<(), Failure> {
+async fn taken(arguments: &Arguments, order: &Order<'_>, stores: &[Store]) -> Result<(), Failure> {
     let Order { remote, clock, inventory, stage, how, .. } = *order;
+    let since = clock.elapsed();
     let Snapshot { name, mut manifest, stored, emergency } = take::take(order).await?;
     let mut lacking = Vec::new();
     let mut pki_staged = None;
@@ -197,11 +195,12 @@ async fn taken(
             anstream::println!("{:#}", report::backup_json(&manifest, emergency.as_deref(), &lacking, &told));
         }
     }
-    if let (Some(metrics), Some(path), false) = (metrics, &arguments.metrics, manifest.emergency)
+    if let (Some(path), false) = (&arguments.metrics, manifest.emergency)
         && told.iter().all(|store| store.put.is_ok())
     {
         let last_success = Some(manifest.taken_at);
-        let (size, duration) = (Some(manifest.stored.bytes), Some(clock.elapsed()));
+        let (size, duration) = (Some(manifest.stored.bytes), Some(clock.elapsed().saturating_sub(since)));
+        let metrics = metrics_file::read(path, &inventory.name).map_err(|error| Failure::of(Exit::Usage, &error))?;
         let metrics = Metrics { last_success, size, duration, verified: Some(true), ..metrics };
         metrics_file::write(path, &metrics).map_err(|error| Failure::of(Exit::StepFailed, &error))?;
     }

@@ -51,18 +51,20 @@ impl Prover {
         Ok(Self::On(Box::new(node), Box::new(read), Box::new(fleet)))
     }
 
-    /// Adds their proofs to those that are good. The same backup from several destinations is proven once.
+    /// Adds their proofs to those that are good. The same backup from several destinations is proven once. Fails with the first
+    /// that could not be tried, after the others.
     pub(super) async fn prove(&self, looked: &mut [Looked]) -> Result<(), Failure> {
+        let mut untried = None;
         for number in 0..looked.len() {
             let (before, rest) = looked.split_at_mut(number);
             let Some(one) = rest.first_mut() else { break };
             let same = before.iter().find(|earlier| earlier.proof.is_some() && is_the_same(earlier, one));
             match same {
                 Some(earlier) => one.proof = earlier.proof.clone(),
-                None => self.prove_one(one).await?,
+                None => untried = untried.or(self.prove_one(one).await.err()),
             }
         }
-        Ok(())
+        untried.map_or(Ok(()), Err)
     }
 
     async fn prove_one(&self, one: &mut Looked) -> Result<(), Failure> {

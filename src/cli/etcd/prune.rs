@@ -27,12 +27,15 @@ pub(in crate::cli) struct Arguments {
     /// Only say what would go, and why the others stay
     #[arg(long)]
     dry_run: bool,
+    /// Where locks, and backups without a destination, are kept [default: $XDG_STATE_HOME/windlass or ~/.local/state/windlass]
+    #[arg(long, value_name = "FOLDER", env = "WINDLASS_STATE")]
+    state: Option<Utf8PathBuf>,
 }
 
 /// Prunes every destination.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let read = files::inventory(&arguments.inventory)?;
-    let state = files::state_folder(None, &read.inventory.name)?;
+    let state = files::state_folder(arguments.state.clone(), &read.inventory.name)?;
     let _lock = backup::lock(&state)?;
     let stores = arguments.destinations.stores(&state)?;
     let folder = read.path.parent().unwrap_or(&read.path);

@@ -117,8 +117,9 @@ async fn open(planned: &Planned, cluster: &str) -> Result<Snapshot, Failure> {
     let folder = files::state_folder(planned.state.clone(), &format!("{cluster}/snapshots"))?;
     let identities = verify::identities(&planned.identity)?;
     let here = Utf8Path::new(&planned.from);
-    let (looked, plain) = if planned.from.contains("://") || here.is_dir() {
+    let (looked, plain) = if planned.from.contains("://") || !here.is_file() {
         let place = verify::Destination {
+            emergencies: false,
             what: &planned.from,
             cluster: Some(cluster),
             all: false,
@@ -137,6 +138,9 @@ async fn open(planned: &Planned, cluster: &str) -> Result<Snapshot, Failure> {
             .because(fault.to_string())
             .hint("nothing was changed; `windlass etcd verify` tells more, and finds others")
     })?;
+    if looked.manifest.as_ref().is_some_and(|manifest| manifest.emergency) {
+        anstream::eprintln!("{from} was taken in an EMERGENCY: it may be stale");
+    }
     if let Some(manifest) = looked.manifest.filter(|manifest| manifest.cluster != cluster) {
         return Err(Failure::new(Exit::Refused, format!("{from} is of another cluster"))
             .because(format!("its manifest says {}, and the inventory is of {cluster}", manifest.cluster))

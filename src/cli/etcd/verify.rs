@@ -78,6 +78,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             continue;
         }
         let place = Destination {
+            emergencies: true,
             what,
             cluster: arguments.cluster.as_deref(),
             all: arguments.all,
@@ -89,15 +90,17 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             Err(failure) => silent = silent.or(Some(failure)),
         }
     }
-    if let (true, Some(failure)) = (looked.is_empty(), silent.take()) {
+    if looked.is_empty()
+        && let Some(failure) = silent
+    {
         return Err(failure);
     }
+    let mut untried = None;
     if arguments.prove {
         let on = arguments.on.as_ref().zip(arguments.inventory.as_deref());
         let prover = Prover::new(arguments.etcd_bin.clone(), &folder, on)?;
-        let proven = prover.prove(&mut looked).await;
+        untried = prover.prove(&mut looked).await.err();
         prover.close().await;
-        proven?;
     }
     match arguments.output {
         Format::Text => anstream::print!("{}", report::verified(&looked)),
@@ -107,7 +110,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         tell(&arguments, path, &looked, silent.is_some())?;
     }
     ended(&looked)?;
-    silent.map_or(Ok(()), Err)
+    untried.or(silent).map_or(Ok(()), Err)
 }
 
 /// Leaves what was found where node exporter picks it up.
@@ -120,7 +123,7 @@ fn tell(arguments: &Arguments, path: &Utf8Path, looked: &[Looked], some_silent: 
     };
     let mut metrics = metrics_file::read(path, cluster).map_err(|error| Failure::of(Exit::Usage, &error))?;
     let broken = |one: &Looked| one.found.as_ref().is_err_and(|fault| !matches!(fault, Fault::Unproven(_)));
-    metrics.verified = Some(!looked.iter().any(broken));
+    metrics.verified = Some(!some_silent && !looked.iter().any(broken));
     if arguments.prove {
         let proven = !some_silent && looked.iter().all(|one| one.found.is_ok() && one.proof.is_some());
         metrics.proven = Some(proven);
@@ -247,12 +250,14 @@ fn read_manifest(path: &Utf8Path) -> Result<Manifest, Fault> {
 /// Backups that are asked for.
 #[derive(Clone, Copy)]
 pub(super) struct Destination<'a> {
-    /// A destination; or one and `/NAME`, for the backup with that object.
+    /// A destination; or one and `/NAME`, for the backup of that name.
     pub(super) what: &'a str,
     /// Only of the cluster of this name.
     pub(super) cluster: Option<&'a str>,
     /// All of them, and not the newest.
     pub(super) all: bool,
+    /// Whether the newest may be one that was taken in an emergency.
+    pub(super) emergencies: bool,
     /// The configuration of ssh, in place of the user's own.
     pub(super) ssh_config: Option<&'a Utf8Path>,
 }
@@ -263,11 +268,14 @@ pub(super) async fn at_destination(
     identities: &Identities,
     folder: &Utf8Path,
 ) -> Result<Vec<Looked>, Failure> {
+    // As Windlass prints it, or as one of its objects.
+    let called = |object: &str| {
+        BackupName::parse(object).or_else(|| BackupName::parse(&format!("{object}.json"))).map(|(name, _)| name)
+    };
     let (destination, named) = match place.what.rsplit_once('/') {
-        Some((destination, object)) if BackupName::parse(object).is_some() => (destination, BackupName::parse(object)),
+        Some((destination, object)) if called(object).is_some() => (destination, called(object)),
         _ => (place.what, None),
     };
-    let named = named.map(|(name, _)| name);
     let store = Store::parse(destination).map_err(|error| Failure::of(Exit::Usage, &error))?;
     let store = store.with_ssh_config(place.ssh_config);
     let entries = store.list().await.map_err(|error| Failure::of(Exit::Unreachable, &error))?;
@@ -285,7 +293,10 @@ pub(super) async fn at_destination(
     }
     let mut all: Vec<_> = backups.into_iter().collect();
     all.sort_by_key(|(name, _)| (name.taken, name.cluster.clone(), name.revision));
-    if !place.all {
+    let newest_ordinary = !place.emergencies && named.is_none();
+    if newest_ordinary {
+        all.reverse();
+    } else if !place.all {
         all = all.pop().into_iter().collect();
     }
     if all.is_empty() {
@@ -295,7 +306,22 @@ pub(super) async fn at_destination(
     }
     let mut looked = Vec::new();
     for (name, parts) in all {
-        looked.push(fetched(&store, &name, &parts, identities, folder).await?);
+        let one = fetched(&store, &name, &parts, identities, folder).await?;
+        let emergency = one.manifest.as_ref().is_some_and(|manifest| manifest.emergency);
+        if newest_ordinary && emergency {
+            anstream::eprintln!("{} is left alone: it was taken in an emergency, and may be stale", one.what);
+            continue;
+        }
+        looked.push(one);
+        if newest_ordinary {
+            break;
+        }
+    }
+    if looked.is_empty() {
+        let why = format!("{store} has no backup but of emergencies");
+        return Err(
+            Failure::new(Exit::InvalidFile, why).hint("name the one that is to be taken all the same: DEST/NAME")
+        );
     }
     Ok(looked)
 }

@@ -239,7 +239,7 @@ fn v2_data(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Findi
 }
 
 /// Etcd does not start with a flag that it does not know: 3.6 has dropped the v2 API's and the proxy's (etcd.io upgrade_3_6),
-/// 3.7 every experimental one (etcd.io upgrade_3_7).
+/// 3.7 every experimental one (etcd.io upgrade_3_7). Of a variable that it does not know it only warns.
 fn removed(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Finding> {
     let release = |version: &Version| (version.major, version.minor);
     if process.server_version.known().is_some_and(|from| release(from) >= release(to)) {
@@ -250,11 +250,10 @@ fn removed(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Findi
         (3, 7) => flag.starts_with("experimental-"),
         _ => false,
     };
-    let flags: Vec<String> =
-        process.settings.keys().filter(|flag| gone(flag)).map(|flag| format!("--{flag}")).collect();
+    let flags: Vec<String> = process.flags.iter().filter(|flag| gone(flag)).map(|flag| format!("--{flag}")).collect();
     (!flags.is_empty()).then(|| {
         let detail = format!(
-            "is configured with {}, which etcd {}.{} does not know: it would not start; take that out first",
+            "is started with {}, which etcd {}.{} does not know: it would not start; take that out first",
             crate::text::list(&flags, "and"),
             to.major,
             to.minor

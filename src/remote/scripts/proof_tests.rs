@@ -51,7 +51,9 @@ impl Machine {
     /// With the programs of a member whose container has `root`.
     fn prove_stacked(&self) -> (i32, String, String) {
         let args = ["snapshot.db", &sha256(), "9", "3.4", "member"];
-        let text = super::own_text(Script::ProveSnapshot).replace("/proc/$pid/root", "$FAKES/root");
+        let text = super::own_text(Script::ProveSnapshot)
+            .replace("/proc/$pid/", "$FAKES/")
+            .replace("/etc/kubernetes/manifests", "$FAKES");
         let mut job = self.0.job(Script::ProveSnapshot, &args);
         let known: Vec<_> =
             job.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
@@ -110,6 +112,17 @@ fn a_stacked_members_own_programs_prove_and_are_gone_afterwards() {
 
     fs::write(machine.place().join("snapshot.db"), "snapshot").expect("written");
     pgrep("echo 7");
+    // Another that is called alike.
+    fs::create_dir_all(fakes.join("fd")).expect("a folder");
+    fs::create_dir_all(fakes.join("data/member/snap")).expect("a folder");
+    fs::write(fakes.join("data/member/snap/db"), "").expect("written");
+    fs::write(fakes.join("etcd.yaml"), format!("    - --data-dir={}\n", fakes.join("data").display()))
+        .expect("written");
+    let (status, _, said) = machine.prove_stacked();
+    assert!(status == 75 && said.contains("its etcd does not run, and only its container has"), "{status} {said}");
+
+    fs::write(machine.place().join("snapshot.db"), "snapshot").expect("written");
+    std::os::unix::fs::symlink(fakes.join("data/member/snap/db"), fakes.join("fd/9")).expect("linked");
     let (status, printed, said) = machine.prove_stacked();
     assert_eq!((status, said.as_str()), (0, ""));
     assert_eq!(parse(&printed).expect("a proof").1.keys, 12);

@@ -231,7 +231,7 @@ impl Streams for Fleet {
         self.noted(node, "etcd-take-turn", Box::pin(taking)).await
     }
 
-    async fn etcd_keep_turn(&self, node: &NodeName) -> Result<(), RemoteError> {
+    async fn etcd_keep_turn(&self, node: &NodeName) -> Result<bool, RemoteError> {
         let machine = self.machine(node)?;
         let keeping = machine.etcd.keep_turn(Way::Over(&machine.link), &self.etcd);
         self.noted(node, "etcd-keep-turn", Box::pin(keeping)).await
