@@ -118,3 +118,6 @@ async fn one_by_one(remote: &dyn Streams, inventory: &Inventory) -> Option<bool>
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,6 +99,16 @@ fn every_damage_is_found_and_told_apart() {
     let (code, out, err) = verified(&cluster, &["broken", "--all"]);
     assert_eq!(code, 21, "{out}{err}");
     assert!(out.lines().count() == 2 && out.matches(": good; ").count() == 1, "{out}");
+
+    // One by its name, as it was told; and a destination that is silent beside one that is good.
+    let named = out.lines().find(|line| line.contains(": good; ")).and_then(|line| line.split(": ").next());
+    let (code, out, err) = verified(&cluster, &[named.expect("it was told")]);
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, out, err) = verified(&cluster, &["backups", "nowhere", "--metrics", "verified.prom"]);
+    assert_eq!(code, 10, "{out}{err}");
+    assert!(out.contains(": good; ") && err.contains("nowhere"), "{out}{err}");
+    let metrics = std::fs::read_to_string(cluster.path("verified.prom")).expect("metrics");
+    assert!(metrics.contains("windlass_etcd_backup_verified{cluster=\"loopback\"} 0"), "{metrics}");
 }
 
 #[test]
