@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::keep::{Keep, Reason};
 use super::manifest::Manifest;
 use super::name::{BackupName, Part};
-use super::sink::sha256_of;
+use super::sink::{sha256_of, temporary_folder};
 use crate::remote::store::{Entry, Store, StoreError};
 use crate::text::count;
 
@@ -120,7 +120,7 @@ pub async fn lean_on_newest(store: &Store, pruning: &Pruning, stage: &Utf8Path) 
     let read = store.read(&[name.object(Part::Manifest)]).await.map_err(LeanError::Store)?;
     let manifest = Manifest::from_json(&read.concat()).map_err(|_| LeanError::Spoilt(name.clone()))?;
     let object = manifest.stored.name;
-    let fetched = tempfile::tempdir_in(stage).map_err(LeanError::Stage)?;
+    let fetched = temporary_folder(stage).map_err(LeanError::Stage)?;
     let at = match store.folder() {
         Some(folder) => folder.path().join(&object),
         None => Utf8PathBuf::try_from(fetched.path().join(&object)).map_err(|e| LeanError::Stage(e.into_io_error()))?,

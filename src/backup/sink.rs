@@ -9,7 +9,7 @@ use std::time::Duration;
 use age::stream::StreamWriter;
 use camino::Utf8Path;
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::seal::Recipients;
 use crate::remote::store::TEMPORARY;
@@ -165,6 +165,11 @@ fn encoder<W: Write>(to: W) -> io::Result<zstd::Encoder<'static, W>> {
 pub(crate) fn temporary(folder: &Utf8Path) -> io::Result<NamedTempFile> {
     let closed = std::fs::Permissions::from_mode(0o600);
     tempfile::Builder::new().prefix(TEMPORARY).permissions(closed).tempfile_in(folder)
+}
+
+/// A folder for what is fetched, which is gone with its owner; else [`sweep`] takes it away one day.
+pub fn temporary_folder(folder: &Utf8Path) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(folder)
 }
 
 /// How old a temporary file is that nobody works on any more: no backup takes a day.

@@ -65,8 +65,8 @@ fn what_is_installed_runs_the_backup_and_systemd_takes_it() {
     assert!(service.contains(&format!("\nEnvironmentFile={environment}\n")) && !service.contains("AWS_"), "{service}");
     assert!(unit(&place, UNITS[1]).contains("\nOnCalendar=Mon..Fri 02:30\n"));
     let proof = unit(&place, UNITS[2]);
-    let words =
-        "etcd verify --prove --identity /etc/windlass/key --metrics /var/lib/node/etcd.prom --cluster lab /srv/etcd";
+    let words = "etcd verify --prove --identity /etc/windlass/key --metrics /var/lib/node/etcd.prom --cluster lab /srv/etcd \
+         s3://backups/lab";
     assert!(proof.contains(&format!("\nExecStart={windlass} {words}\n")), "{proof}");
     systemd_takes(&place);
 

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::Seek as _;
-use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, Subcommand};
 
 use super::verify;
+use crate::backup::sink::{sweep, temporary};
 use crate::cli::plan::{Shown, refuse, show};
 use crate::cli::run::Arguments;
 use crate::cli::{Format, apply, files, finish};
@@ -115,6 +115,7 @@ async fn plan(planned: Planned) -> Result<(), Failure> {
 /// file beside the other snapshots, from where it is sent; so is what is elsewhere.
 async fn open(planned: &Planned, cluster: &str) -> Result<Snapshot, Failure> {
     let folder = files::state_folder(planned.state.clone(), &format!("{cluster}/snapshots"))?;
+    sweep(&folder);
     let identities = verify::identities(&planned.identity)?;
     let here = Utf8Path::new(&planned.from);
     let (looked, plain) = if planned.from.contains("://") || !here.is_file() {
@@ -159,8 +160,7 @@ async fn open(planned: &Planned, cluster: &str) -> Result<Snapshot, Failure> {
 fn opened(mut plain: File, folder: &Utf8Path, name: &str) -> Result<Utf8PathBuf, Failure> {
     let path = camino::absolute_utf8(folder.join(name)).map_err(|error| Failure::of(Exit::Usage, &error))?;
     let mut written = || -> std::io::Result<()> {
-        let mut file =
-            tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
+        let mut file = temporary(folder)?;
         plain.rewind()?;
         std::io::copy(&mut plain, file.as_file_mut())?;
         file.as_file().sync_all()?;

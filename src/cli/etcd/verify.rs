@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
 use crate::backup::seal::Identities;
-use crate::backup::sink::sweep;
+use crate::backup::sink::{sweep, temporary_folder};
 use crate::backup::verify::{Fault, Files, check};
 use crate::backup::{BackupName, Manifest, Part, metrics_file};
 use crate::cli::etcd::prover::Prover;
@@ -336,7 +336,7 @@ async fn fetched(
 ) -> Result<Looked, Failure> {
     let unmade = |error: std::io::Error| Failure::of(Exit::StepFailed, &error).because(format!("in {folder}"));
     let what = format!("{store}/{name}");
-    let fetched = tempfile::tempdir_in(folder).map_err(unmade)?;
+    let fetched = temporary_folder(folder).map_err(unmade)?;
     let at = if let Some(folder) = store.folder() {
         folder.path().to_owned()
     } else {
