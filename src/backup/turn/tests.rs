@@ -30,10 +30,8 @@ impl Door {
     }
 
     fn answer(&self, node: &NodeName) -> Result<(), RemoteError> {
-        match self.silent.load(Ordering::SeqCst) {
-            true => Err(RemoteError::Etcd { node: node.clone(), what: "no answer".to_owned() }),
-            false => Ok(()),
-        }
+        let silent = self.silent.load(Ordering::SeqCst);
+        if silent { Err(RemoteError::Etcd { node: node.clone(), what: "no answer".to_owned() }) } else { Ok(()) }
     }
 
     fn until(&self) -> Option<Instant> {
