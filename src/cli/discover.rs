@@ -62,7 +62,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let found = Found { cluster: &cluster, etcd: &etcd, ssh: &ssh, name: arguments.name.as_deref() };
     let text = inventory::write(&discover::inventory(found).map_err(no_inventory)?);
     if let Err(complaints) = inventory::parse(&text) {
-        return Err(Failure::new(Exit::Bug, format!("what was found makes no inventory: {complaints}")));
+        anstream::eprint!("{}", complaints.render("what was found", &text, false));
+        return Err(no_inventory(vec![complaints.to_string()]));
     }
     let Some(out) = &arguments.out else {
         anstream::print!("{text}");

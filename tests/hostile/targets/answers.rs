@@ -1,10 +1,13 @@
 //! What machines answer: the output of every script, whole and section by section, with hostile words inside.
 
 use data_encoding::BASE64;
+use windlass::decide::discover;
 use windlass::facts::unit::UnitState;
 use windlass::facts::version::{image_version, parse_version};
-use windlass::facts::{self, ApiFacts, Disk, FORMAT, Facts, MachineFacts, NodeFacts, Seen, api, probe, ready, unit};
-use windlass::inventory::NodeName;
+use windlass::facts::{
+    self, ApiFacts, Disk, FORMAT, Facts, MachineFacts, NodeFacts, Seen, api, found, probe, ready, unit,
+};
+use windlass::inventory::{self, Address, NodeName, Ssh};
 
 use super::{text, way};
 
@@ -38,6 +41,7 @@ pub(crate) fn answers(data: &[u8]) {
         3 => versions(&text),
         4 => drop(Disk::from_df(&text)),
         5 => certificates(rest),
+        14 => discovered(&text),
         // Of a machine that is to become a member.
         15 => drop(ready::parse(&framed("ready", &text, ""))),
         kind @ (6..=10) => cluster(&framed(ASKED[usize::from(kind) - 6], &text, "@@ readyz\n ok\n@@ end readyz ok\n")),
@@ -48,6 +52,20 @@ pub(crate) fn answers(data: &[u8]) {
             let asked = "@@ packages\n manager apt\n asked kubeadm\n@@ end packages ok\n";
             machine(&framed(section, text.get(1..).unwrap_or_default(), asked));
         }
+    }
+}
+
+/// What makes an inventory is written as one that reads the same, or as none at all.
+fn discovered(text: &str) {
+    let before = "@@ readyz\n ok\n@@ end readyz ok\n@@ kubeadm\n clusterName: found\n etcd:\n   external:\n     endpoints:\n     - https://10.0.0.1:2379\n@@ end kubeadm ok\n";
+    let nodes = "node cp1\nlabels {\"node-role.kubernetes.io/master\":\"\"}\naddress 10.0.0.2\n";
+    let Ok(cluster) = found::cluster(&framed("addresses", &format!("{nodes}{text}"), before)) else { return };
+    let Ok(Ok(etcd)) = found::etcd(&framed("etcd-service", text, "")) else { return };
+    let etcd = [(Address::new("10.0.0.1").expect("an address"), etcd)];
+    let found = discover::Found { cluster: &cluster, etcd: &etcd, ssh: &Ssh::default(), name: None };
+    let Ok(made) = discover::inventory(found) else { return };
+    if let Ok(read) = inventory::parse(&inventory::write(&made)) {
+        assert_eq!(read.value, made);
     }
 }
 
