@@ -72,9 +72,7 @@ async fn prune_one(store: &Store, Retention { whose, keep, just }: &Retention) -
 async fn put_all(store: &Store, parcels: &[Parcel]) -> Result<(), StoreError> {
     for (index, parcel) in parcels.iter().enumerate() {
         if let Err(error) = store.put(&parcel.name, &parcel.from).await {
-            // A manifest of this name that is there already is another run's, and so is all that has the name.
-            let ours = !matches!(error, StoreError::Exists { .. });
-            for put in parcels[..index].iter().filter(|_| ours) {
+            for put in &parcels[..index] {
                 // What cannot be taken back lies there without a manifest: it is nobody's backup.
                 let _ = store.remove(&put.name).await;
             }
