@@ -2,8 +2,9 @@
 //! pruned, verified and proven on a member's machine, and planned from. Leaves the lab as it was.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use super::lab::{all_ready, lab_ok, on, state};
+use super::lab::{all_ready, lab, lab_ok, on, state};
 use super::run::{Ran, folder, windlass_with};
 use super::s3;
 
@@ -112,6 +113,12 @@ fn without_quorum_only_an_emergency(inventory: &str) {
     for node in &away {
         lab_ok(&["heal", node]);
     }
+    // API servers have lost etcd for a while.
+    let since = Instant::now();
+    while !lab(&["kubectl", "get", "nodes"]).status.success() {
+        assert!(since.elapsed() < Duration::from_secs(180), "the API does not come back");
+        std::thread::sleep(Duration::from_secs(2));
+    }
     assert_eq!((refused.code, left), (11, Vec::new()), "{}", refused.text);
     assert!(refused.text.contains("1 of 3 members answer, which is no quorum"), "{}", refused.text);
     assert_eq!(taken.code, 0, "{}", taken.text);
@@ -130,7 +137,7 @@ impl Everywhere {
         words.extend(["--ssh-config", &self.config]);
         words.extend(self.destinations.iter().flat_map(|to| ["--to", to]));
         // A name has its time to the second.
-        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        std::thread::sleep(Duration::from_millis(1_100));
         self.windlass(&[&words])
     }
 
