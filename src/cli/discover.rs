@@ -11,7 +11,9 @@ use crate::decide::discover::{self, Found};
 use crate::error::{Exit, Failure, chain};
 use crate::facts::ask::ApiSection;
 use crate::facts::found::{self, FoundCluster, FoundEtcd};
-use crate::inventory::{self, Address, Etcd, Inventory, NodeName, Role, Ssh, Topology, UserName};
+use crate::inventory::{
+    self, Address, Etcd, Inventory, NameError, NodeName, Role, Ssh, Topology, UserName, check_jump,
+};
 use crate::observe::api_call;
 use crate::remote::ssh::Fleet;
 use crate::remote::{Remote as _, RemoteError};
@@ -38,7 +40,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     known_hosts: Option<Utf8PathBuf>,
     /// A machine to jump through
-    #[arg(long, value_name = "[USER@]HOST[:PORT]")]
+    #[arg(long, value_name = "[USER@]HOST[:PORT]", value_parser = jump)]
     jump: Option<String>,
     /// The user is root: sudo is not needed
     #[arg(long)]
@@ -46,6 +48,10 @@ pub(super) struct Arguments {
     /// Write it to this file, which must not be there yet [default: print it]
     #[arg(long, value_name = "FILE")]
     out: Option<Utf8PathBuf>,
+}
+
+fn jump(word: &str) -> Result<String, NameError> {
+    check_jump(word).map(|()| word.to_owned())
 }
 
 /// Looks, and writes or prints it.

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 pub use names::{Address, NameError, NodeName, UserName};
 pub use words::{
-    check_endpoint, check_etcd, check_label, check_node_path, check_package, check_preflight, check_slug, check_unit,
-    check_url, is_program,
+    check_endpoint, check_etcd, check_jump, check_label, check_node_path, check_package, check_preflight, check_slug,
+    check_unit, check_url, is_program,
 };
 
 use crate::document::{Complaints, Parsed};

@@ -88,7 +88,7 @@ pub fn check_endpoint(word: &str) -> Result<(), NameError> {
 }
 
 /// `[user@]host[:port]`, an IPv6 address in brackets.
-pub(super) fn check_jump(word: &str) -> Result<(), NameError> {
+pub fn check_jump(word: &str) -> Result<(), NameError> {
     let host = match word.split_once('@') {
         Some((user, host)) => {
             UserName::new(user)?;

@@ -176,8 +176,10 @@ fn what_is_there_is_not_discovered_over_and_nobody_is_told_of() {
         "{}",
         ran.err
     );
-    let ran = place.windlass(&["inventory", "discover", "--from", "-oProxyCommand=id"]);
-    assert_eq!(ran.code, 2, "{}", ran.err);
+    for words in [&["--from", "-oProxyCommand=id"][..], &["--from", "a", "--jump", "b\nProxyCommand id"]] {
+        let ran = place.windlass(&[&["inventory", "discover"], words].concat());
+        assert_eq!(ran.code, 2, "{}", ran.err);
+    }
 }
 
 #[test]
