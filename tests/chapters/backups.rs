@@ -127,6 +127,48 @@ fn without_quorum_only_an_emergency(inventory: &str) {
     all_ready();
 }
 
+/// Every member stops, or dies, while one of them sends its database, of 100 MB and more: an error, and nothing under a final name.
+pub(crate) fn members_that_stop_in_mid_stream_leave_nothing(inventory: &str, nodes: [&str; 3]) {
+    let place = folder().join("mid-stream");
+    let to = place.to_string_lossy().into_owned();
+    let all = |command: &'static str| {
+        std::thread::scope(|scope| nodes.iter().for_each(|node| drop(scope.spawn(move || on(node, command)))));
+    };
+    for (strike, words) in
+        [("pkill -STOP -x etcd", "nothing came for 10 s"), ("pkill -KILL -x etcd", "the stream broke off")]
+    {
+        let _ = std::fs::remove_dir_all(&place);
+        let ran = std::thread::scope(|scope| {
+            let backup = ["etcd", "backup", "-i", inventory, "--no-pki", "--no-compress", "--to", &to];
+            let backup = scope.spawn(move || windlass_with(&[], &backup));
+            let since = Instant::now();
+            while in_use(&place) < 4 << 20 {
+                assert!(since.elapsed() < Duration::from_secs(60), "nothing is streamed");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            all(strike);
+            backup.join().expect("it ends")
+        });
+        all("pkill -CONT -x etcd || true");
+        assert_eq!(ran.code, 13, "{}", ran.text);
+        assert!(ran.text.contains(words), "{}", ran.text);
+        assert_eq!(listed(&place), Vec::<String>::new());
+        let since = Instant::now();
+        while windlass_with(&[], &["etcd", "status", "-i", inventory]).code != 0 {
+            assert!(since.elapsed() < Duration::from_secs(180), "etcd does not come back");
+            std::thread::sleep(Duration::from_secs(2));
+        }
+    }
+}
+
+/// How many bytes of open files, without a name or with one, are in a folder of this machine's.
+fn in_use(folder: &Path) -> u64 {
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let open = processes.filter_map(|process| std::fs::read_dir(process.path().join("fd")).ok()).flatten().flatten();
+    let ours = open.filter(|file| std::fs::read_link(file.path()).is_ok_and(|path| path.starts_with(folder)));
+    ours.filter_map(|file| std::fs::metadata(file.path()).ok()).map(|data| data.len()).max().unwrap_or(0)
+}
+
 impl Everywhere {
     fn windlass(&self, words: &[&[&str]]) -> Ran {
         windlass_with(&self.environment, &words.concat())
