@@ -1,5 +1,7 @@
 //! Takes one snapshot: which member, streamed and verified, its hash at every member; ready to be put somewhere.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -24,6 +26,10 @@ const WAITING: usize = 4;
 /// Tries at the members' hashes: a compaction may pass while they are asked, or a member be a moment behind. Compactions are
 /// minutes apart.
 const HASH_TRIES: u32 = 3;
+
+/// By when a member that is just being restarted answers, in an emergency; and how often it is asked.
+const BACK_BY: Duration = Duration::from_secs(20);
+const ASKED_EVERY: Duration = Duration::from_secs(2);
 
 /// What is to be taken.
 #[derive(Clone, Copy)]
@@ -63,8 +69,8 @@ struct Source {
     node: NodeName,
     /// Every member, as far as they are known beforehand.
     etcd: Option<EtcdFacts>,
-    /// The members that answered, by id, when `etcd` is not known.
-    answered: Vec<(NodeName, u64)>,
+    /// The members that answered, when `etcd` is not known: to ask for a health that is not there takes its time.
+    answered: Vec<(NodeName, MemberStatus)>,
     emergency: Option<String>,
 }
 
@@ -73,7 +79,11 @@ pub async fn take(order: &Order<'_>) -> Result<Snapshot, Failure> {
     let (began, since) = (order.clock.now(), order.clock.elapsed());
     let source = find(order).await?;
     let failed = |error: RemoteError| not_taken(&chain(&error));
-    let status = order.remote.etcd_status(&source.node).await.map_err(failed)?;
+    let known = source.answered.iter().find(|(node, _)| *node == source.node).map(|(_, status)| status.clone());
+    let status = match known {
+        Some(status) => status,
+        None => order.remote.etcd_status(&source.node).await.map_err(failed)?,
+    };
     let cluster_id = order.remote.etcd_cluster_id(&source.node).await.map_err(failed)?;
     let (pages, storing) = stream(order, &source.node).await?;
     let storing = tokio::task::spawn_blocking(|| storing.finish());
@@ -138,11 +148,13 @@ async fn find(order: &Order<'_>) -> Result<Source, Failure> {
         },
         Seen::Unknown(why) => why,
     };
-    let asking = order.inventory.etcd_nodes().map(|node| async {
-        let status = order.remote.etcd_status(&node.name).await.ok()?;
-        Some((node.name.clone(), status))
-    });
-    let answered: Vec<(NodeName, MemberStatus)> = join_all(asking).await.into_iter().flatten().collect();
+    let since = order.clock.elapsed();
+    let mut answered = statuses(order).await;
+    // Without quorum a kubelet restarts its member again and again.
+    while order.emergency && answered.is_empty() && order.clock.elapsed().saturating_sub(since) < BACK_BY {
+        order.clock.sleep(ASKED_EVERY).await;
+        answered = statuses(order).await;
+    }
     let (some, all) = (answered.len(), order.inventory.etcd_nodes().count());
     let why = if some > all / 2 { why } else { format!("{some} of {all} members answer, which is no quorum: {why}") };
     let newest = answered.iter().max_by_key(|(_, status)| (status.revision, status.raft_applied));
@@ -156,8 +168,16 @@ async fn find(order: &Order<'_>) -> Result<Source, Failure> {
         ));
     }
     let node = node.clone();
-    let answered = answered.into_iter().map(|(node, status)| (node, status.member_id)).collect();
     Ok(Source { node, etcd: None, answered, emergency: Some(why) })
+}
+
+/// The members that answer at all.
+async fn statuses(order: &Order<'_>) -> Vec<(NodeName, MemberStatus)> {
+    let asking = order.inventory.etcd_nodes().map(|node| async {
+        let status = order.remote.etcd_status(&node.name).await.ok()?;
+        Some((node.name.clone(), status))
+    });
+    join_all(asking).await.into_iter().flatten().collect()
 }
 
 /// Streams it, and packs it as it comes.
@@ -199,10 +219,11 @@ fn fault(source: &Source, status: &MemberStatus, inside: &Inside) -> Option<Stri
 /// Whom to ask for hashes: every member, and why some are not asked.
 fn asked(source: &Source, inside: &Inside, own: bool) -> Vec<Member> {
     let Some(etcd) = &source.etcd else {
-        let node = |id: u64| source.answered.iter().find(|(_, answered)| *answered == id).map(|(node, _)| node.clone());
+        let node =
+            |id: u64| source.answered.iter().find(|(_, status)| status.member_id == id).map(|(node, _)| node.clone());
         let member = |(id, name): &(u64, String)| Member {
             id: *id,
-            name: name.clone(),
+            name: if name.is_empty() { format!("{id:x}") } else { name.clone() },
             node: node(*id).ok_or_else(|| "it did not answer".to_owned()),
         };
         return inside.members.iter().map(member).collect();
@@ -236,7 +257,7 @@ async fn hashes(
             Compared::Same if !silent => return Ok((hashes, None)),
             Compared::Different(why) if !silent || tries == HASH_TRIES => return Ok((hashes, Some(why))),
             _ if tries == HASH_TRIES => return Ok((hashes, None)),
-            _ => order.clock.sleep(std::time::Duration::from_secs(1)).await,
+            _ => order.clock.sleep(Duration::from_secs(1)).await,
         }
     }
 }

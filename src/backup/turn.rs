@@ -88,7 +88,7 @@ async fn take(
     let (since, mut told, mut silent) = (clock.elapsed(), Some(told), None);
     loop {
         let now = clock.elapsed();
-        match one_by_one(remote, inventory).await {
+        match asked(remote, inventory, told.is_none()).await {
             Some(true) => return Ok(true),
             Some(false) => silent = None,
             // While it waits, a member may be restarted.
@@ -107,10 +107,11 @@ async fn take(
     }
 }
 
-/// Asks for the turn: who answers at all first, then the others. Never two at once: one would be told that the other has it.
-async fn one_by_one(remote: &dyn Streams, inventory: &Inventory) -> Option<bool> {
+/// Asks for the turn: who answers at all first, and the others too for who `waits`. Never two at once: one would be told that
+/// the other has it.
+async fn asked(remote: &dyn Streams, inventory: &Inventory, waits: bool) -> Option<bool> {
     let quick = first(inventory, |node| async move { remote.etcd_cluster_id(node).await.map(|_| node) }).await?;
-    let others = inventory.etcd_nodes().map(|node| &node.name).filter(|node| *node != quick);
+    let others = inventory.etcd_nodes().map(|node| &node.name).filter(|node| waits && *node != quick);
     for node in std::iter::once(quick).chain(others) {
         if let Ok(taken) = remote.etcd_take_turn(node, TURN).await {
             return Some(taken);

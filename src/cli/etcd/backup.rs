@@ -153,6 +153,10 @@ async fn back_up(
     let how = How { compress: !arguments.no_compress, recipients };
     let order =
         Order { remote, clock: &clock, inventory, members, stage: &stage, how: &how, emergency: arguments.emergency };
+    if arguments.emergency {
+        // Whose turn it is may be nobody's to say, and the member may not last.
+        return taken(arguments, &order, &stores).await;
+    }
     let waits = || anstream::eprintln!("another backup of this cluster runs, from another place: waiting for it");
     in_turn(remote, &clock, inventory, waits, taken(arguments, &order, &stores)).await?
 }
