@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 
 use crate::error::{Exit, Failure};
 use crate::inventory::{Inventory, NodeName};
-use crate::remote::{Clock, RemoteError, Streams};
+use crate::remote::{Clock, RemoteError, Turns};
 
 /// For how long it is taken: another run waits for as long when this one was killed.
 const TURN: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 
 /// Does `work` when it is this run's turn, which it keeps until then. `told` is called when there is a wait.
 pub async fn in_turn<T>(
-    remote: &dyn Streams,
+    remote: &dyn Turns,
     clock: &dyn Clock,
     inventory: &Inventory,
     told: impl FnOnce(),
@@ -80,7 +80,7 @@ where
 
 /// Waits for the turn, and takes it; false where no member says whose it is.
 async fn take(
-    remote: &dyn Streams,
+    remote: &dyn Turns,
     clock: &dyn Clock,
     inventory: &Inventory,
     told: impl FnOnce(),
@@ -109,7 +109,7 @@ async fn take(
 
 /// Asks for the turn: who answers at all first, and the others too for who `waits`. Never two at once: one would be told that
 /// the other has it.
-async fn asked(remote: &dyn Streams, inventory: &Inventory, waits: bool) -> Option<bool> {
+async fn asked(remote: &dyn Turns, inventory: &Inventory, waits: bool) -> Option<bool> {
     let quick = first(inventory, |node| async move { remote.etcd_cluster_id(node).await.map(|_| node) }).await?;
     let others = inventory.etcd_nodes().map(|node| &node.name).filter(|node| waits && *node != quick);
     for node in std::iter::once(quick).chain(others) {

@@ -11,9 +11,7 @@ use crate::decide::discover::{self, Found};
 use crate::error::{Exit, Failure, chain};
 use crate::facts::ask::ApiSection;
 use crate::facts::found::{self, FoundCluster, FoundEtcd};
-use crate::inventory::{
-    self, Address, Etcd, Inventory, NameError, NodeName, Role, Ssh, Topology, UserName, check_jump,
-};
+use crate::inventory::{self, Address, Etcd, Inventory, NameError, NodeName, Role, Ssh, UserName, check_jump};
 use crate::observe::api_call;
 use crate::remote::ssh::Fleet;
 use crate::remote::{Remote as _, RemoteError};
@@ -115,17 +113,7 @@ fn provisional(addresses: &[Address], ssh: &Ssh) -> Result<Inventory, Failure> {
         name: "found".to_owned(),
         ssh: ssh.clone(),
         api: inventory::Api::default(),
-        etcd: Etcd {
-            topology: Topology::Stacked,
-            service: String::new(),
-            package: String::new(),
-            client_package: None,
-            ca: Utf8PathBuf::new(),
-            cert: Utf8PathBuf::new(),
-            key: Utf8PathBuf::new(),
-            env_file: Utf8PathBuf::new(),
-            client_port: 0,
-        },
+        etcd: Etcd::stacked(),
         kubeadm: inventory::Kubeadm::default(),
         nodes: addresses.iter().enumerate().map(node).collect::<Result<_, Failure>>()?,
     })

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::found::{FoundCluster, FoundEtcd};
 use crate::inventory::{
-    Address, Api, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology, check_endpoint, check_etcd,
-    check_node_path, check_package, check_slug, check_unit,
+    Address, Api, CLIENT_PORT, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology, check_endpoint,
+    check_etcd, check_node_path, check_package, check_slug, check_unit,
 };
 use crate::text;
 
@@ -34,7 +34,7 @@ pub fn inventory(found: Found<'_>) -> Result<Inventory, Vec<String>> {
     }
     let nodes = nodes(found, &mut why);
     let etcd = match found.cluster.etcd {
-        None => Some(stacked()),
+        None => Some(Etcd::stacked()),
         Some(_) => external(found.etcd, &mut why),
     };
     let endpoint = endpoint(&found.cluster.endpoint, &mut why);
@@ -118,22 +118,6 @@ fn machine(name: &str, address: &str, role: Role, why: &mut Vec<String>) -> Opti
     }
 }
 
-/// As kubeadm makes it.
-fn stacked() -> Etcd {
-    let pki = |file: &str| format!("/etc/kubernetes/pki/etcd/{file}").into();
-    Etcd {
-        topology: Topology::Stacked,
-        service: "etcd".to_owned(),
-        package: "etcd-server".to_owned(),
-        client_package: None,
-        ca: pki("ca.crt"),
-        cert: pki("healthcheck-client.crt"),
-        key: pki("healthcheck-client.key"),
-        env_file: "/etc/default/etcd".into(),
-        client_port: 2379,
-    }
-}
-
 /// What all machines of etcd have in common: an inventory has one word for all of them.
 fn external(machines: &[(Address, FoundEtcd)], why: &mut Vec<String>) -> Option<Etcd> {
     let told: Vec<&FoundEtcd> = machines.iter().map(|(_, etcd)| etcd).collect();
@@ -145,7 +129,7 @@ fn external(machines: &[(Address, FoundEtcd)], why: &mut Vec<String>) -> Option<
     let package =
         common(&told, "package", |etcd| Some(etcd.package.clone().unwrap_or_else(|| etcd.program.clone())), why);
     let ca = common(&told, "CA of its clients (trusted-ca-file)", |etcd| etcd.ca.clone(), why);
-    let port = common(&told, "port for clients", |etcd| Some(etcd.client_port.unwrap_or(2379)), why);
+    let port = common(&told, "port for clients", |etcd| Some(etcd.client_port.unwrap_or(CLIENT_PORT)), why);
     // Of certificates it is enough that one pair is on all of them.
     let everywhere = |pair: &&(String, String)| told.iter().all(|etcd| etcd.clients.contains(*pair));
     let client = told.first().and_then(|etcd| etcd.clients.iter().find(everywhere));

@@ -150,6 +150,34 @@ pub struct Etcd {
     pub client_port: u16,
 }
 
+/// Where kubeadm keeps what etcd's own health check uses: CA, certificate, key.
+pub const STACKED_PEMS: [&str; 3] = [
+    "/etc/kubernetes/pki/etcd/ca.crt",
+    "/etc/kubernetes/pki/etcd/healthcheck-client.crt",
+    "/etc/kubernetes/pki/etcd/healthcheck-client.key",
+];
+
+/// Etcd's own client port.
+pub const CLIENT_PORT: u16 = 2379;
+
+impl Etcd {
+    /// As kubeadm makes it; what is an external one's alone is Debian's.
+    pub fn stacked() -> Self {
+        let [ca, cert, key] = STACKED_PEMS.map(Utf8PathBuf::from);
+        Self {
+            topology: Topology::Stacked,
+            service: "etcd".to_owned(),
+            package: "etcd-server".to_owned(),
+            client_package: None,
+            ca,
+            cert,
+            key,
+            env_file: "/etc/default/etcd".into(),
+            client_port: CLIENT_PORT,
+        }
+    }
+}
+
 /// What kubeadm has to be told about this cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kubeadm {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use super::names::{Address, NameError, NodeName, UserName};
-use super::{Api, Etcd, FORMAT, Inventory, Kubeadm, Node, Role, Ssh, Topology, rules, words};
+use super::{
+    Api, CLIENT_PORT, Etcd, FORMAT, Inventory, Kubeadm, Node, Role, STACKED_PEMS, Ssh, Topology, rules, words,
+};
 use crate::document::{self, At, Complaint, Complaints, Parsed, Table, Value};
 
 pub(super) fn inventory(text: &str) -> Result<Parsed<Inventory>, Complaints> {
@@ -84,7 +86,7 @@ fn etcd(table: &mut Table<'_>) -> (Option<At<Topology>>, Option<Etcd>) {
     let service = table.get("service", |v| word(v, "a systemd unit", words::check_unit));
     let client_package = table.get("client_package", self::package).or(usual_client);
     let env_file = table.get("env_file", node_path).unwrap_or_else(|| "/etc/default/etcd".into());
-    let client_port = table.get("client_port", Value::port).unwrap_or(2379);
+    let client_port = table.get("client_port", Value::port).unwrap_or(CLIENT_PORT);
     let finish = || {
         let topology = topology.as_ref()?.value;
         let service = service.unwrap_or_else(|| "etcd".to_owned());
@@ -106,9 +108,9 @@ fn etcd(table: &mut Table<'_>) -> (Option<At<Topology>>, Option<Etcd>) {
 
 /// What proves to etcd who its client is: key, what it holds, and where kubeadm keeps it for a stacked etcd.
 const CERTIFICATES: [(&str, &str, &str); 3] = [
-    ("ca", "the path of etcd's CA certificate on its nodes", "/etc/kubernetes/pki/etcd/ca.crt"),
-    ("cert", "the path of a client certificate on etcd's nodes", "/etc/kubernetes/pki/etcd/healthcheck-client.crt"),
-    ("key", "the path of a client key on etcd's nodes", "/etc/kubernetes/pki/etcd/healthcheck-client.key"),
+    ("ca", "the path of etcd's CA certificate on its nodes", STACKED_PEMS[0]),
+    ("cert", "the path of a client certificate on etcd's nodes", STACKED_PEMS[1]),
+    ("key", "the path of a client key on etcd's nodes", STACKED_PEMS[2]),
 ];
 
 fn certificates(table: &mut Table<'_>, external: bool) -> [Option<Utf8PathBuf>; 3] {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Api, Etcd, FORMAT, Inventory, Kubeadm, Node, Ssh, Topology};
+use super::{Api, CLIENT_PORT, Etcd, FORMAT, Inventory, Kubeadm, Node, Ssh, Topology};
 
 pub(super) fn inventory(inventory: &Inventory) -> String {
     let Inventory { name, ssh, api, etcd, kubeadm, nodes } = inventory;
@@ -79,7 +79,7 @@ fn etcd_keys(etcd: &Etcd) -> Vec<Key> {
         keys.extend(etcd.client_package.as_ref().map(|package| ("client_package", quoted(package))));
         keys.push(("env_file", quoted(&etcd.env_file)));
     }
-    keys.extend(unusual("client_port", &etcd.client_port, &2379, u16::to_string));
+    keys.extend(unusual("client_port", &etcd.client_port, &CLIENT_PORT, u16::to_string));
     keys
 }
 

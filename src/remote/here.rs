@@ -13,27 +13,19 @@ use zeroize::Zeroizing;
 
 use super::etcd::{EtcdDoor, Way};
 use super::{
-    Call, HashKv, MemberList, Output, Remote, RemoteError, Secret, SnapshotContents, SnapshotWanted, Streams, scripts,
-    ssh,
+    Call, HashKv, MemberList, Output, Remote, RemoteError, Secret, SnapshotContents, SnapshotWanted, Streams, Turns,
+    scripts, ssh,
 };
 use crate::facts::MemberStatus;
-use crate::inventory::{Address, Api, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology};
-
-/// Where kubeadm keeps what etcd's own health check uses.
-const STACKED: [&str; 3] = [
-    "/etc/kubernetes/pki/etcd/ca.crt",
-    "/etc/kubernetes/pki/etcd/healthcheck-client.crt",
-    "/etc/kubernetes/pki/etcd/healthcheck-client.key",
-];
+use crate::inventory::{
+    Address, Api, CLIENT_PORT, Etcd, Inventory, Kubeadm, Node, NodeName, Role, STACKED_PEMS, Ssh, Topology,
+};
 
 /// Where a service's settings are: Debian, RHEL, etcdadm.
 const ENVIRONMENTS: [&str; 3] = ["/etc/default/etcd", "/etc/etcd/etcd.conf", "/etc/etcd/etcd.env"];
 
 /// Where etcd is looked for first; then at what `ETCDCTL_ENDPOINTS` says.
 const LOOPBACK: &str = "127.0.0.1";
-
-/// Etcd's own client port.
-const CLIENT_PORT: u16 = 2379;
 
 /// How long a script may take here.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
@@ -47,7 +39,7 @@ pub struct Here {
 
 /// Why this machine is not known to run etcd.
 #[derive(Debug, thiserror::Error)]
-#[error("no etcd of this machine is known: neither {} nor ETCD_TRUSTED_CA_FILE in {} is there", STACKED[0], ENVIRONMENTS.join(" or "))]
+#[error("no etcd of this machine is known: neither {} nor ETCD_TRUSTED_CA_FILE in {} is there", STACKED_PEMS[0], ENVIRONMENTS.join(" or "))]
 pub struct NotHere;
 
 impl Here {
@@ -122,10 +114,8 @@ impl Here {
     }
 }
 
-fn etcd(topology: Topology, [ca, cert, key]: [Utf8PathBuf; 3], client_port: u16) -> Etcd {
-    let (service, package) = ("etcd".to_owned(), "etcd-server".to_owned());
-    let env_file = ENVIRONMENTS[0].into();
-    Etcd { topology, service, package, client_package: None, ca, cert, key, env_file, client_port }
+fn external([ca, cert, key]: [Utf8PathBuf; 3], client_port: u16) -> Etcd {
+    Etcd { topology: Topology::External, ca, cert, key, client_port, ..Etcd::stacked() }
 }
 
 /// As `etcdctl` is told by its environment.
@@ -133,12 +123,12 @@ fn told(variable: impl Fn(&str) -> Option<String>) -> Option<Etcd> {
     let path = |name: &str| variable(name).map(Utf8PathBuf::from);
     let pems = [path("ETCDCTL_CACERT")?, path("ETCDCTL_CERT")?, path("ETCDCTL_KEY")?];
     let port = variable("ETCDCTL_ENDPOINTS").and_then(|urls| port_of(&urls));
-    Some(etcd(Topology::External, pems, port.unwrap_or(CLIENT_PORT)))
+    Some(external(pems, port.unwrap_or(CLIENT_PORT)))
 }
 
 fn stacked() -> Option<Etcd> {
-    let pems = STACKED.map(Utf8PathBuf::from);
-    pems[1].is_file().then(|| etcd(Topology::Stacked, pems, CLIENT_PORT))
+    let etcd = Etcd::stacked();
+    etcd.cert.is_file().then_some(etcd)
 }
 
 fn service() -> Option<Etcd> {
@@ -156,7 +146,7 @@ fn of_environment(text: &str) -> Option<Etcd> {
     let path = |name: &str| value(name).map(Utf8PathBuf::from);
     let pems = [path("ETCD_TRUSTED_CA_FILE")?, path("ETCD_CERT_FILE")?, path("ETCD_KEY_FILE")?];
     let port = value("ETCD_LISTEN_CLIENT_URLS").and_then(|urls| port_of(&urls));
-    Some(etcd(Topology::External, pems, port.unwrap_or(CLIENT_PORT)))
+    Some(external(pems, port.unwrap_or(CLIENT_PORT)))
 }
 
 /// The port of the first of several URLs.
@@ -219,17 +209,9 @@ impl Remote for Here {
 }
 
 #[async_trait]
-impl Streams for Here {
-    async fn etcd_stream(&self, _: &NodeName, into: &Sender<Vec<u8>>) -> Result<(), RemoteError> {
-        self.door.stream(Way::Here, &self.inventory.etcd, into).await
-    }
-
+impl Turns for Here {
     async fn etcd_cluster_id(&self, _: &NodeName) -> Result<u64, RemoteError> {
         self.door.cluster_id(Way::Here, &self.inventory.etcd).await
-    }
-
-    async fn kube_system_uid(&self, _: &NodeName) -> Result<Option<String>, RemoteError> {
-        self.door.kube_system_uid(Way::Here, &self.inventory.etcd).await
     }
 
     async fn etcd_take_turn(&self, _: &NodeName, time: Duration) -> Result<bool, RemoteError> {
@@ -242,6 +224,17 @@ impl Streams for Here {
 
     async fn etcd_end_turn(&self, _: &NodeName) -> Result<(), RemoteError> {
         self.door.end_turn(Way::Here, &self.inventory.etcd).await
+    }
+}
+
+#[async_trait]
+impl Streams for Here {
+    async fn etcd_stream(&self, _: &NodeName, into: &Sender<Vec<u8>>) -> Result<(), RemoteError> {
+        self.door.stream(Way::Here, &self.inventory.etcd, into).await
+    }
+
+    async fn kube_system_uid(&self, _: &NodeName) -> Result<Option<String>, RemoteError> {
+        self.door.kube_system_uid(Way::Here, &self.inventory.etcd).await
     }
 
     async fn secret(&self, _: &NodeName, call: &Call) -> Result<Secret, RemoteError> {

@@ -187,18 +187,11 @@ pub struct Secret {
     pub complaint: String,
 }
 
-/// What a backup asks beyond [`Remote`]: what is long, and what is secret. It is never recorded.
+/// Whose turn it is, of all who want the same of one cluster; etcd itself says it.
 #[async_trait]
-pub trait Streams: Remote {
-    /// Streams a snapshot of the member on `node` into `into`, for as long as somebody listens there. Fails when the stream
-    /// is idle too long or breaks off; whether what came is whole is for the listener to say.
-    async fn etcd_stream(&self, node: &NodeName, into: &Sender<Vec<u8>>) -> Result<(), RemoteError>;
-
+pub trait Turns: Send + Sync {
     /// The id of the cluster that the member on `node` believes to be of. It needs no quorum.
     async fn etcd_cluster_id(&self, node: &NodeName) -> Result<u64, RemoteError>;
-
-    /// The uid of the namespace `kube-system`, which outlives a restore, where the member on `node` has it in the clear.
-    async fn kube_system_uid(&self, node: &NodeName) -> Result<Option<String>, RemoteError>;
 
     /// Takes the turn of the whole cluster for so long, asked of the member on `node`; false when somebody has it. It is a
     /// lease of etcd's without a key: it leaves no trace, and ends by itself when nobody keeps it.
@@ -209,6 +202,17 @@ pub trait Streams: Remote {
 
     /// Gives the turn back.
     async fn etcd_end_turn(&self, node: &NodeName) -> Result<(), RemoteError>;
+}
+
+/// What a backup asks beyond [`Remote`]: what is long, and what is secret. It is never recorded.
+#[async_trait]
+pub trait Streams: Remote + Turns {
+    /// Streams a snapshot of the member on `node` into `into`, for as long as somebody listens there. Fails when the stream
+    /// is idle too long or breaks off; whether what came is whole is for the listener to say.
+    async fn etcd_stream(&self, node: &NodeName, into: &Sender<Vec<u8>>) -> Result<(), RemoteError>;
+
+    /// The uid of the namespace `kube-system`, which outlives a restore, where the member on `node` has it in the clear.
+    async fn kube_system_uid(&self, node: &NodeName) -> Result<Option<String>, RemoteError>;
 
     /// Runs a script that only reads and prints secrets.
     async fn secret(&self, node: &NodeName, call: &Call) -> Result<Secret, RemoteError>;

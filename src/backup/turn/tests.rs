@@ -2,15 +2,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use camino::Utf8Path;
 use jiff::Timestamp;
-use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
 use super::*;
-use crate::decide::call::Call;
-use crate::facts::MemberStatus;
-use crate::remote::{HashKv, MemberList, Output, Remote, Secret, SnapshotContents, SnapshotWanted};
 
 const INVENTORY: &str = include_str!("../../../tests/scenarios/inventory.toml");
 
@@ -44,45 +39,9 @@ impl Door {
 }
 
 #[async_trait]
-impl Remote for Door {
-    async fn call(&self, _: &NodeName, _: &Call) -> Result<Output, RemoteError> {
-        unreachable!("a turn is etcd's alone")
-    }
-    async fn send(&self, _: &NodeName, _: &Call, _: &Utf8Path) -> Result<Output, RemoteError> {
-        unreachable!("a turn is etcd's alone")
-    }
-    async fn run_here(&self, _: &[String], _: Duration) -> Result<Output, RemoteError> {
-        unreachable!("a turn is etcd's alone")
-    }
-    async fn etcd_members(&self, _: &NodeName) -> Result<MemberList, RemoteError> {
-        unreachable!("nobody asks for members")
-    }
-    async fn etcd_status(&self, _: &NodeName) -> Result<MemberStatus, RemoteError> {
-        unreachable!("nobody asks for a status")
-    }
-    async fn etcd_hash(&self, _: &NodeName, _: u64) -> Result<HashKv, RemoteError> {
-        unreachable!("nobody asks for a hash")
-    }
-    async fn etcd_snapshot(
-        &self,
-        _: &NodeName,
-        _: &Utf8Path,
-        _: &SnapshotWanted,
-    ) -> Result<SnapshotContents, RemoteError> {
-        unreachable!("nobody takes a snapshot")
-    }
-}
-
-#[async_trait]
-impl Streams for Door {
-    async fn etcd_stream(&self, _: &NodeName, _: &Sender<Vec<u8>>) -> Result<(), RemoteError> {
-        unreachable!("nobody takes a snapshot")
-    }
+impl Turns for Door {
     async fn etcd_cluster_id(&self, node: &NodeName) -> Result<u64, RemoteError> {
         self.answer(node).map(|()| 7)
-    }
-    async fn kube_system_uid(&self, _: &NodeName) -> Result<Option<String>, RemoteError> {
-        unreachable!("nobody asks for it")
     }
     async fn etcd_take_turn(&self, node: &NodeName, time: Duration) -> Result<bool, RemoteError> {
         self.answer(node)?;
@@ -104,9 +63,6 @@ impl Streams for Door {
         self.answer(node)?;
         self.set(None);
         Ok(())
-    }
-    async fn secret(&self, _: &NodeName, _: &Call) -> Result<Secret, RemoteError> {
-        unreachable!("nobody asks for secrets")
     }
 }
 

@@ -27,7 +27,7 @@ use crate::inventory::{Inventory, check_slug};
 use crate::remote::here::Here;
 use crate::remote::ssh::Fleet;
 use crate::remote::store::Store;
-use crate::remote::{Clock as _, Streams, SystemClock};
+use crate::remote::{Clock as _, Streams, SystemClock, Turns as _};
 use crate::report;
 
 /// Arguments of `windlass etcd backup`.

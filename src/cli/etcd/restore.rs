@@ -120,10 +120,9 @@ async fn open(planned: &Planned, cluster: &str) -> Result<Snapshot, Failure> {
     let here = Utf8Path::new(&planned.from);
     let (looked, plain) = if planned.from.contains("://") || !here.is_file() {
         let place = verify::Destination {
-            emergencies: false,
             what: &planned.from,
             cluster: Some(cluster),
-            all: false,
+            which: verify::Which::NewestOrdinary,
             ssh_config: planned.ssh_config.as_deref(),
         };
         let newest = verify::at_destination(place, &identities, &folder).await?.pop();

@@ -78,10 +78,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             continue;
         }
         let place = Destination {
-            emergencies: true,
             what,
             cluster: arguments.cluster.as_deref(),
-            all: arguments.all,
+            which: if arguments.all { Which::All } else { Which::Newest },
             ssh_config: arguments.ssh_config.as_deref(),
         };
         match at_destination(place, &identities, &folder).await {
@@ -247,6 +246,17 @@ fn read_manifest(path: &Utf8Path) -> Result<Manifest, Fault> {
     })
 }
 
+/// Which backups of a destination.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// All of them, oldest first.
+    All,
+    /// The newest.
+    Newest,
+    /// The newest that was not taken in an emergency.
+    NewestOrdinary,
+}
+
 /// Backups that are asked for.
 #[derive(Clone, Copy)]
 pub(super) struct Destination<'a> {
@@ -254,10 +264,8 @@ pub(super) struct Destination<'a> {
     pub(super) what: &'a str,
     /// Only of the cluster of this name.
     pub(super) cluster: Option<&'a str>,
-    /// All of them, and not the newest.
-    pub(super) all: bool,
-    /// Whether the newest may be one that was taken in an emergency.
-    pub(super) emergencies: bool,
+    /// Which of them, where none is named.
+    pub(super) which: Which,
     /// The configuration of ssh, in place of the user's own.
     pub(super) ssh_config: Option<&'a Utf8Path>,
 }
@@ -293,11 +301,11 @@ pub(super) async fn at_destination(
     }
     let mut all: Vec<_> = backups.into_iter().collect();
     all.sort_by_key(|(name, _)| (name.taken, name.cluster.clone(), name.revision));
-    let newest_ordinary = !place.emergencies && named.is_none();
-    if newest_ordinary {
-        all.reverse();
-    } else if !place.all {
-        all = all.pop().into_iter().collect();
+    let which = if named.is_some() { Which::Newest } else { place.which };
+    match which {
+        Which::All => {}
+        Which::Newest => all = all.pop().into_iter().collect(),
+        Which::NewestOrdinary => all.reverse(),
     }
     if all.is_empty() {
         let of = place.cluster.map_or(String::new(), |cluster| format!(" of {cluster}"));
@@ -308,12 +316,12 @@ pub(super) async fn at_destination(
     for (name, parts) in all {
         let one = fetched(&store, &name, &parts, identities, folder).await?;
         let emergency = one.manifest.as_ref().is_some_and(|manifest| manifest.emergency);
-        if newest_ordinary && emergency {
+        if which == Which::NewestOrdinary && emergency {
             anstream::eprintln!("{} is left alone: it was taken in an emergency, and may be stale", one.what);
             continue;
         }
         looked.push(one);
-        if newest_ordinary {
+        if which == Which::NewestOrdinary {
             break;
         }
     }

@@ -21,7 +21,7 @@ use self::link::{Answer, Failure, Ways};
 use super::etcd::{EtcdDoor, Way};
 use super::{
     Call, HashKv, MemberList, Output, Remote, RemoteError, Script, Secret, SnapshotContents, SnapshotWanted, Streams,
-    scripts,
+    Turns, scripts,
 };
 use crate::facts::MemberStatus;
 use crate::inventory::{Etcd, Inventory, NodeName};
@@ -206,23 +206,11 @@ impl Remote for Fleet {
 }
 
 #[async_trait]
-impl Streams for Fleet {
-    async fn etcd_stream(&self, node: &NodeName, into: &Sender<Vec<u8>>) -> Result<(), RemoteError> {
-        let machine = self.machine(node)?;
-        let streaming = machine.etcd.stream(Way::Over(&machine.link), &self.etcd, into);
-        self.noted(node, "etcd-stream", Box::pin(streaming)).await
-    }
-
+impl Turns for Fleet {
     async fn etcd_cluster_id(&self, node: &NodeName) -> Result<u64, RemoteError> {
         let machine = self.machine(node)?;
         let asking = machine.etcd.cluster_id(Way::Over(&machine.link), &self.etcd);
         self.noted(node, "etcd-cluster-id", Box::pin(asking)).await
-    }
-
-    async fn kube_system_uid(&self, node: &NodeName) -> Result<Option<String>, RemoteError> {
-        let machine = self.machine(node)?;
-        let asking = machine.etcd.kube_system_uid(Way::Over(&machine.link), &self.etcd);
-        self.noted(node, "etcd-kube-system-uid", Box::pin(asking)).await
     }
 
     async fn etcd_take_turn(&self, node: &NodeName, time: Duration) -> Result<bool, RemoteError> {
@@ -241,6 +229,21 @@ impl Streams for Fleet {
         let machine = self.machine(node)?;
         let ending = machine.etcd.end_turn(Way::Over(&machine.link), &self.etcd);
         self.noted(node, "etcd-end-turn", Box::pin(ending)).await
+    }
+}
+
+#[async_trait]
+impl Streams for Fleet {
+    async fn etcd_stream(&self, node: &NodeName, into: &Sender<Vec<u8>>) -> Result<(), RemoteError> {
+        let machine = self.machine(node)?;
+        let streaming = machine.etcd.stream(Way::Over(&machine.link), &self.etcd, into);
+        self.noted(node, "etcd-stream", Box::pin(streaming)).await
+    }
+
+    async fn kube_system_uid(&self, node: &NodeName) -> Result<Option<String>, RemoteError> {
+        let machine = self.machine(node)?;
+        let asking = machine.etcd.kube_system_uid(Way::Over(&machine.link), &self.etcd);
+        self.noted(node, "etcd-kube-system-uid", Box::pin(asking)).await
     }
 
     async fn secret(&self, node: &NodeName, call: &Call) -> Result<Secret, RemoteError> {
