@@ -91,6 +91,15 @@ pub fn seconds(seconds: u64) -> String {
     }
 }
 
+/// How long ago: `5 min`, `26 h`, `3 days`.
+pub fn age(seconds: u64) -> String {
+    match (seconds / 60, seconds / 3600, seconds / 86400) {
+        (minutes, 0 | 1, _) => format!("{minutes} min"),
+        (_, hours, 0 | 1) => format!("{hours} h"),
+        (_, _, days) => format!("{days} days"),
+    }
+}
+
 /// `512 B`, `20.5 KiB`, `1.9 GiB`.
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
 pub fn bytes(bytes: u64) -> String {

@@ -99,7 +99,7 @@ mod tests {
             }
         };
         let members = applied.into_iter().enumerate().map(member).collect();
-        EtcdFacts { cluster_id: 7, members, alarms: Vec::new() }
+        EtcdFacts { cluster_id: 7, members, alarms: Vec::new(), auth: Seen::Known(false) }
     }
 
     fn sicken(etcd: &mut EtcdFacts, index: usize) {

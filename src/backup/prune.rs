@@ -102,6 +102,14 @@ pub async fn look(store: &Store, whose: &Whose, keep: Keep, newest: Option<Newes
     Ok(judge(&backups, &manifests, whose, keep, newest))
 }
 
+/// The newest whole backup of `whose` at `store`; emergencies are not counted.
+pub async fn newest(store: &Store, whose: &Whose) -> Result<Option<BackupName>, StoreError> {
+    // With no rule only the newest stays.
+    let pruning = look(store, whose, Keep::default(), None).await?;
+    let names = pruning.stays.into_iter().map(|(name, _)| name);
+    Ok(names.max_by_key(|name| (name.taken, name.revision)))
+}
+
 /// Takes away what `pruning` says, oldest first. Stops at the first that cannot be.
 pub async fn carry_out(store: &Store, pruning: &Pruning) -> Result<(), StoreError> {
     for object in pruning.goes.iter().flat_map(|going| &going.objects) {

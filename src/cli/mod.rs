@@ -7,6 +7,7 @@ mod check;
 mod discover;
 mod etcd;
 mod files;
+mod files_alone;
 mod finish;
 mod lock;
 mod plan;
@@ -31,6 +32,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Look at a whole cluster and say what needs attention, whatever is planned; changes nothing
+    Check(Box<check::Arguments>),
     /// Look after inventories
     #[command(subcommand)]
     Inventory(Box<Inventory>),
@@ -118,10 +121,11 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Inventory(inventory) => match *inventory {
-            Inventory::Check { file } => check::inventory(&file),
+            Inventory::Check { file } => files_alone::inventory(&file),
             Inventory::Discover(arguments) => discover::run(arguments).await,
         },
-        Command::Playbook(Check::Check { file }) => check::playbook(&file),
+        Command::Playbook(Check::Check { file }) => files_alone::playbook(&file),
+        Command::Check(arguments) => check::run(*arguments).await,
         Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
         Command::Etcd(etcd) => etcd::run(*etcd).await,
         Command::Upgrade(upgrade) => match *upgrade {

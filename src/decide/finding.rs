@@ -118,6 +118,16 @@ pub enum Rule {
     HostKeys,
     /// A word that would reach a machine as something else than it is meant to be.
     UnfitWord,
+    /// Etcd can be reached by whom it should not be.
+    EtcdExposed,
+    /// Etcd's disk or network is slower than its settings allow for.
+    EtcdPace,
+    /// A machine, or all of them together, are too small for what they carry.
+    Capacity,
+    /// A later patch of what runs is to be had.
+    NewerPatch,
+    /// The newest backup is too old, or there is none.
+    BackupAge,
 }
 
 impl Rule {

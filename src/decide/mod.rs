@@ -4,6 +4,7 @@
 pub mod action;
 pub mod actions;
 pub mod call;
+pub mod check;
 pub mod checker;
 pub mod defrag;
 pub mod discover;

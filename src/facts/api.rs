@@ -24,6 +24,9 @@ pub enum ApiError {
     /// The nodes were asked for and not got.
     #[error("the nodes could not be listed: {0}")]
     Nodes(String),
+    /// How full the nodes are was asked for and not got.
+    #[error("how full the nodes are could not be seen: {0}")]
+    Load(String),
 }
 
 /// Reads the answer of the API server on `asked`. Sections that were not asked for are unknown; nodes that were not asked

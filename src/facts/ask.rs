@@ -29,6 +29,12 @@ pub enum Section {
     Kept,
     /// What restores a member's data.
     EtcdTool,
+    /// Processors and memory.
+    Size,
+    /// How the member of etcd fares, from its metrics.
+    EtcdPace,
+    /// What the API server has to do, from its metrics.
+    ApiRequests,
 }
 
 impl Section {
@@ -62,6 +68,9 @@ impl Section {
             Self::Windlass => "windlass",
             Self::Kept => "kept",
             Self::EtcdTool => "etcd-tool",
+            Self::Size => "size",
+            Self::EtcdPace => "etcd-pace",
+            Self::ApiRequests => "api-requests",
         }
     }
 }
@@ -83,6 +92,8 @@ pub enum ApiSection {
     KubeletConfigs,
     /// Replicas of the StatefulSets.
     StatefulSets,
+    /// How full the nodes are.
+    Load,
 }
 
 impl ApiSection {
@@ -99,6 +110,7 @@ impl ApiSection {
             Self::Addons => "addons",
             Self::KubeletConfigs => "kubelet-configs",
             Self::StatefulSets => "stateful-sets",
+            Self::Load => "load",
         }
     }
 }

@@ -19,9 +19,9 @@ pub(super) fn read(lines: &[&str]) -> Result<Vec<Certificate>, String> {
 
 fn certificate(line: &str, der: fn(&[u8]) -> Result<Vec<u8>, &'static str>) -> Result<Certificate, String> {
     let (body, path) = line.split_once(' ').unwrap_or(("none", line));
-    let not_after = decoded(body).and_then(|bytes| der(&bytes)).and_then(|der| end(&der));
-    let not_after = not_after.map_err(|why| format!("{path} does not tell when it ends: {why}"))?;
-    Ok(Certificate { path: path.to_owned(), not_after })
+    let read = decoded(body).and_then(|bytes| der(&bytes)).and_then(|der| end(&der));
+    let (not_after, authority) = read.map_err(|why| format!("{path} does not tell when it ends: {why}"))?;
+    Ok(Certificate { path: path.to_owned(), not_after, authority })
 }
 
 fn decoded(body: &str) -> Result<Vec<u8>, &'static str> {
@@ -38,11 +38,14 @@ fn out_of_pem(file: &[u8]) -> Result<Vec<u8>, &'static str> {
     }
 }
 
-fn end(der: &[u8]) -> Result<Timestamp, &'static str> {
+/// When it ends, and whether it is an authority's.
+fn end(der: &[u8]) -> Result<(Timestamp, bool), &'static str> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|_| "its certificate is malformed")?;
     let seconds = certificate.validity().not_after.timestamp();
     // The last second of 9999, which stands for "never", is hours later than the last that can be counted.
-    Timestamp::from_second(seconds.min(Timestamp::MAX.as_second())).map_err(|_| "its end cannot be counted")
+    let end =
+        Timestamp::from_second(seconds.min(Timestamp::MAX.as_second())).map_err(|_| "its end cannot be counted")?;
+    Ok((end, certificate.is_ca()))
 }
 
 /// Whether the certificate with this body (base64) may be a client's towards a server: it says so, or says nothing of what

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::Seen;
+use super::{Seen, unasked};
 use crate::inventory::NodeName;
 
 /// What the Kubernetes API says.
@@ -108,6 +108,9 @@ pub struct EtcdFacts {
     pub members: Vec<EtcdMember>,
     /// Alarms raised.
     pub alarms: Vec<Alarm>,
+    /// Whether etcd asks for users of its own (`etcdctl auth enable`).
+    #[serde(default = "unasked")]
+    pub auth: Seen<bool>,
 }
 
 /// A member of etcd.

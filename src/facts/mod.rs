@@ -13,7 +13,9 @@ pub mod found;
 pub mod health;
 mod kept;
 mod kubeadm;
+pub mod load;
 pub mod lock;
+pub mod measured;
 mod packages;
 pub mod probe;
 pub mod proof;
@@ -33,6 +35,7 @@ use crate::inventory::NodeName;
 
 pub(crate) use etcd::{DEFAULT_QUOTA, FETCHED_TOOL};
 pub use lock::RunningUnit;
+use measured::Measured;
 
 pub use cluster::{
     Alarm, ApiFacts, EtcdFacts, EtcdMember, KubeNode, KubeadmConfig, MemberStatus, NodeCondition, Replicas,
@@ -73,6 +76,11 @@ impl<T> Seen<T> {
             Self::Unknown(why) => Seen::Unknown(why.clone()),
         }
     }
+}
+
+/// What was not asked, now or when it was saved.
+pub(crate) fn unasked<T>() -> Seen<T> {
+    Seen::Unknown("not asked".to_owned())
 }
 
 /// Everything seen of one cluster at one time.
@@ -156,22 +164,17 @@ pub struct MachineFacts {
     /// The lock file on this machine, as its JSON text, when there is one.
     pub lock: Option<String>,
     /// What is kept for going back. It is looked at when it is needed, and not saved.
-    #[serde(skip, default = "kept_unasked")]
+    #[serde(skip, default = "unasked")]
     pub kept: Seen<Kept>,
     /// What restores a member's data here. It is looked at when it is needed, and not saved.
-    #[serde(skip, default = "tool_unasked")]
+    #[serde(skip, default = "unasked")]
     pub etcd_tool: Seen<EtcdTool>,
+    /// What it is worth and how its servers fare. It is looked at when it is needed, and not saved.
+    #[serde(skip)]
+    pub measured: Measured,
     /// Units of Windlass that run on it, of any run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<RunningUnit>,
-}
-
-fn kept_unasked() -> Seen<Kept> {
-    Seen::Unknown("not asked".to_owned())
-}
-
-fn tool_unasked() -> Seen<EtcdTool> {
-    Seen::Unknown("not asked".to_owned())
 }
 
 /// The program that restores a snapshot.
@@ -290,6 +293,9 @@ pub struct Certificate {
     pub path: String,
     /// When it ends.
     pub not_after: Timestamp,
+    /// Whether it signs others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub authority: bool,
 }
 
 /// The etcd server process of a machine: its settings as it runs, and its own HTTP answers.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::Deserialize;
 
+use super::measured::Measured;
 use super::sections::{Answer, AnswerError, beginning, seen, value, values};
 use super::version::parse_version;
 use super::{Container, Disk, MachineFacts, Os, RunningUnit, Seen, certificates, etcd, kept, packages};
@@ -48,6 +49,7 @@ pub fn parse(stdout: &str) -> Result<MachineFacts, ProbeError> {
         lock: value(windlass, "lock").map(|text| text.trim().to_owned()),
         kept: seen(answer.section("kept").and_then(kept::read)),
         etcd_tool: seen(answer.section("etcd-tool").and_then(etcd::tool)),
+        measured: Measured::read(&answer),
         units: values(windlass, "unit").filter_map(RunningUnit::read).collect(),
     })
 }

@@ -44,6 +44,10 @@ fn its_room_and_its_certificates() {
     let apiserver = certificates.iter().find(|c| c.path == "/etc/kubernetes/pki/apiserver.crt").unwrap();
     assert_eq!(apiserver.not_after.to_string(), "2027-11-22T20:05:39Z");
     assert!(certificates.iter().any(|c| c.path == "/etc/kubernetes/admin.conf"));
+    let authorities: Vec<&str> = certificates.iter().filter(|c| c.authority).map(|c| c.path.as_str()).collect();
+    let pki =
+        ["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/front-proxy-ca.crt"];
+    assert_eq!(authorities, pki);
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn facts() -> impl Strategy<Value = Facts> {
         let asked = NodeName::new("cp1").unwrap();
         let known = |(cluster_id, members, alarms): (u64, Vec<EtcdMember>, Vec<(u64, String)>)| {
             let alarms = alarms.into_iter().map(|(member_id, kind)| Alarm { member_id, kind }).collect();
-            EtcdFacts { cluster_id, members, alarms }
+            EtcdFacts { cluster_id, members, alarms, auth: Seen::Known(false) }
         };
         Facts {
             format: FORMAT,

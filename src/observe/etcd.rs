@@ -29,13 +29,15 @@ pub(super) async fn members(remote: &dyn Remote, inventory: &Inventory) -> (Seen
         .buffered(AT_ONCE)
         .collect();
     let (list, answers): (_, Answers) = join(first_list(remote, inventory), answers).await;
-    let list = match list {
+    let mut list = match list {
         Ok(list) => list,
         Err(why) => return (Seen::Unknown(why), answers),
     };
-    let mut members: Vec<_> = list.members.into_iter().map(|member| with_status(member, &answers)).collect();
+    let mut members: Vec<_> =
+        std::mem::take(&mut list.members).into_iter().map(|member| with_status(member, &answers)).collect();
     members.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-    (Seen::Known(EtcdFacts { cluster_id: list.cluster_id, members, alarms: list.alarms }), answers)
+    let MemberList { cluster_id, alarms, auth, .. } = list;
+    (Seen::Known(EtcdFacts { cluster_id, members, alarms, auth }), answers)
 }
 
 async fn first_list(remote: &dyn Remote, inventory: &Inventory) -> Result<MemberList, String> {

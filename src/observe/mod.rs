@@ -18,6 +18,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::decide::call::{Call, Script};
 use crate::facts::ask::{ApiSection, Section};
+use crate::facts::load::NodeLoad;
 use crate::facts::lock::LockFacts;
 use crate::facts::{self, ApiFacts, Disk, FORMAT, Facts, MachineFacts, NodeFacts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
@@ -46,6 +47,8 @@ pub struct Ask {
     pub folder_here: Option<Utf8PathBuf>,
     /// Whether to look, on the machines of etcd's members, for what restores a snapshot.
     pub etcd_tool: bool,
+    /// Whether to measure the machines, and how their servers fare.
+    pub measures: bool,
 }
 
 impl Ask {
@@ -61,6 +64,7 @@ impl Ask {
             candidates,
             folder_here: None,
             etcd_tool: false,
+            measures: false,
         }
     }
 
@@ -112,8 +116,14 @@ async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, 
     if ask.candidates {
         sections.push(Section::Candidates);
     }
-    if ask.etcd_tool && inventory.etcd_nodes().any(|member| member.name == node.name) {
+    let member = inventory.etcd_nodes().any(|member| member.name == node.name);
+    if ask.etcd_tool && member {
         sections.push(Section::EtcdTool);
+    }
+    if ask.measures {
+        sections.push(Section::Size);
+        sections.extend(member.then_some(Section::EtcdPace));
+        sections.extend(node.roles.contains(&Role::ControlPlane).then_some(Section::ApiRequests));
     }
     let look = Look { sections, packages: ask.packages(node) };
     NodeFacts { name: node.name.clone(), machine: machine(remote, clock, inventory, node, &look).await }
@@ -154,6 +164,18 @@ pub async fn api(
     };
     match facts::api::parse(&output, via.clone()) {
         Ok(facts) => Seen::Known(facts),
+        Err(error) => Seen::Unknown(reason(&error)),
+    }
+}
+
+/// How full the nodes are, asked of the API server of the control plane `via`.
+pub async fn load(remote: &dyn Remote, inventory: &Inventory, via: &NodeName) -> Seen<Vec<NodeLoad>> {
+    let output = match answer(remote, via, &api_call(inventory, &[ApiSection::Load], None)).await {
+        Ok(output) => output,
+        Err(why) => return Seen::Unknown(why),
+    };
+    match facts::load::parse(&output) {
+        Ok(load) => Seen::Known(load),
         Err(error) => Seen::Unknown(reason(&error)),
     }
 }

@@ -97,7 +97,12 @@ fn remote() -> FakeRemote {
         ]),
         lists: BTreeMap::from([(
             "etcd2",
-            MemberList { cluster_id: 7, members: vec![listed(22, "etcd2"), listed(11, "etcd1")], alarms: Vec::new() },
+            MemberList {
+                cluster_id: 7,
+                members: vec![listed(22, "etcd2"), listed(11, "etcd1")],
+                alarms: Vec::new(),
+                auth: Seen::Known(false),
+            },
         )]),
         statuses: BTreeMap::from([("etcd2", status(22))]),
         ..FakeRemote::default()

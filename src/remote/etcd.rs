@@ -64,7 +64,8 @@ impl EtcdDoor {
         self.ask(way, etcd, |mut client| async move {
             let list = client.member_list().await?;
             let alarms = client.alarm(AlarmAction::Get, AlarmType::None, None).await?;
-            Ok(parse::members(&list, &alarms))
+            let nobody = client.auth_client().authenticate(String::new(), String::new()).await;
+            Ok(parse::members(&list, &alarms, nobody))
         })
         .await
     }

@@ -22,7 +22,7 @@ use tokio::sync::mpsc::Sender;
 use zeroize::Zeroizing;
 
 use crate::decide::actions::certificates::Order;
-use crate::facts::{Alarm, MemberStatus};
+use crate::facts::{Alarm, MemberStatus, Seen};
 use crate::inventory::NodeName;
 
 pub use clock::{Clock, SystemClock};
@@ -102,6 +102,9 @@ pub struct MemberList {
     pub members: Vec<ListedMember>,
     /// Alarms raised.
     pub alarms: Vec<Alarm>,
+    /// Whether etcd asks for users of its own.
+    #[serde(default = "crate::facts::unasked")]
+    pub auth: Seen<bool>,
 }
 
 /// One member of a [`MemberList`].

@@ -2,6 +2,7 @@
 
 mod back;
 mod backup;
+mod check;
 mod ending;
 mod etcd;
 mod findings;
@@ -12,6 +13,7 @@ mod retention;
 mod status;
 
 pub use backup::{Looked, backup, backup_json, verified, verified_json};
+pub use check::{check, check_json};
 pub use ending::{abort, finish};
 pub use etcd::{etcd, etcd_json};
 pub use findings::findings;

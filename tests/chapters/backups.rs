@@ -2,6 +2,7 @@
 //! pruned, verified and proven on a member's machine, and planned from. Leaves the lab as it was.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::lab::{all_ready, lab, lab_ok, on, state};
@@ -129,29 +130,29 @@ fn without_quorum_only_an_emergency(inventory: &str) {
     all_ready();
 }
 
-/// Every member stops, or dies, while one of them sends its database, of 100 MB and more: an error, and nothing under a final name.
-pub(crate) fn members_that_stop_in_mid_stream_leave_nothing(inventory: &str, nodes: [&str; 3]) {
+/// While a member sends its database, of 100 MB and more: the disk here fills up, the link is slow, every member stops, or dies.
+/// Nothing is left under a final name but by the slow link, which takes its time.
+pub(crate) fn streams_in_trouble(inventory: &str, nodes: [&str; 3]) {
     let place = folder().join("mid-stream");
     let to = place.to_string_lossy().into_owned();
-    let all = |command: &'static str| {
-        std::thread::scope(|scope| nodes.iter().for_each(|node| drop(scope.spawn(move || on(node, command)))));
-    };
+    let backup = ["etcd", "backup", "-i", inventory, "--no-pki", "--no-compress", "--to", &to];
+    a_full_disk(&backup, &place);
+    a_slow_link(&backup, &place, nodes);
     for (strike, words) in
         [("pkill -STOP -x etcd", "nothing came for 10 s"), ("pkill -KILL -x etcd", "the stream broke off")]
     {
         let _ = std::fs::remove_dir_all(&place);
         let ran = std::thread::scope(|scope| {
-            let backup = ["etcd", "backup", "-i", inventory, "--no-pki", "--no-compress", "--to", &to];
-            let backup = scope.spawn(move || windlass_with(&[], &backup));
+            let backup = scope.spawn(|| windlass_with(&[], &backup));
             let since = Instant::now();
             while in_use(&place) < 4 << 20 {
                 assert!(since.elapsed() < Duration::from_secs(60), "nothing is streamed");
                 std::thread::sleep(Duration::from_millis(10));
             }
-            all(strike);
+            on_each(nodes, strike);
             backup.join().expect("it ends")
         });
-        all("pkill -CONT -x etcd || true");
+        on_each(nodes, "pkill -CONT -x etcd || true");
         assert_eq!(ran.code, 13, "{}", ran.text);
         assert!(ran.text.contains(words), "{}", ran.text);
         assert_eq!(listed(&place), Vec::<String>::new());
@@ -161,6 +162,37 @@ pub(crate) fn members_that_stop_in_mid_stream_leave_nothing(inventory: &str, nod
             std::thread::sleep(Duration::from_secs(2));
         }
     }
+}
+
+/// The place is a disk of its own, of 8 MiB.
+fn a_full_disk(backup: &[&str], place: &Path) {
+    let _ = std::fs::remove_dir_all(place);
+    std::fs::create_dir(place).expect("a folder");
+    let did = |command: &mut Command| assert!(command.status().expect("it runs").success(), "{command:?}");
+    did(Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "windlass"]).arg(place));
+    let (ran, left) = (windlass_with(&[], backup), listed(place));
+    did(Command::new("umount").arg(place));
+    assert_eq!((ran.code, left), (13, Vec::new()), "{}", ran.text);
+    assert!(ran.text.contains("No space left on device"), "{}", ran.text);
+}
+
+/// 5 MB a second: longer than a silence may last, and never silent.
+fn a_slow_link(backup: &[&str], place: &Path, nodes: [&str; 3]) {
+    let _ = std::fs::remove_dir_all(place);
+    on_each(nodes, "tc qdisc add dev eth0 root tbf rate 40mbit burst 64kb latency 400ms");
+    let since = Instant::now();
+    let ran = windlass_with(&[], backup);
+    let took = since.elapsed();
+    on_each(nodes, "tc qdisc del dev eth0 root");
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    println!("--- over 40 Mbit/s: {:.1} s", took.as_secs_f64());
+    assert!(took > Duration::from_secs(15), "the link was not slow: {took:?}");
+    assert_eq!(listed(place).len(), 2, "a snapshot and its manifest");
+}
+
+/// Runs a command on all of them at once.
+fn on_each(nodes: [&str; 3], command: &'static str) {
+    std::thread::scope(|scope| nodes.iter().for_each(|node| drop(scope.spawn(move || on(node, command)))));
 }
 
 /// How many bytes of open files, without a name or with one, are in a folder of this machine's.

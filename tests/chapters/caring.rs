@@ -93,7 +93,7 @@ fn databases_give_back() {
              {ETCDCTL} compact --physical $rev && rm /root/word"
         ),
     );
-    super::backups::members_that_stop_in_mid_stream_leave_nothing("inventories/lab.toml", ETCD);
+    super::backups::streams_in_trouble("inventories/lab.toml", ETCD);
     let before = ETCD.map(size);
     assert!(before.iter().all(|size| *size > 100 << 20), "{before:?}");
     let writer = Writer::start();

@@ -146,7 +146,7 @@ fn defragmented() {
     on("cp1", &format!("{ETCDCTL}; {fill}"));
     let size =
         |node: &str| -> u64 { on(node, "stat -c %s /var/lib/etcd/member/snap/db").trim().parse().expect("a number") };
-    super::backups::members_that_stop_in_mid_stream_leave_nothing(INVENTORY, PLANES);
+    super::backups::streams_in_trouble(INVENTORY, PLANES);
     let before = PLANES.map(size);
     let out = folder().join("stacked-defrag.json").to_string_lossy().into_owned();
     let ran = windlass(&["etcd", "defrag", "plan", "-i", INVENTORY, "--out", &out]);

@@ -4,6 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
+use windlass::facts::Seen;
 use windlass::remote::Remote;
 use windlass::remote::ssh::Fleet;
 
@@ -90,6 +91,30 @@ async fn etcd_is_asked_through_the_connection_and_again_after_its_restart() {
     // Nothing was ever put: no revision of any key.
     let error = fleet.etcd_snapshot(&here, &into, &wanted).await.expect_err("an empty etcd").to_string();
     assert!(error.contains("no revision") && !into.exists(), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs sshd and etcd on this machine"]
+async fn users_of_etcds_own_are_noticed() {
+    let server = Server::start();
+    Member::certificates(server.base());
+    let member = Member::start(server.base(), free_port());
+    let fleet = with_etcd(&server, member.port);
+    let here = name("here");
+    assert_eq!(fleet.etcd_members(&here).await.expect("members").auth, Seen::Known(false));
+
+    // The certificate's own name becomes a user, who may do everything: backups go on.
+    for words in ["user add root:secret", "user add node:secret", "user grant-role node root", "auth enable"] {
+        run(Command::new("etcdctl").args(words.split(' ')).env("ETCDCTL_API", "3").envs([
+            ("ETCDCTL_ENDPOINTS", format!("https://127.0.0.1:{}", member.port)),
+            ("ETCDCTL_CACERT", server.base().join("ca.crt").to_string()),
+            ("ETCDCTL_CERT", server.base().join("node.crt").to_string()),
+            ("ETCDCTL_KEY", server.base().join("node.key").to_string()),
+        ]));
+    }
+    assert_eq!(fleet.etcd_members(&here).await.expect("members").auth, Seen::Known(true));
+    let status = fleet.etcd_status(&here).await.expect("a status");
+    assert!(status.healthy.known().is_some(), "{status:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod destinations;
 mod looked;
 mod member;
 mod prover;
-mod prune;
+pub(super) mod prune;
 pub(super) mod restore;
 mod schedule;
 mod status;

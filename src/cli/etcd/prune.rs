@@ -94,7 +94,7 @@ pub(super) async fn everywhere(stores: &[Store], whose: &Whose, keep: Keep, how:
 }
 
 /// Which cluster it is, asked of the first member of etcd that answers.
-pub(super) async fn whose(remote: &dyn Streams, inventory: &Inventory) -> Result<Whose, Failure> {
+pub(in crate::cli) async fn whose(remote: &dyn Streams, inventory: &Inventory) -> Result<Whose, Failure> {
     let mut failure = Failure::new(Exit::Unreachable, "no member of etcd says which cluster it is of");
     for node in inventory.etcd_nodes() {
         match remote.etcd_cluster_id(&node.name).await {

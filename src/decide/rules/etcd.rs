@@ -19,14 +19,10 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     match needed(&case.facts.etcd, "etcd", "etcd") {
         Err(finding) => found.push(finding),
         Ok(etcd) => {
-            found.extend(members(etcd));
-            found.extend(quorum(etcd));
-            found.extend(alarms(etcd));
-            found.extend(spread(etcd));
-            found.extend(size(case, etcd));
-            found.extend(strangers(case, etcd));
+            found.extend(standing(case, etcd));
             if let Some(to) = &case.target.etcd {
                 found.extend(ways(etcd, to));
+                found.extend(users(etcd, to));
                 found.extend(few(case, etcd, to));
             }
         }
@@ -37,6 +33,17 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
         found.extend(processes(case).filter_map(|(node, process)| v2_data(node, process, to)));
         found.extend(processes(case).filter_map(|(node, process)| removed(node, process, to)));
     }
+    found
+}
+
+/// What holds whatever is asked for.
+pub(super) fn standing(case: Case<'_>, etcd: &EtcdFacts) -> Vec<Finding> {
+    let mut found = members(etcd);
+    found.extend(quorum(etcd));
+    found.extend(alarms(etcd));
+    found.extend(spread(etcd));
+    found.extend(size(case, etcd));
+    found.extend(strangers(case, etcd));
     found
 }
 
@@ -55,12 +62,7 @@ pub fn health(inventory: &Inventory, seen: &EtcdHealth) -> Vec<Finding> {
     let mut found = BTreeSet::new();
     match &seen.etcd {
         Seen::Known(etcd) => {
-            found.extend(members(etcd));
-            found.extend(quorum(etcd));
-            found.extend(alarms(etcd));
-            found.extend(spread(etcd));
-            found.extend(size(case, etcd));
-            found.extend(strangers(case, etcd));
+            found.extend(standing(case, etcd));
             found.extend(differing(&seen.hashes));
         }
         Seen::Unknown(why) => {
@@ -72,7 +74,7 @@ pub fn health(inventory: &Inventory, seen: &EtcdHealth) -> Vec<Finding> {
 }
 
 /// Members that hold different data at one revision.
-fn differing(hashes: &Seen<Hashes>) -> Option<Finding> {
+pub(in crate::decide) fn differing(hashes: &Seen<Hashes>) -> Option<Finding> {
     let detail = match hashes {
         Seen::Known(hashes) if hashes.equal() => return None,
         Seen::Known(hashes) => format!("{}: replace the members that are wrong", hashes.differ()),
@@ -92,7 +94,8 @@ fn silent(node: &NodeName, answer: &Seen<MemberStatus>) -> Option<Finding> {
     Some(Finding::refusal(Rule::EtcdUnhealthy, node, detail))
 }
 
-fn processes(case: Case<'_>) -> impl Iterator<Item = (&NodeName, &EtcdProcess)> {
+/// The processes of etcd that were seen, by their machines.
+pub(in crate::decide) fn processes(case: Case<'_>) -> impl Iterator<Item = (&NodeName, &EtcdProcess)> {
     case.inventory.etcd_nodes().filter_map(move |node| {
         let process = case.machine(&node.name)?.etcd.known()?.as_ref()?;
         Some((&node.name, process))
@@ -199,6 +202,24 @@ fn floor(from: &Version, to: &Version) -> Option<Version> {
         _ => return None,
     };
     (from < &floor).then_some(floor)
+}
+
+/// 3.4 and 3.5 write users down differently: a member of the one does not apply what the other has logged of them, so that
+/// etcd with auth cannot be raised member by member there (etcd.io upgrade_3_5).
+fn users(etcd: &EtcdFacts, to: &Version) -> Option<Finding> {
+    let crosses = |(_, from): (&str, &Version)| Way::between(from, to) == Way::Minor;
+    if (to.major, to.minor) != (3, 5) || !versions(etcd).any(crosses) {
+        return None;
+    }
+    match etcd.auth {
+        Seen::Known(false) => None,
+        Seen::Known(true) => {
+            let detail = "asks for users of its own (auth is enabled), and members of 3.4 and 3.5 cannot read each other's \
+                          log of that: run `etcdctl auth disable` first, and enable it again after";
+            Some(Finding::refusal(Rule::EtcdRelease, "etcd", detail))
+        }
+        Seen::Unknown(ref why) => Some(unseen("etcd", "whether it asks for users of its own", why)),
+    }
 }
 
 /// 3.5.0 to 3.5.2 can lose consistency when killed under load (etcd-io/etcd#13766).

@@ -26,6 +26,53 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     found
 }
 
+/// What holds whatever is asked for.
+pub(super) fn standing(case: Case<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let servers = api_servers(case, &mut found);
+    found.extend(spread(&servers));
+    match needed(&case.facts.api, "cluster", "the Kubernetes API") {
+        Err(finding) => found.push(finding),
+        Ok(api) => {
+            found.extend(api.nodes.iter().flat_map(|node| node_of_itself(node, &servers)));
+            found.extend(strangers(case, api));
+        }
+    }
+    found
+}
+
+fn node_of_itself(node: &KubeNode, servers: &[(NodeName, Version)]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !node.ready() {
+        found.push(Finding::refusal(Rule::NodeNotReady, &node.name, not_ready(node)));
+    }
+    if node.unschedulable {
+        let by = match (&node.cordoned_by, &node.cordon_reason) {
+            (Some(run), _) => format!("is cordoned by run {run} of Windlass, which did not end: go on with that plan"),
+            (None, Some(reason)) => format!("is cordoned, not by Windlass ({reason})"),
+            (None, None) => "is cordoned, not by Windlass".to_owned(),
+        };
+        found.push(Finding::warning(Rule::Cordoned, &node.name, by));
+    }
+    let versions = servers.iter().map(|(_, version)| version);
+    match (&node.kubelet, versions.clone().min(), versions.max()) {
+        (Seen::Unknown(why), ..) => found.push(super::unseen(&node.name, "its kubelet's version", why)),
+        (Seen::Known(kubelet), Some(oldest), _) if minor_of(kubelet) > minor_of(oldest) => {
+            let detail = format!("its kubelet is at {kubelet}, newer than the oldest API server, {oldest}");
+            found.push(Finding::refusal(Rule::KubeletSkew, &node.name, detail));
+        }
+        (Seen::Known(kubelet), _, Some(newest)) if too_old(kubelet, newest) => {
+            let most = most_lag(kubelet);
+            let detail = format!(
+                "its kubelet is at {kubelet}; API servers at {newest} serve kubelets {most} minors back at most"
+            );
+            found.push(Finding::refusal(Rule::KubeletSkew, &node.name, detail));
+        }
+        (Seen::Known(_), ..) => {}
+    }
+    found
+}
+
 /// The oldest API server's version among the control planes that take part.
 pub fn oldest_api_server(case: Case<'_>) -> Option<Version> {
     api_servers(case, &mut Vec::new()).into_iter().map(|(_, version)| version).min()
@@ -163,23 +210,35 @@ fn kubelet_skew(
 ) -> Option<Finding> {
     let name = &node.name;
     if let Some(server) = oldest_server
-        && (kubelet.major, kubelet.minor) > (server.major, server.minor)
+        && minor_of(kubelet) > minor_of(server)
     {
         let detail = format!("its kubelet is at {kubelet}, newer than the oldest API server, {server}");
-        if (kubelet.major, kubelet.minor) <= (to.major, to.minor) {
+        if minor_of(kubelet) <= minor_of(to) {
             let detail = format!("{detail}: this plan raises the API servers first");
             return Some(Finding::warning(Rule::KubeletSkew, name, detail));
         }
         return Some(Finding::refusal(Rule::KubeletSkew, name, detail));
     }
-    let most = if (kubelet.major, kubelet.minor) >= (1, 25) { 3 } else { 2 };
-    let lag = minors_apart(kubelet, to);
-    lag.is_none_or(|lag| lag > most).then(|| {
+    too_old(kubelet, to).then(|| {
+        let most = most_lag(kubelet);
         let stays = if left_out { "would stay" } else { "is" };
         let detail =
             format!("its kubelet {stays} at {kubelet}; API servers at {to} serve kubelets {most} minors back at most: raise it first");
         Finding::refusal(Rule::KubeletSkew, name, detail)
     })
+}
+
+/// How many minors a kubelet may be behind an API server.
+fn most_lag(kubelet: &Version) -> i64 {
+    if minor_of(kubelet) >= (1, 25) { 3 } else { 2 }
+}
+
+fn too_old(kubelet: &Version, server: &Version) -> bool {
+    minors_apart(kubelet, server).is_none_or(|lag| lag > most_lag(kubelet))
+}
+
+fn minor_of(version: &Version) -> (u64, u64) {
+    (version.major, version.minor)
 }
 
 /// Nodes that only the inventory or only the cluster knows.

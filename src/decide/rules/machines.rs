@@ -19,26 +19,44 @@ const ROOM_FOR_IMAGES: u64 = 1 << 30;
 const CLOCK_SKEW_WORTH_SAYING_MS: u64 = 1000;
 /// Certificates that end within a run would be worse than none; those that end within a month are worth saying.
 const MONTH_SECONDS: i64 = 30 * 24 * 3600;
+/// An authority is replaced by hand and ends everything that it has signed: a year is worth saying, and what it signs now
+/// (for a year, `GOOD_DAYS`) already ends early.
+const YEAR_SECONDS: i64 = 365 * 24 * 3600;
 
 pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     let mut found = unreached(case);
     found.extend(left_out(case));
     found.extend(room_here(case));
-    for (node, machine) in case.seen_nodes() {
-        if !case.concerned(node) {
-            continue;
-        }
+    for (node, machine) in case.seen_nodes().filter(|(node, _)| case.concerned(node)) {
         found.extend(targets(case, node, machine));
         found.extend(room(case, node, machine));
-        found.extend(clock(node, machine));
-        found.extend(certificates(case, node, machine));
+        found.extend(of_itself(case, node, machine));
     }
-    if !case.inventory.ssh.strict_host_keys {
+    found.extend(host_keys(case));
+    found
+}
+
+/// What holds whatever is asked for.
+pub(super) fn standing(case: Case<'_>) -> Vec<Finding> {
+    let mut found = unreached(case);
+    found.extend(case.seen_nodes().flat_map(|(node, machine)| of_itself(case, node, machine)));
+    found.extend(host_keys(case));
+    found
+}
+
+fn of_itself(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
+    let mut found = certificates(case, node, machine);
+    found.extend(clock(node, machine));
+    found.extend(not_held(node, machine));
+    found
+}
+
+fn host_keys(case: Case<'_>) -> Option<Finding> {
+    (!case.inventory.ssh.strict_host_keys).then(|| {
         let detail =
             "the inventory switches strict host keys off: anybody between here and the nodes can take their place";
-        found.push(Finding::warning(Rule::HostKeys, "inventory", detail));
-    }
-    found
+        Finding::warning(Rule::HostKeys, "inventory", detail)
+    })
 }
 
 fn unreached(case: Case<'_>) -> Vec<Finding> {
@@ -102,13 +120,17 @@ fn targets(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> 
     {
         target(etcd_packages(machine, &case.inventory.etcd, to, case.target.etcd_archive.as_ref()));
     }
+    found
+}
+
+fn not_held(node: &Node, machine: &MachineFacts) -> Vec<Finding> {
     let unheld =
         |(name, package): &(&String, &PackageFacts)| package.installed.is_some() && !package.held && !is_program(name);
-    for (name, _) in machine.packages.iter().filter(unheld) {
+    let say = |(name, _): (&String, &PackageFacts)| {
         let detail = format!("{name} is not held: an unattended upgrade may raise it behind your back");
-        found.push(Finding::warning(Rule::NotHeld, &node.name, detail));
-    }
-    found
+        Finding::warning(Rule::NotHeld, &node.name, detail)
+    };
+    machine.packages.iter().filter(unheld).map(say).collect()
 }
 
 /// What is not to be had any more cannot be put back when its step fails.
@@ -187,6 +209,13 @@ fn certificates(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Find
             found.push(Finding::refusal(Rule::Certificate, &node.name, detail));
         } else if left < MONTH_SECONDS {
             let detail = format!("{} ends in {} days", certificate.path, left / 86400);
+            found.push(Finding::warning(Rule::Certificate, &node.name, detail));
+        } else if certificate.authority && left < YEAR_SECONDS {
+            let detail = format!(
+                "{}, an authority, ends in {} days, and with it all that it has signed: nothing renews it by itself",
+                certificate.path,
+                left / 86400
+            );
             found.push(Finding::warning(Rule::Certificate, &node.name, detail));
         }
     }

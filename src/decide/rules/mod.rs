@@ -12,6 +12,7 @@ use crate::facts::{Facts, MachineFacts, NodeFacts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role};
 
 pub use etcd::health as etcd_health;
+pub(super) use etcd::{differing, processes};
 pub use kubernetes::oldest_api_server;
 pub(super) use machines::database;
 
@@ -35,6 +36,14 @@ pub fn findings(case: Case<'_>) -> Vec<Finding> {
     }
     all.extend(etcd::findings(case));
     all.into_iter().collect()
+}
+
+/// What of a cluster needs attention by itself: nothing is to be raised. Of etcd's members, when their list was seen.
+pub(in crate::decide) fn standing(case: Case<'_>) -> Vec<Finding> {
+    let mut found = machines::standing(case);
+    found.extend(kubernetes::standing(case));
+    found.extend(case.facts.etcd.known().into_iter().flat_map(|etcd| etcd::standing(case, etcd)));
+    found
 }
 
 /// Whether findings forbid the plan.
@@ -80,7 +89,7 @@ impl<'a> Case<'a> {
 }
 
 /// A refusal for something that the plan stands on and that was not seen.
-fn unseen(subject: impl std::fmt::Display, what: &str, why: &str) -> Finding {
+pub(super) fn unseen(subject: impl std::fmt::Display, what: &str, why: &str) -> Finding {
     Finding::refusal(Rule::Unseen, subject, format!("{what} could not be seen: {why}"))
 }
 

@@ -1,14 +1,18 @@
 //! Etcd's answers as our own types, and its errors as words. Pure.
 
-use etcd_client::{AlarmResponse, AlarmType, Error, MemberListResponse, StatusResponse};
+use etcd_client::{AlarmResponse, AlarmType, AuthenticateResponse, Error, MemberListResponse, StatusResponse};
 use semver::Version;
 
 use super::super::ssh::chain;
 use crate::facts::{Alarm, MemberStatus, Seen};
 use crate::remote::{ListedMember, MemberList};
 
-/// The member list with the alarms.
-pub(super) fn members(list: &MemberListResponse, alarms: &AlarmResponse) -> MemberList {
+/// The member list with the alarms, and how a user without a name was answered.
+pub(super) fn members(
+    list: &MemberListResponse,
+    alarms: &AlarmResponse,
+    nobody: Result<AuthenticateResponse, Error>,
+) -> MemberList {
     let member = |member: &etcd_client::Member| ListedMember {
         id: member.id(),
         name: member.name().to_owned(),
@@ -29,6 +33,17 @@ pub(super) fn members(list: &MemberListResponse, alarms: &AlarmResponse) -> Memb
         cluster_id: list.header().map_or(0, etcd_client::ResponseHeader::cluster_id),
         members: list.members().iter().map(member).collect(),
         alarms: alarms.alarms().iter().map(alarm).collect(),
+        auth: auth(nobody),
+    }
+}
+
+/// Whether etcd has users of its own, by its answer to one without a name: nobody may be called that.
+fn auth(nobody: Result<AuthenticateResponse, Error>) -> Seen<bool> {
+    match nobody {
+        Ok(_) => Seen::Known(true),
+        Err(error) if words(&error).contains("authentication is not enabled") => Seen::Known(false),
+        Err(Error::GRpcStatus(status)) if status.code() == tonic::Code::InvalidArgument => Seen::Known(true),
+        Err(error) => Seen::Unknown(words(&error)),
     }
 }
 

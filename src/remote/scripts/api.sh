@@ -29,7 +29,7 @@ main() {
   for section in $(printf %s "$1" | tr , ' '); do
     case $section in
       readyz) ;;
-      nodes | addresses | kubeadm | addons | kubelet-configs | stateful-sets) answer "$section" ;;
+      nodes | addresses | kubeadm | addons | kubelet-configs | stateful-sets | load) answer "$section" ;;
       *) printf '@@ %s\n@@ end %s unseen this script knows no such section\n' "$section" "$section" ;;
     esac
   done
@@ -135,6 +135,17 @@ see_stateful_sets() {
   own_server || return
   ask get statefulsets --all-namespaces --no-headers \
     -o custom-columns=:.metadata.namespace,:.metadata.name,:.spec.replicas,:.status.readyReplicas
+}
+
+# What each node can take and what it has, pods that are alike on one line: 150,000 of them are a few thousand lines.
+see_load() {
+  own_server || return
+  parts='allocatable {.metadata.name} {.status.allocatable.pods} {.status.allocatable.memory}{"\n"}'
+  ask get nodes -o jsonpath="{range .items[*]}$parts{end}" || return
+  ask get pods --all-namespaces --field-selector=status.phase!=Succeeded,status.phase!=Failed --no-headers \
+    -o 'custom-columns=:.spec.nodeName,:.metadata.ownerReferences[0].kind,:.spec.containers[*].resources.requests.memory' \
+    >"$SCRATCH/pods" || return
+  sort "$SCRATCH/pods" | uniq -c | sed 's/^ */pods /'
 }
 
 main "$@" </dev/null

@@ -34,7 +34,7 @@ main() {
   printf '@@ clock %s\n' "$(date +%s%3N)"
   for section in $(words_of "$1"); do
     case $section in
-      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept | etcd-tool)
+      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept | etcd-tool | size | etcd-pace | api-requests)
         answer "$section" "see_$(printf %s "$section" | tr - _)" ;;
       *) printf '@@ %s\n@@ end %s unseen this probe knows no such section\n' "$section" "$section" ;;
     esac
@@ -210,6 +210,11 @@ see_disks() {
   done
 }
 
+see_size() {
+  printf 'cores %s\n' "$(nproc)"
+  sed -n -E 's/^MemTotal: *([0-9]+) kB$/memory \1/p' /proc/meminfo
+}
+
 # ---- Kubernetes ----
 
 main_pid() { systemctl show -p MainPID --value "$1"; }
@@ -264,13 +269,17 @@ annotated() {
 
 flag_of() { sed -n -E "s/^ *- *[\"']?--$2=([^\"' ]*).*/\1/p" "$1" | head -n 1; }
 
-see_api_server() {
-  manifest=$MANIFESTS/kube-apiserver.yaml
-  [ -f "$manifest" ] || { echo none; return; }
+own_server() {
   host=$(flag_of "$manifest" advertise-address)
   port=$(flag_of "$manifest" secure-port)
   case $host in *:*) host="[$host]" ;; esac
-  server=https://${host:-127.0.0.1}:${port:-6443}
+  printf 'https://%s:%s\n' "${host:-127.0.0.1}" "${port:-6443}"
+}
+
+see_api_server() {
+  manifest=$MANIFESTS/kube-apiserver.yaml
+  [ -f "$manifest" ] || { echo none; return; }
+  server=$(own_server)
   # One call for both. What stands behind the version's closing brace is the readiness, or why there is none.
   said=$(api_get "$server/version" "$server/readyz") || true
   case $said in '{'*'}'*) ;; *) unseen "$server/version: $said" || return ;; esac
@@ -279,10 +288,22 @@ see_api_server() {
   [ "${ready# }" = ok ] || printf 'unready %s\n' "$ready"
 }
 
+# Of its metrics, which are long, only what readers ask it now.
+see_api_requests() {
+  manifest=$MANIFESTS/kube-apiserver.yaml
+  [ -f "$manifest" ] || unseen 'this machine runs no API server' || return
+  limit=$(flag_of "$manifest" max-requests-inflight)
+  [ -z "$limit" ] || printf 'limit %s\n' "$limit"
+  api_curl "$(own_server)/metrics" | sed -n -E 's/^apiserver_current_inflight_requests\{request_?[kK]ind="readOnly"\} /in-flight /p'
+}
+
 # The certificate that the API server itself uses towards kubelets: kubeadm makes one on every control plane.
 api_get() {
   has curl || unseen 'curl is not here' || return
-  one_line curl -sS --max-time "$HTTP_SECONDS" --noproxy '*' -f --fail-early --cacert "$PKI/ca.crt" \
+  one_line api_curl "$@"
+}
+api_curl() {
+  curl -sS --max-time "$HTTP_SECONDS" --noproxy '*' -f --fail-early --cacert "$PKI/ca.crt" \
     --cert "$PKI/apiserver-kubelet-client.crt" --key "$PKI/apiserver-kubelet-client.key" "$@"
 }
 
@@ -346,17 +367,15 @@ etcd_image() {
 see_etcd() {
   has systemctl || unseen 'systemctl is not here' || return
   manifest=$(etcd_manifest)
-  if [ "$ETCD_SERVICE" != - ] && [ "$(systemctl show -p LoadState --value "$ETCD_SERVICE")" != not-found ]; then
+  if has_etcd_service; then
     config=$ETCD_ENV_FILE
-    pid=$(main_pid "$ETCD_SERVICE")
-    [ "${pid:-0}" = 0 ] || [ "$(cat "/proc/$pid/comm")" = etcd ] || pid=$(pgrep -o -P "$pid" -x etcd)
   elif [ -n "$manifest" ]; then
     config=$manifest
-    pid=$(pgrep -o -x etcd)
   else
     echo none
     return
   fi
+  pid=$(etcd_pid)
   case $pid in
     '' | 0) stopped_etcd ;;
     *) running_etcd ;;
@@ -372,15 +391,27 @@ see_etcd() {
   fi
 }
 
+has_etcd_service() { [ "$ETCD_SERVICE" != - ] && [ "$(systemctl show -p LoadState --value "$ETCD_SERVICE")" != not-found ]; }
+
+# The service's process, where the machine has that; else the static pod's. Nothing, or 0, when none runs.
+etcd_pid() {
+  has_etcd_service || { pgrep -o -x etcd; return; }
+  pid=$(main_pid "$ETCD_SERVICE")
+  [ "${pid:-0}" = 0 ] || [ "$(cat "/proc/$pid/comm")" = etcd ] || pid=$(pgrep -o -P "$pid" -x etcd)
+  printf '%s\n' "$pid"
+}
+
 running_etcd() {
   echo 'running yes'
   printf 'cwd %s\n' "$(readlink "/proc/$pid/cwd")"
-  settings=$({
-    tr '\n\0' ' \n' <"/proc/$pid/environ" | env_settings
-    tr '\n\0' ' \n' <"/proc/$pid/cmdline" | flag_settings
-  })
+  settings=$(process_settings)
   tell_settings
   etcd_version
+}
+
+process_settings() {
+  tr '\n\0' ' \n' <"/proc/$pid/environ" | env_settings
+  tr '\n\0' ' \n' <"/proc/$pid/cmdline" | flag_settings
 }
 
 # The settings, and those of the file that they name.
@@ -418,12 +449,15 @@ stopped_etcd() {
 
 # Not every certificate is for 127.0.0.1, nor does every member listen there: then it is asked where it says it is. That has
 # to be an address: curl's options would act as root.
+etcd_urls() {
+  if [ "$ETCD_CA" = - ]; then scheme=http; else scheme=https; fi
+  printf '%s\n' "$scheme://127.0.0.1:${ETCD_PORT#-}"
+  printf '%s\n' "$settings" | sed -n 's/^set advertise-client-urls //p' | tail -n 1 | tr , '\n' | grep -E '^https?://'
+}
+
 etcd_version() {
   has curl || { echo 'unasked curl is not here'; return; }
-  advertised=$(printf '%s\n' "$settings" | sed -n 's/^set advertise-client-urls //p' | tail -n 1 | tr , ' ')
-  if [ "$ETCD_CA" = - ]; then scheme=http; else scheme=https; fi
-  for url in "$scheme://127.0.0.1:${ETCD_PORT#-}" $advertised; do
-    case $url in http://* | https://*) ;; *) continue ;; esac
+  for url in $(etcd_urls); do
     keys_url=$url/v2/keys/
     case $settings in *'set enable-v2 false'*) keys_url= ;; esac
     # One call for both; the version is one flat object, and what stands behind it is about the keys.
@@ -439,10 +473,27 @@ etcd_version() {
   printf 'unasked %s\n' "${said%% More details*}"
 }
 
-etcd_get() {
+etcd_get() { one_line etcd_curl "$@"; }
+etcd_curl() {
   set -- -sS -g --fail-early --max-time "$HTTP_SECONDS" --noproxy '*' "$@"
   [ "$ETCD_CA" = - ] || set -- --cacert "$ETCD_CA" --cert "$ETCD_CERT" --key "$ETCD_KEY" "$@"
-  one_line curl "$@"
+  curl "$@"
+}
+
+PACE='etcd_disk_wal_fsync_duration_seconds_bucket\{|etcd_network_peer_round_trip_time_seconds_bucket\{'
+PACE="$PACE|etcd_server_heartbeat_send_failures_total |process_start_time_seconds "
+
+see_etcd_pace() {
+  pid=$(etcd_pid)
+  case $pid in '' | 0) unseen 'etcd does not run' || return ;; esac
+  has curl || unseen 'curl is not here' || return
+  settings=$(process_settings)
+  for url in $(etcd_urls); do
+    metrics=$(etcd_curl "$url/metrics" | grep -E "^($PACE)") || continue
+    printf 'now %s\n%s\n' "$(date +%s)" "$metrics"
+    return
+  done
+  unseen 'its metrics cannot be had'
 }
 
 main "$@" </dev/null

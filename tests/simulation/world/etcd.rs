@@ -341,6 +341,7 @@ impl World {
             cluster_id: self.etcd.cluster_id,
             members: members.map(listed).collect(),
             alarms: self.etcd.alarms.clone(),
+            auth: Seen::Known(false),
         })
     }
 

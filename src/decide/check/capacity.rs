@@ -1,0 +1,162 @@
+//! Whether the machines are large enough for the cluster, and enough is left when one of them is lost.
+//!
+//! etcd: etcd.io, hardware. Control planes: kubernetes.io, considerations for large clusters. Figures are for what a cluster
+//! of this size wants, not for what it starts on.
+
+use crate::decide::finding::{Finding, Rule};
+use crate::decide::rules::Case;
+use crate::facts::Seen;
+use crate::facts::load::NodeLoad;
+use crate::facts::measured::Size;
+use crate::inventory::{Node, Role};
+use crate::text::{bytes, count};
+
+const GIB: u64 = 1 << 30;
+/// Machines tell a little less than what was bought: firmware and kernel keep some.
+const OF_WHAT_WAS_BOUGHT: (u64, u64) = (15, 16);
+
+/// What a machine of etcd wants, by the nodes of the cluster that are fewer than this: cores, memory, room for its data.
+const ETCD: [(usize, u64, u64, u64); 4] = [
+    (200, 2, 8 * GIB, 20 * GIB),
+    (250, 4, 16 * GIB, 20 * GIB),
+    (1000, 8, 32 * GIB, 40 * GIB),
+    (usize::MAX, 16, 64 * GIB, 80 * GIB),
+];
+/// What a control plane wants, likewise: cores, memory.
+const CONTROL_PLANE: [(usize, u64, u64); 4] =
+    [(100, 4, 16 * GIB), (250, 8, 30 * GIB), (500, 16, 60 * GIB), (usize::MAX, 32, 120 * GIB)];
+/// From so many pods on, three members are said to be few.
+const PODS_FOR_FIVE_MEMBERS: u64 = 1000;
+/// A node is said to be nearly full from so many percent of its pods on.
+const FULL_PERCENT: u64 = 90;
+
+pub(super) fn findings(case: Case<'_>, load: &Seen<Vec<NodeLoad>>) -> Vec<Finding> {
+    let mut found = machines(case);
+    found.extend(servers(case));
+    match load {
+        Seen::Known(load) => {
+            found.extend(members(case, load));
+            found.extend(load.iter().filter_map(full));
+            found.extend(largest(case, load));
+        }
+        Seen::Unknown(why) => {
+            let detail = format!("how full the nodes are could not be seen: {why}");
+            found.push(Finding::warning(Rule::Capacity, "nodes", detail));
+        }
+    }
+    found
+}
+
+fn machines(case: Case<'_>) -> Vec<Finding> {
+    let nodes = case.facts.api.known().map_or_else(|| case.inventory.nodes.len(), |api| api.nodes.len());
+    let etcd = ETCD.iter().find(|row| nodes < row.0).unwrap_or(&ETCD[3]);
+    let plane = CONTROL_PLANE.iter().find(|row| nodes < row.0).unwrap_or(&CONTROL_PLANE[3]);
+    let mut found = Vec::new();
+    for node in &case.inventory.nodes {
+        let Some(machine) = case.machine(&node.name) else { continue };
+        let Seen::Known(size) = &machine.measured.size else { continue };
+        let member = case.inventory.etcd_nodes().any(|etcd| etcd.name == node.name);
+        if node.roles.contains(&Role::ControlPlane) {
+            found.extend(small(node, *size, "a control plane", nodes, (plane.1, plane.2)));
+        }
+        if member {
+            found.extend(small(node, *size, "etcd", nodes, (etcd.1, etcd.2)));
+            let data = machine.etcd.known().and_then(|etcd| etcd.as_ref()?.data_dir.known().cloned());
+            let disks = machine.disks.iter().filter(|(path, _)| {
+                data.as_ref()
+                    .is_some_and(|data| data == *path || data.starts_with(&format!("{}/", path.trim_end_matches('/'))))
+            });
+            if let Some((path, disk)) = disks.max_by_key(|(path, _)| path.len())
+                && disk.total_bytes < etcd.3 / 16 * 15
+            {
+                let detail = format!(
+                    "etcd's data are on a disk of {} ({path}); for {} it wants {}",
+                    bytes(disk.total_bytes),
+                    count(nodes, "node"),
+                    bytes(etcd.3)
+                );
+                found.push(Finding::warning(Rule::Capacity, &node.name, detail));
+            }
+        }
+    }
+    found
+}
+
+fn small(node: &Node, size: Size, what: &str, nodes: usize, wants: (u64, u64)) -> Option<Finding> {
+    let (cores, memory) = wants;
+    let enough = memory / OF_WHAT_WAS_BOUGHT.1 * OF_WHAT_WAS_BOUGHT.0;
+    (size.cores < cores || size.memory_bytes < enough).then(|| {
+        let detail = format!(
+            "has {} and {}; {what} of a cluster of {} wants {} and {}",
+            cores_of(size.cores),
+            bytes(size.memory_bytes),
+            count(nodes, "node"),
+            cores_of(cores),
+            bytes(memory)
+        );
+        Finding::warning(Rule::Capacity, &node.name, detail)
+    })
+}
+
+fn cores_of(cores: u64) -> String {
+    count(usize::try_from(cores).unwrap_or(usize::MAX), "core")
+}
+
+/// What readers ask now fits into the API servers also with one of them gone.
+fn servers(case: Case<'_>) -> Option<Finding> {
+    let told =
+        case.inventory.with_role(Role::ControlPlane).filter_map(|node| case.machine(&node.name)?.measured.api.known());
+    let told: Vec<_> = told.collect();
+    let (asked, largest) = (told.iter().map(|api| api.in_flight).sum::<u64>(), told.iter().map(|api| api.limit).max()?);
+    let left = told.iter().map(|api| api.limit).sum::<u64>() - largest;
+    (told.len() > 1 && asked > left).then(|| {
+        let detail = format!("have {asked} requests in flight; with one of them gone, the others take {left} at once");
+        Finding::warning(Rule::Capacity, "API servers", detail)
+    })
+}
+
+fn members(case: Case<'_>, load: &[NodeLoad]) -> Option<Finding> {
+    let pods: u64 = load.iter().map(|node| node.pods).sum();
+    let voters = case.facts.etcd.known()?.voters().count();
+    (pods >= PODS_FOR_FIVE_MEMBERS && voters < 5).then(|| {
+        let detail = format!(
+            "has {} for {pods} pods; from {PODS_FOR_FIVE_MEMBERS} on, five are worth having",
+            count(voters, "member")
+        );
+        Finding::warning(Rule::Capacity, "etcd", detail)
+    })
+}
+
+fn full(node: &NodeLoad) -> Option<Finding> {
+    (node.pods * 100 >= node.pods_allocatable * FULL_PERCENT).then(|| {
+        let detail = format!("has {} pods of the {} that it may have", node.pods, node.pods_allocatable);
+        Finding::warning(Rule::Capacity, &node.name, detail)
+    })
+}
+
+/// The pods of the node that has most of them to give away fit on the others of its kind.
+fn largest(case: Case<'_>, load: &[NodeLoad]) -> Option<Finding> {
+    let takes = |node: &&NodeLoad| {
+        let known = case.facts.api.known().and_then(|api| api.nodes.iter().find(|known| known.name == node.name));
+        let plane = case
+            .inventory
+            .nodes
+            .iter()
+            .any(|of| of.name.as_str() == node.name && of.roles.contains(&Role::ControlPlane));
+        !plane && known.is_none_or(|known| known.ready() && !known.unschedulable)
+    };
+    let workers: Vec<&NodeLoad> = load.iter().filter(takes).collect();
+    let lost = workers.iter().max_by_key(|node| node.movable_bytes).filter(|node| node.movable_pods > 0)?;
+    let others = workers.iter().filter(|node| node.name != lost.name);
+    let memory: u64 = others.clone().map(|node| node.allocatable_bytes.saturating_sub(node.requested_bytes)).sum();
+    let pods: u64 = others.map(|node| node.pods_allocatable.saturating_sub(node.pods)).sum();
+    (memory < lost.movable_bytes || pods < lost.movable_pods).then(|| {
+        let detail = format!(
+            "its {} ask for {} of memory; the other workers have {} and {pods} places left: not all of them would run without it",
+            count(usize::try_from(lost.movable_pods).unwrap_or(usize::MAX), "pod"),
+            bytes(lost.movable_bytes),
+            bytes(memory)
+        );
+        Finding::warning(Rule::Capacity, &lost.name, detail)
+    })
+}
