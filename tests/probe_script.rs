@@ -30,12 +30,14 @@ fn run(script: &str, args: &[&str]) -> String {
 
 #[test]
 fn every_section_is_known_to_the_script() {
-    let sections = "identity,packages,disks,kubelet,static-pods,containers,api-server,certificates,etcd,windlass,kept";
+    let sections = "identity,packages,disks,kubelet,static-pods,containers,api-server,certificates,etcd,windlass,kept,size,etcd-pace,api-requests";
     let answer = run(PROBE, &[sections, "no-such-package", "-", "-", "-", "-", "-", "-"]);
     assert!(!answer.contains("no such section"), "{answer}");
     let machine = probe::parse(&answer).expect("an answer");
     assert!(!machine.hostname.is_empty());
     assert!(machine.disks.contains_key("/"));
+    let size = machine.measured.size.known().expect("a size");
+    assert!(size.cores > 0 && size.memory_bytes > 64 << 20, "{size:?}");
     assert!(probe::clock_ms(&answer).is_some());
     if let Seen::Known(_) = machine.package_manager {
         assert_eq!(machine.packages["no-such-package"].installed, None);

@@ -124,7 +124,7 @@ fn named(subjects: &BTreeSet<&str>) -> String {
     if let more @ 1.. = subjects.len().saturating_sub(NAMED) {
         names.push(format!("{more} more"));
     }
-    text::list(&names, "and")
+    names.join(", ")
 }
 
 /// The check as JSON, format 1.

@@ -1,4 +1,4 @@
-//! The lab's cluster, discovered: what is written is an inventory that plans no change.
+//! The lab's cluster, discovered: what is written is an inventory that plans no change. And checked: what needs attention is said.
 
 use super::lab::{root, state};
 use super::run::{folder, windlass};
@@ -45,4 +45,37 @@ pub(crate) fn what_is_discovered_is_well() {
     let ran = windlass(&["etcd", "status", "-i", &inventory]);
     assert_eq!(ran.code, 0, "{}", ran.text);
     assert!(ran.text.contains("3 of 3 voting members healthy"), "{}", ran.text);
+    what_is_checked_needs_only_a_backup(&inventory);
+}
+
+/// Of a lab that is well: its machines are small, a patch is to be had, and there is no backup until one is taken.
+pub(crate) fn what_is_checked_needs_only_a_backup(inventory: &str) {
+    let backups = folder().join("checked").to_string_lossy().into_owned();
+    let _ = std::fs::remove_dir_all(&backups);
+    std::fs::create_dir(&backups).expect("a folder");
+    let check = ["check", "-i", inventory, "--backups", &backups];
+    let ran = windlass(&check);
+    assert_eq!(ran.code, 11, "{}", ran.text);
+    assert!(ran.text.contains("1 critical finding cannot wait"), "{}", ran.text);
+    assert!(ran.text.contains("has no backup of this cluster [backup-age]"), "{}", ran.text);
+
+    let taken = windlass(&["etcd", "backup", "-i", inventory, "--no-pki", "--to", &backups]);
+    assert_eq!(taken.code, 0, "{}", taken.text);
+    let ran = windlass(&check);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    assert!(ran.text.contains(": the newest is 0 min old"), "{}", ran.text);
+    assert!(
+        ran.text.contains(
+            "kubernetes: 1.20.15 is to be had, 1.20.2 is installed on cp1, cp2, cp3, w1 and w2 [newer-patch]"
+        ),
+        "{}",
+        ran.text
+    );
+    for unseen in ["could not be seen", "[unseen]", "critical", "unreachable"] {
+        assert!(!ran.text.contains(unseen), "{}", ran.text);
+    }
+    let ran = windlass(&[&check[..], &["-o", "json"]].concat());
+    let json = ran.text.find('{').zip(ran.text.rfind('}')).map(|(from, to)| &ran.text[from..=to]).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    assert_eq!((&json["format"], &json["critical"], &json["unreachable"]), (&1.into(), &0.into(), &0.into()));
 }

@@ -34,6 +34,7 @@ fn chapter_01_skips_are_refused_and_planning_changes_nothing() {
     lab::all_ready();
     refusing::skips_are_refused_and_planning_changes_nothing();
     discovering::what_is_discovered_plans_no_change();
+    discovering::what_is_checked_needs_only_a_backup("inventories/lab.toml");
 }
 
 /// Starts from a fresh lab. Leaves it as it was.

@@ -199,6 +199,23 @@ fn records_that_cannot_have_come_in_this_order_are_refused_also_when_they_are_se
     assert_eq!(planned.goes_on_with(&journal(&planned.plan.id, &events).concat()), refused(why, BACK));
 }
 
+/// It is said of each, and what follows from it is not a second trouble.
+#[test]
+fn a_check_of_machines_that_do_not_answer_says_so() {
+    let place = Place::new();
+    let text = read(INVENTORY.as_ref()).replace("172.30.0.", "127.0.0.").replace("port = 22\n", "port = 1\n");
+    let inventory = place.write("inventory.toml", &text);
+    let ran = place.windlass(&["check", "-i", &inventory]);
+    assert_eq!(ran.code, 12, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.out.matches("\n  unreachable  ").count(), 8, "{}", ran.out);
+    assert!(!ran.out.contains("--leave-out"), "there is no plan to leave it out of: {}", ran.out);
+    assert!(ran.err.contains("8 machines cannot be reached"), "{}", ran.err);
+    let ran = place.windlass(&["check", "-i", &inventory, "--backups", "ftp://somewhere"]);
+    assert_eq!(ran.code, 2, "{}{}", ran.out, ran.err);
+    let ran = place.windlass(&["check", "-i", &inventory, "--backup-age", "old"]);
+    assert_eq!(ran.code, 2, "{}{}", ran.out, ran.err);
+}
+
 /// Plans a cluster of which no machine answers, and tries to carry the plan out.
 #[test]
 fn what_is_kept_here_is_closed_to_others() {

@@ -39,6 +39,8 @@ pub(super) fn findings(case: Case<'_>, load: &Seen<Vec<NodeLoad>>) -> Vec<Findin
             found.extend(load.iter().filter_map(full));
             found.extend(largest(case, load));
         }
+        // That the API does not answer is said already.
+        Seen::Unknown(_) if case.facts.api.known().is_none() => {}
         Seen::Unknown(why) => {
             let detail = format!("how full the nodes are could not be seen: {why}");
             found.push(Finding::warning(Rule::Capacity, "nodes", detail));

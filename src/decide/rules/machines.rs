@@ -38,7 +38,7 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
 
 /// What holds whatever is asked for.
 pub(super) fn standing(case: Case<'_>) -> Vec<Finding> {
-    let mut found = unreached(case);
+    let mut found: Vec<Finding> = gone(case).map(|(node, why)| Finding::unreachable(&node.name, why)).collect();
     found.extend(case.seen_nodes().flat_map(|(node, machine)| of_itself(case, node, machine)));
     found.extend(host_keys(case));
     found
@@ -59,19 +59,25 @@ fn host_keys(case: Case<'_>) -> Option<Finding> {
     })
 }
 
+/// The nodes that were not reached, and why.
+fn gone(case: Case<'_>) -> impl Iterator<Item = (&Node, &str)> {
+    case.nodes().filter_map(move |node| match &case.node_facts(&node.name)?.machine {
+        Seen::Unknown(why) => Some((node, why.as_str())),
+        Seen::Known(_) => None,
+    })
+}
+
 fn unreached(case: Case<'_>) -> Vec<Finding> {
-    let gone = |node: &Node| {
-        let facts = case.node_facts(&node.name)?;
-        let Seen::Unknown(why) = &facts.machine else { return None };
+    let say = |(node, why): (&Node, &str)| {
         let control_plane = node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd);
         let advice = if control_plane {
             String::new()
         } else {
             format!(" (a dead worker can be left out: --leave-out {})", node.name)
         };
-        Some(Finding::unreachable(&node.name, format!("{why}{advice}")))
+        Finding::unreachable(&node.name, format!("{why}{advice}"))
     };
-    case.nodes().filter_map(gone).collect()
+    gone(case).map(say).collect()
 }
 
 fn left_out(case: Case<'_>) -> Vec<Finding> {
