@@ -4,17 +4,14 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use windlass::facts::{Seen, probe};
+use windlass::remote::{Call, Script, scripts};
 
-const PROBE: &str = concat!(
-    include_str!("../src/remote/scripts/probe-own.part.sh"),
-    include_str!("../src/remote/scripts/kept.part.sh"),
-    include_str!("../src/remote/scripts/restores.part.sh"),
-    include_str!("../src/remote/scripts/etcd-tool.part.sh"),
-    include_str!("../src/remote/scripts/probe.sh")
-);
-const API: &str = include_str!("../src/remote/scripts/api.sh");
+/// A script as it is sent.
+fn script(script: Script) -> String {
+    scripts::text(&Call { script, args: Vec::new() }).into_owned()
+}
 
-fn run(script: &str, args: &[&str]) -> String {
+fn run(text: &str, args: &[&str]) -> String {
     let mut shell = Command::new("sh")
         .args(["-s", "--"])
         .args(args)
@@ -22,7 +19,7 @@ fn run(script: &str, args: &[&str]) -> String {
         .stdout(Stdio::piped())
         .spawn()
         .expect("sh starts");
-    shell.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("sh reads");
+    shell.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("sh reads");
     let output = shell.wait_with_output().expect("sh ends");
     assert!(output.status.success());
     String::from_utf8(output.stdout).expect("text")
@@ -31,7 +28,7 @@ fn run(script: &str, args: &[&str]) -> String {
 #[test]
 fn every_section_is_known_to_the_script() {
     let sections = "identity,packages,disks,kubelet,static-pods,containers,api-server,certificates,etcd,windlass,kept,size,etcd-pace,api-requests";
-    let answer = run(PROBE, &[sections, "no-such-package", "-", "-", "-", "-", "-", "-"]);
+    let answer = run(&script(Script::Probe), &[sections, "no-such-package", "-", "-", "-", "-", "-", "-"]);
     assert!(!answer.contains("no such section"), "{answer}");
     let machine = probe::parse(&answer).expect("an answer");
     assert!(!machine.hostname.is_empty());
@@ -46,14 +43,14 @@ fn every_section_is_known_to_the_script() {
 
 #[test]
 fn an_unknown_section_is_answered_and_not_run() {
-    let answer = run(PROBE, &["windlass,$(id)", "-"]);
+    let answer = run(&script(Script::Probe), &["windlass,$(id)", "-"]);
     assert!(answer.contains("@@ end $(id) unseen this probe knows no such section"), "{answer}");
 }
 
 #[test]
 fn a_script_that_was_cut_short_runs_nothing() {
-    for script in [PROBE, API] {
-        let body = script.rsplit_once("main \"$@\" </dev/null").expect("the last line").0;
+    for text in [script(Script::Probe), script(Script::Api)] {
+        let body = text.rsplit_once("main \"$@\" </dev/null").expect("the last line").0;
         assert_eq!(run(body, &["identity", "-"]), "");
     }
 }
@@ -79,7 +76,7 @@ fn a_program_that_is_not_roots_is_not_run() {
 
 /// What a function of the probe's prints of the files of a folder of the test's own.
 fn printed(function: &str, folder: &std::path::Path, names: &[&str]) -> String {
-    let script = PROBE.replace("main \"$@\" </dev/null", function);
+    let script = script(Script::Probe).replace("main \"$@\" </dev/null", function);
     let paths: Vec<_> = names.iter().map(|name| folder.join(name).display().to_string()).collect();
     let mut shell = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let shell = shell.as_mut().expect("sh starts");
@@ -156,7 +153,7 @@ fn a_machine_full_of_secrets_tells_none() {
         std::fs::write(path, text).expect("written");
     }
     let at = folder.path().to_str().expect("a path");
-    let script = PROBE
+    let script = script(Script::Probe)
         .replace("/etc/kubernetes", &format!("{at}/etc/kubernetes"))
         .replace("/var/lib/kubelet", &format!("{at}/var/lib/kubelet"));
     let sections = "identity,packages,disks,kubelet,static-pods,containers,api-server,certificates,etcd,windlass";
@@ -177,7 +174,7 @@ fn an_address_that_etcd_gives_cannot_be_an_option() {
     let asking = format!(
         "curl() {{ echo \"$*\" >>\"$CALLS\"; return 7; }}\nsettings='{settings}' ETCD_CA=- ETCD_PORT=2379\netcd_version"
     );
-    let script = PROBE.replace("main \"$@\" </dev/null", &asking);
+    let script = script(Script::Probe).replace("main \"$@\" </dev/null", &asking);
     let calls = tempfile::NamedTempFile::new().expect("a file");
     let ran = Command::new("sh").args(["-c", &script]).env("CALLS", calls.path()).output();
     assert!(ran.expect("sh runs").status.success());
@@ -241,7 +238,7 @@ fn stacked(section: &str, manifests: &[&str], programs: &[(&str, &str)]) -> Stri
         section.replace('-', "_")
     );
     let output = Command::new("/bin/sh")
-        .args(["-c", &PROBE.replace("main \"$@\" </dev/null", &ask)])
+        .args(["-c", &script(Script::Probe).replace("main \"$@\" </dev/null", &ask)])
         .env("PATH", at("bin"))
         .stdin(Stdio::null())
         .output()
@@ -313,7 +310,7 @@ fn a_dead_external_member_is_known_by_its_unit() {
             "systemctl() {{ case \"$*\" in *LoadState*) echo loaded ;; *MainPID*) echo 0 ;; *ExecStart*) echo '{started}' ;; esac; }}"
         );
         let asking = format!("{systemctl}\nETCD_SERVICE=etcd ETCD_ENV_FILE=/nowhere\nanswer etcd see_etcd");
-        let script = PROBE.replace("main \"$@\" </dev/null", &asking);
+        let script = script(Script::Probe).replace("main \"$@\" </dev/null", &asking);
         let output = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output().expect("sh runs");
         let machine =
             probe::parse(&(String::from_utf8(output.stdout).expect("text") + "@@ done\n")).expect("an answer");

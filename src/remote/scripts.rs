@@ -223,6 +223,7 @@ fn own_text(script: Script) -> &'static str {
             include_str!("scripts/kept.part.sh"),
             include_str!("scripts/restores.part.sh"),
             include_str!("scripts/etcd-tool.part.sh"),
+            include_str!("scripts/etcd-settings.part.sh"),
             include_str!("scripts/probe.sh")
         ),
         Script::Api => include_str!("scripts/api.sh"),
@@ -237,7 +238,9 @@ fn own_text(script: Script) -> &'static str {
         Script::CopyAppend => with_prelude!("scripts/copy-append.sh"),
         Script::CopyRead => with_prelude!("scripts/copy-read.sh"),
         Script::EtcdIdentity => include_str!("scripts/etcd-identity.sh"),
-        Script::EtcdService => include_str!("scripts/etcd-service.sh"),
+        Script::EtcdService => {
+            concat!(include_str!("scripts/etcd-settings.part.sh"), include_str!("scripts/etcd-service.sh"))
+        }
         Script::PkiRead => include_str!("scripts/pki-read.sh"),
         Script::ForgetRun => with_prelude!("scripts/forget-run.sh"),
         Script::ForgetData => with_prelude!("scripts/forget-data.sh"),

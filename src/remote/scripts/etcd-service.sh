@@ -17,13 +17,10 @@ export LC_ALL PATH
 
 SETTINGS='trusted-ca-file|cert-file|key-file|listen-client-urls|config-file'
 
-# The environment first: etcd takes a flag for more than a variable.
-settings() {
-    tr '\n\0' ' \n' <"/proc/$1/environ" | sed -n -E 's/^ETCD_([A-Z0-9_]+)=(.*)/\1 \2/p' |
-        awk '{ $1 = tolower($1); gsub(/_/, "-", $1); print }'
-    tr '\n\0' ' \n' <"/proc/$1/cmdline" |
-        awk '/^--?[a-z]/ { if (k) print k " true"; sub(/^--?/, ""); k = ""; if (sub(/=/, " ")) print; else k = $0; next }
-            k { print k " " $0; k = "" }'
+# Of the process $1, the variables first: etcd takes a flag for more than a variable.
+of_process() {
+    tr '\n\0' ' \n' <"/proc/$1/environ" | of_variables
+    tr '\n\0' ' \n' <"/proc/$1/cmdline" | of_arguments
 }
 
 owner() {
@@ -72,7 +69,7 @@ see() {
     unit=$(sed -n -E 's|^.*/([A-Za-z0-9@_.:-]+\.service)$|\1|p' "/proc/$pid/cgroup" | head -n 1)
     file=$(systemctl show -p EnvironmentFiles --value -- "${unit:-etcd}" 2>/dev/null | head -n 1)
     [ -z "$file" ] || printf 'env-file %s\n' "${file% (*}"
-    set=$(settings "$pid" | sed -n -E "s/^($SETTINGS) /set &/p")
+    set=$(of_process "$pid" | sed -n -E "s/^($SETTINGS) /set &/p")
     [ -z "$set" ] || printf '%s\n' "$set"
     printf '%s\n' "$set" | sed -n -E 's|^set (trusted-ca\|cert)-file (/.*)/[^/]*$|\2|p' | sort -u | {
         while read -r folder; do

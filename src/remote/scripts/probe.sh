@@ -421,14 +421,9 @@ tell_settings() {
   [ ! -r "$file" ] || sed -n -E "/^($SETTINGS):/s/^([a-z0-9-]+): *[\"']?([^\"'#]*).*/conf \1 \2/p" -- "$file"
 }
 
-env_settings() { sed -n -E 's/^ETCD_([A-Z0-9_]+)=(.*)/\1 \2/p' | awk '{ $1 = tolower($1); gsub(/_/, "-", $1); print }' | only_settings; }
-# `--flag value`, `--flag=value` and a bare switch.
+env_settings() { of_variables | only_settings; }
 # What it is told by a flag is told twice: it does not start with one that it does not know.
-flag_settings() {
-  awk '/^--?[a-z]/ { if (k) print k " true"; sub(/^--?/, ""); k = ""; if (sub(/=/, " ")) print; else k = $0; next }
-    k ~ /^(enable-v2|strict-reconfig-check|pre-vote|(peer-)?client-cert-auth|experimental-initial-corrupt-check)$/ && /^[$]/ { print k " true"; k = ""; next }
-    k { print k " " $0; k = "" } END { if (k) print k " true" }' | only_settings | sed -n -E 'p; s/^set ([^ ]+).*/flag \1/p'
-}
+flag_settings() { of_arguments | only_settings | sed -n -E 'p; s/^set ([^ ]+).*/flag \1/p'; }
 only_settings() { sed -n -E "s/^($SETTINGS) /set &/p"; }
 
 stopped_etcd() {
