@@ -3,6 +3,7 @@
 
 mod abort;
 mod apply;
+mod certs;
 mod check;
 mod discover;
 mod etcd;
@@ -34,6 +35,9 @@ pub struct Cli {
 enum Command {
     /// Look at a whole cluster and say what needs attention, whatever is planned; changes nothing
     Check(Box<check::Arguments>),
+    /// Look after certificates
+    #[command(subcommand)]
+    Certs(Certs),
     /// Look after inventories
     #[command(subcommand)]
     Inventory(Box<Inventory>),
@@ -58,6 +62,12 @@ enum Check {
         /// The TOML file
         file: Utf8PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Certs {
+    /// Say which there are on which machines, when they end, and who renews them; changes nothing
+    Status(certs::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,6 +136,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         },
         Command::Playbook(Check::Check { file }) => files_alone::playbook(&file),
         Command::Check(arguments) => check::run(*arguments).await,
+        Command::Certs(Certs::Status(arguments)) => certs::run(arguments).await,
         Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
         Command::Etcd(etcd) => etcd::run(*etcd).await,
         Command::Upgrade(upgrade) => match *upgrade {

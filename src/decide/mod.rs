@@ -16,6 +16,7 @@ pub mod members;
 pub mod plan;
 pub mod planner;
 pub mod quorum;
+pub mod renewer;
 pub mod restore;
 pub mod rules;
 mod stacked;

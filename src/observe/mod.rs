@@ -16,6 +16,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use futures_util::future::join4;
 use futures_util::{StreamExt, stream};
 
+use jiff::Timestamp;
+
 use crate::decide::call::{Call, Script};
 use crate::facts::ask::{ApiSection, Section};
 use crate::facts::load::NodeLoad;
@@ -131,15 +133,26 @@ async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, 
 
 /// Windlass's own on every machine: the lock, the token, what runs. It needs neither etcd nor the API.
 pub async fn own(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory) -> LockFacts {
-    let look = &Look { sections: vec![Section::Windlass], packages: Vec::new() };
-    let nodes = stream::iter(&inventory.nodes)
-        .map(|node| async move {
-            let machine = machine(remote, clock, inventory, node, look).await;
-            NodeFacts { name: node.name.clone(), machine }
-        })
-        .buffered(AT_ONCE)
-        .collect::<Vec<_>>();
-    LockFacts::of(inventory, &nodes.await)
+    LockFacts::of(inventory, &everywhere(remote, clock, inventory, Section::Windlass).await)
+}
+
+/// The certificates of every machine, and when they were looked at.
+pub async fn certificates(
+    remote: &dyn Remote,
+    clock: &dyn Clock,
+    inventory: &Inventory,
+) -> (Timestamp, Vec<NodeFacts>) {
+    let machines = everywhere(remote, clock, inventory, Section::Certificates).await;
+    (clock.now(), machines)
+}
+
+/// One section of every machine.
+async fn everywhere(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, section: Section) -> Vec<NodeFacts> {
+    let look = &Look { sections: vec![section], packages: Vec::new() };
+    let nodes = stream::iter(&inventory.nodes).map(|node| async move {
+        NodeFacts { name: node.name.clone(), machine: machine(remote, clock, inventory, node, look).await }
+    });
+    nodes.buffered(AT_ONCE).collect().await
 }
 
 /// The call that asks the API through `api.sh`; with `only`, the nodes are that one node.

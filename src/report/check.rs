@@ -6,13 +6,11 @@ use std::fmt::Write as _;
 use semver::Version;
 use serde_json::{Value, json};
 
+use super::named;
 use crate::decide::check::Checked;
 use crate::decide::finding::{Finding, Rule, Severity};
 use crate::facts::{Certificate, Facts, Seen};
 use crate::text::{self, count};
-
-/// So many subjects are named of findings that are alike.
-const NAMED: usize = 6;
 
 /// The check as text: what the cluster is, then what needs attention.
 pub fn check(checked: Checked<'_>, findings: &[Finding]) -> String {
@@ -117,14 +115,6 @@ fn attention(findings: &[Finding]) -> String {
         let _ = writeln!(out, "  {mark:<11}  {}: {detail} [{rule}]", named(&subjects));
     }
     out
-}
-
-fn named(subjects: &BTreeSet<&str>) -> String {
-    let mut names: Vec<String> = subjects.iter().take(NAMED).map(|name| (*name).to_owned()).collect();
-    if let more @ 1.. = subjects.len().saturating_sub(NAMED) {
-        names.push(format!("{more} more"));
-    }
-    names.join(", ")
 }
 
 /// The check as JSON, format 1.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::table;
 use crate::decide::finding::Finding;
 use crate::decide::quorum::Count;
 use crate::facts::health::EtcdHealth;
@@ -119,18 +120,6 @@ fn alone(cluster: &str, seen: &EtcdHealth) -> String {
         ]);
     }
     out += &table(&rows);
-    out
-}
-
-/// Columns as wide as their widest word.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let mut out = String::new();
-    for row in rows {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        let _ = writeln!(out, "  {}", cells.join("  ").trim_end());
-    }
     out
 }
 

@@ -2,6 +2,7 @@
 
 mod back;
 mod backup;
+mod certificates;
 mod check;
 mod ending;
 mod etcd;
@@ -13,6 +14,7 @@ mod retention;
 mod status;
 
 pub use backup::{Looked, backup, backup_json, verified, verified_json};
+pub use certificates::{Certificates, certificates, certificates_json};
 pub use check::{check, check_json};
 pub use ending::{abort, finish};
 pub use etcd::{etcd, etcd_json};
@@ -22,11 +24,37 @@ pub use plan::plan;
 pub use retention::{pruning, undelivered};
 pub use status::{InHand, RunView, status, status_json};
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::engine::meter::Spent;
 use crate::remote::ssh::NodeTime;
 use crate::text;
+
+/// Columns as wide as their widest word.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut out = String::new();
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let _ = writeln!(out, "  {}", cells.join("  ").trim_end());
+    }
+    out
+}
+
+/// So many subjects are named of what is alike.
+const NAMED: usize = 6;
+
+/// The first of them, and how many more there are.
+fn named(subjects: &BTreeSet<&str>) -> String {
+    let mut names: Vec<String> = subjects.iter().take(NAMED).map(|name| (*name).to_owned()).collect();
+    if let more @ 1.. = subjects.len().saturating_sub(NAMED) {
+        names.push(format!("{more} more"));
+    }
+    names.join(", ")
+}
 
 /// Where the time of a run went.
 pub fn spent(spent: &Spent, nodes: &[NodeTime]) -> String {

@@ -179,11 +179,15 @@ fn a_full_disk(backup: &[&str], place: &Path) {
 /// 5 MB a second: longer than a silence may last, and never silent.
 fn a_slow_link(backup: &[&str], place: &Path, nodes: [&str; 3]) {
     let _ = std::fs::remove_dir_all(place);
-    on_each(nodes, "tc qdisc add dev eth0 root tbf rate 40mbit burst 64kb latency 400ms");
+    // A node that was cut off and healed has another device.
+    on_each(
+        nodes,
+        "tc qdisc add dev $(ip -o route get 172.30.0.1 | grep -oE \"eth[0-9]+\") root tbf rate 40mbit burst 64kb latency 400ms",
+    );
     let since = Instant::now();
     let ran = windlass_with(&[], backup);
     let took = since.elapsed();
-    on_each(nodes, "tc qdisc del dev eth0 root");
+    on_each(nodes, "tc qdisc del dev $(ip -o route get 172.30.0.1 | grep -oE \"eth[0-9]+\") root");
     assert_eq!(ran.code, 0, "{}", ran.text);
     println!("--- over 40 Mbit/s: {:.1} s", took.as_secs_f64());
     assert!(took > Duration::from_secs(15), "the link was not slow: {took:?}");
