@@ -39,6 +39,10 @@ pub enum Exit {
     BackupLocked = 25,
     /// `etcd verify --prove`: restored and started, the snapshot is not what it should be.
     BackupUnproven = 26,
+    /// `etcd verify`: the backup has no manifest, or one that is none.
+    BackupManifest = 27,
+    /// `etcd verify`: the destination has no backup.
+    BackupNone = 28,
 }
 
 impl Exit {

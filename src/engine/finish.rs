@@ -1,4 +1,5 @@
-//! The end of a run that is over: what nodes kept of it for going back is taken away. Snapshots are never touched.
+//! The end of a run that is over: what nodes kept of it for going back is taken away. Snapshots that were taken are never
+//! touched; copies of the one that a restore was made from go: they may have been encrypted where they came from.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,6 +9,7 @@ use futures_util::future::join_all;
 use super::Engine;
 use super::unit::LOWER_TOKEN;
 use crate::decide::action::Action;
+use crate::decide::actions::restore::sent_name;
 use crate::decide::call::{Call, Script};
 use crate::error::{Exit, Failure, chain};
 use crate::inventory::NodeName;
@@ -82,7 +84,9 @@ impl Engine<'_> {
     async fn free(&self, forgotten: &BTreeMap<NodeName, u64>) -> Result<Vec<Finish>, Failure> {
         let _busy = self.meter.remote(self.clock);
         let nodes: Vec<&NodeName> = self.plan.baseline.machines.keys().collect();
-        let call = Call { script: Script::ForgetRun, args: vec![self.token(), self.plan.id.to_string()] };
+        let mut args = vec![self.token(), self.plan.id.to_string()];
+        args.extend(self.plan.task.restore().map(|restore| sent_name(&restore.sha256)));
+        let call = Call { script: Script::ForgetRun, args };
         let answers = join_all(nodes.iter().map(|node| self.remote.call(node, &call))).await;
         let (mut freed, mut left, mut exit) = (Vec::new(), Vec::new(), Exit::StepFailed);
         for (node, answer) in nodes.into_iter().zip(answers) {

@@ -116,8 +116,11 @@ pub fn verified(all: &[Looked]) -> String {
         };
         if let Some(Proof { said, etcd, took, members }) = proof {
             let (seconds, hash) = (took.as_secs_f64(), said.hash_kv);
-            let hashes = text::count(*members, "member");
-            let same = format!("revision, keys and compaction are the same, HashKV {hash} is that of {hashes}");
+            let hashes = match members {
+                0 => "compared with no member's: none was told, or a compaction passed meanwhile".to_owned(),
+                some => format!("that of {}", text::count(*some, "member")),
+            };
+            let same = format!("revision, keys and compaction are the same, HashKV {hash} is {hashes}");
             let _ = writeln!(out, "  proven: restored and started on etcd {etcd} in {seconds:.1} s; {same}");
         }
     }

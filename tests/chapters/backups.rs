@@ -94,7 +94,75 @@ pub(crate) fn backups_go_everywhere(inventory: &str, cluster: &'static str, memb
         std::fs::remove_file(&out).expect("removed");
     }
     on("w1", &format!("rm -rf {VAULT}"));
+    damaged_ones_are_caught(inventory);
+    control_planes_that_disagree_are_said(&all, inventory, &recipient);
     without_quorum_only_an_emergency(inventory);
+}
+
+/// What is done to a file.
+type Damage = fn(&mut Vec<u8>);
+
+/// Of a backup of the lab's, each thing that can be wrong with it has its code.
+fn damaged_ones_are_caught(inventory: &str) {
+    let (good, bad) = (folder().join("good"), folder().join("damaged"));
+    let _ = std::fs::remove_dir_all(&good);
+    let to = good.to_string_lossy().into_owned();
+    let ran = windlass_with(&[], &["etcd", "backup", "-i", inventory, "--no-pki", "--no-compress", "--to", &to]);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    let names = listed(&good);
+    let [database, manifest] = &names[..] else { panic!("a database and its manifest, in this order: {names:?}") };
+    let edit = |from: &'static str, to: &'static str| move |text: &str| text.replacen(from, to, 1);
+    let of_database: [(&str, i32, Damage); 4] = [
+        ("a bit", 21, |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        }),
+        ("cut off", 20, |bytes| bytes.truncate(bytes.len() / 2 + 7)),
+        ("without its hash", 20, |bytes| bytes.truncate(bytes.len() - 32)),
+        ("0 bytes", 20, Vec::clear),
+    ];
+    let verified = |what: &str, code: i32| {
+        let ran = windlass_with(&[], &["etcd", "verify", &bad.to_string_lossy()]);
+        assert_eq!(ran.code, code, "{what}: {}", ran.text);
+    };
+    let afresh = || {
+        let _ = std::fs::remove_dir_all(&bad);
+        std::fs::create_dir(&bad).expect("a folder");
+        for name in [database, manifest] {
+            std::fs::copy(good.join(name), bad.join(name)).expect("copied");
+        }
+    };
+    for (what, code, damage) in of_database {
+        afresh();
+        let mut bytes = std::fs::read(bad.join(database)).expect("read");
+        damage(&mut bytes);
+        std::fs::write(bad.join(database), bytes).expect("written");
+        verified(what, code);
+    }
+    let text = std::fs::read_to_string(good.join(manifest)).expect("a manifest");
+    let lie = edit("\"keys\": ", "\"keys\": 1");
+    let foreign = edit("\"cluster\": \"lab", "\"cluster\": \"other");
+    for (what, code, edited) in [("a lie", 23, lie(&text)), ("another cluster's", 24, foreign(&text))] {
+        assert_ne!(text, edited, "{what}");
+        afresh();
+        std::fs::write(bad.join(manifest), edited).expect("written");
+        verified(what, code);
+    }
+    afresh();
+    std::fs::remove_file(bad.join(manifest)).expect("removed");
+    verified("no manifest", 27);
+}
+
+/// The key of service accounts is another one on one of them.
+fn control_planes_that_disagree_are_said(all: &Everywhere, inventory: &str, recipient: &str) {
+    let (key, kept) = ("/etc/kubernetes/pki/sa.pub", "/root/sa.pub");
+    on("cp3", &format!("cp -p {key} {kept} && echo >>{key}"));
+    let ran = all.backup(inventory, recipient);
+    on("cp3", &format!("mv {kept} {key}"));
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    let wanted = "control planes disagree about /etc/kubernetes/pki/sa.pub: cp1 and cp2 against cp3";
+    assert!(ran.text.contains(wanted), "{}", ran.text);
+    on("w1", &format!("rm -rf {VAULT}"));
 }
 
 /// Two of three machines of etcd are away from the network.

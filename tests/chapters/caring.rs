@@ -20,6 +20,12 @@ fn raised_minor_by_minor() {
     let skip = windlass(&["upgrade", "plan", "-i", "inventories/lab.toml", "--etcd-to", "3.5.16"]);
     assert_eq!(skip.code, 11, "{}", skip.text);
     assert!(skip.text.contains("3.5.16 would skip a minor"), "{}", skip.text);
+    let v2 = "ETCDCTL_API=2 etcdctl --ca-file /etc/etcd/pki/ca.crt --cert-file /etc/etcd/pki/client.crt --key-file /etc/etcd/pki/client.key";
+    on("etcd1", &format!("{v2} set /old x"));
+    let held = windlass(&["upgrade", "plan", "-i", "inventories/lab.toml", "--etcd-to", "3.4.23"]);
+    on("etcd1", &format!("{v2} rm /old"));
+    assert_eq!(held.code, 11, "{}", held.text);
+    assert!(held.text.contains("holds data of the v2 API, which etcd 3.4 does not serve by itself"), "{}", held.text);
     let writer = Writer::start();
     for (to, cluster) in [("3.4.23", "3.4.0"), ("3.5.16", "3.5.0")] {
         let plan = plan(&format!("etcd-{to}.json"), &["--etcd-to", to]);

@@ -88,6 +88,7 @@ fn destroyed(etcd: &str) {
 
 /// The cluster went on for a thousand writes; Windlass is killed in the middle of the restore.
 fn went_on(etcd: &str) {
+    let earlier = resource_version();
     kubectl(&["create", "configmap", "kept", "--from-literal=a=before"]);
     let (file, before) = backup("stacked-went-on");
     kubectl(&["create", "configmap", "later", "--from-literal=a=b"]);
@@ -96,10 +97,11 @@ fn went_on(etcd: &str) {
     let writes =
         "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); etcdctl put /windlass-test/$i x >/dev/null || exit 1; done";
     on("cp1", &format!("{ETCDCTL}; {writes}"));
-    let seen = resource_version();
+    let last = resource_version();
     let plan = restore(INVENTORY, &file, "stacked-went-on.json");
     let mut run = start(&["etcd", "restore", "apply", &plan, "--yes"]);
     assert!(run.until(&["data/cp2/restore: started unit"]).is_some(), "{:?}", run.seen.last());
+    assert_eq!(run.seen.iter().filter(|line| line.contains(" is saved: ")).count(), 3, "every member lived");
     run.kill();
     let status = windlass(&["upgrade", "status", &plan]);
     assert!(status.text.contains("To go on with run"), "{}", status.text);
@@ -113,7 +115,7 @@ fn went_on(etcd: &str) {
         "--- stacked {etcd}: after 1,000 writes, killed and back; the second part took {:.1} s",
         ran.took.as_secs_f64()
     );
-    older_watcher_goes_on(seen, etcd == "3.5.16");
+    older_watcher_goes_on(if etcd == "3.5.16" { last } else { earlier });
     kubectl(&["delete", "configmap", "kept"]);
 }
 

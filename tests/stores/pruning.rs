@@ -218,8 +218,14 @@ async fn one_destination_that_fails_keeps_no_other_from_it() {
     let done = deliver(&stores, &parcels, &retention).await;
     assert!(done[0].put.is_err() && done[1].put.is_ok(), "{done:?}");
     assert_eq!(names(&stores[1]).await, ["a.db", "a.json"]);
-    // The second time the manifest's name is taken: nothing of what was tried is left, and what was there is.
+    // The manifest is there since a try whose answer was lost: it is this backup's own.
     std::fs::remove_file(place.base.join("store/a.db")).expect("removed");
+    let done = deliver(&stores[1..], &parcels, &retention).await;
+    assert!(done[0].put.is_ok(), "{done:?}");
+    assert_eq!(names(&stores[1]).await, ["a.db", "a.json"]);
+    // Its name is somebody's: nothing of what was tried is left, and what was there is.
+    std::fs::remove_file(place.base.join("store/a.db")).expect("removed");
+    std::fs::write(place.base.join("store/a.json"), "another").expect("written");
     let done = deliver(&stores[1..], &parcels, &retention).await;
     assert!(done[0].put.is_err(), "{done:?}");
     assert_eq!(names(&stores[1]).await, ["a.json"]);

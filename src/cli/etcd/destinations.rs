@@ -36,10 +36,15 @@ pub(super) struct Destinations {
     keep_monthly: Option<NonZeroU32>,
 }
 
+/// Where backups go that nobody says a place for, below the cluster's state folder.
+pub(super) fn usual(state: &Utf8Path) -> Utf8PathBuf {
+    state.join("backups")
+}
+
 impl Destinations {
     /// Each destination, in the order given; where none is given, the one below `state`.
     pub(super) fn stores(&self, state: &Utf8Path) -> Result<Vec<Store>, Failure> {
-        let usual = vec![state.join("backups").into_string()];
+        let usual = vec![usual(state).into_string()];
         let mut stores: Vec<Store> = Vec::new();
         for text in if self.to.is_empty() { &usual } else { &self.to } {
             let store = Store::parse(text).map_err(|error| {

@@ -9,6 +9,7 @@ use crate::backup::seal::Identities;
 use crate::backup::sink::{sweep, temporary_folder};
 use crate::backup::verify::{Fault, Files, check};
 use crate::backup::{BackupName, Manifest, Part, metrics_file};
+use crate::cli::etcd::destinations::usual;
 use crate::cli::etcd::prover::Prover;
 use crate::cli::{Format, files};
 use crate::error::{Exit, Failure};
@@ -20,14 +21,15 @@ use crate::report::{self, Looked};
 /// Arguments of `windlass etcd verify`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 good, 10 no manifest, not readable, or several backups bad in different ways, 12 the \
-                        destination does not answer, 20 cut off or empty, 21 bits changed, 22 pages broken, 23 the \
-                        manifest lies, 24 of another cluster, 25 not to be opened with the identities given, 11 not to be proven \
-                        here, 26 restored and started, it is not what it should be."
+    after_help = "Exit codes: 0 good, 10 not readable, or several backups bad in different ways, 11 not to be proven here, 12 \
+                        the destination does not answer, 20 cut off or empty, 21 bits changed, 22 pages broken, 23 the manifest \
+                        lies, 24 of another cluster, 25 not to be opened with the identities given, 26 restored and started, it \
+                        is not what it should be, 27 no manifest, 28 no backup."
 )]
 pub(in crate::cli) struct Arguments {
-    /// Snapshots, or destinations: then the newest backup of each
-    #[arg(value_name = "FILE|DEST", required = true)]
+    /// Snapshots, or destinations: then the newest backup of each [default: with --cluster, where `windlass etcd backup` puts them
+    /// by itself]
+    #[arg(value_name = "FILE|DEST", required_unless_present = "cluster")]
     what: Vec<String>,
     /// Every backup at the destinations
     #[arg(long)]
@@ -71,7 +73,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let folder = files::state_folder(arguments.state.clone(), "verify")?;
     sweep(&folder);
     let (mut looked, mut silent) = (Vec::new(), None);
-    for what in &arguments.what {
+    for what in &places(&arguments)? {
         let path = Utf8Path::new(what);
         if path.is_file() && !arguments.all {
             looked.push(one_file(path, &identities, &folder));
@@ -110,6 +112,17 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     ended(&looked)?;
     untried.or(silent).map_or(Ok(()), Err)
+}
+
+/// What is to be looked at.
+fn places(arguments: &Arguments) -> Result<Vec<String>, Failure> {
+    match &arguments.cluster {
+        Some(cluster) if arguments.what.is_empty() => {
+            let state = files::state_folder(arguments.state.clone(), cluster)?;
+            Ok(vec![usual(&state).into_string()])
+        }
+        _ => Ok(arguments.what.clone()),
+    }
 }
 
 /// Leaves what was found where node exporter picks it up.
@@ -170,7 +183,8 @@ fn ended(looked: &[Looked]) -> Result<(), Failure> {
 
 pub(super) fn exit(fault: &Fault) -> Exit {
     match fault {
-        Fault::Unread(_) | Fault::Manifest(_) => Exit::InvalidFile,
+        Fault::Unread(_) => Exit::InvalidFile,
+        Fault::Manifest(_) => Exit::BackupManifest,
         Fault::CutOff(_) => Exit::BackupCutOff,
         Fault::Hash(_) => Exit::BackupChanged,
         Fault::Pages(_) => Exit::BackupPages,
@@ -310,7 +324,7 @@ pub(super) async fn at_destination(
     if all.is_empty() {
         let of = place.cluster.map_or(String::new(), |cluster| format!(" of {cluster}"));
         let called = named.map_or(String::new(), |name| format!(" {name}"));
-        return Err(Failure::new(Exit::InvalidFile, format!("{store} has no backup{called}{of}")));
+        return Err(Failure::new(Exit::BackupNone, format!("{store} has no backup{called}{of}")));
     }
     let mut looked = Vec::new();
     for (name, parts) in all {

@@ -8,7 +8,7 @@ use crate::decide::quorum::{Count, loses};
 use crate::decide::stacked;
 use crate::facts::version::parse_version;
 use crate::facts::{EtcdMember, MachineFacts, Seen};
-use crate::inventory::{Role, Topology};
+use crate::inventory::{NodeName, Role, Topology};
 use crate::text::{count, list};
 
 impl Scene<'_> {
@@ -34,6 +34,8 @@ impl Scene<'_> {
                 "API servers",
                 "go on with the addresses of etcd in their own --etcd-servers; Windlass does not change those",
             ));
+            let stays = self.stays().filter_map(|member| member.node.as_ref());
+            found.extend(stays.filter_map(|node| self.names_members_elsewhere(node)));
             return found;
         }
         let leaves = self.leaves_on.map(|on| &on.name);
@@ -47,6 +49,19 @@ impl Scene<'_> {
             found.push(Finding::warning(Rule::EtcdMembers, &node.name, detail));
         }
         found
+    }
+
+    /// A member that stays, whose environment file names no members: a flag or a file of settings does, or nothing. etcd reads it
+    /// only when it starts without data.
+    fn names_members_elsewhere(&self, node: &NodeName) -> Option<Finding> {
+        let process = self.wanted.facts.machine(node)?.etcd.known()?.as_ref()?;
+        process.configured_members.is_none().then(|| {
+            let detail = format!(
+                "names no members in {}: what its unit or its file of settings says of them is yours to change (initial-cluster)",
+                self.wanted.inventory.etcd.env_file
+            );
+            Finding::warning(Rule::EtcdMembers, node, detail)
+        })
     }
 
     /// Every machine of etcd is reached, but for the one whose member leaves; control planes keep the lock.

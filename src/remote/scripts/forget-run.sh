@@ -1,5 +1,6 @@
-# forget-run TOKEN RUN: takes away what was kept on this node for going back in a run that is over: its archive, its kept
-# packages, its units' folders, and the copies of its plan and journal. Snapshots stay. Prints `archive N`, `packages N` and `units N`: the bytes that each took.
+# forget-run TOKEN RUN [SENT]: takes away what was kept on this node for going back in a run that is over: its archive, its kept
+# packages, its units' folders, the copies of its plan and journal, and the snapshot SENT that a restore was made from. Those that
+# were taken stay. Prints `archive N`, `packages N` and `units N`: the bytes that each took.
 #
 # Exit 0: gone, or nothing was there. 3: TOKEN is lower than the stored one, which is printed. 9: a unit of the run is still
 # at work; nothing was taken away. 2, 6: see prelude.sh.
@@ -29,9 +30,10 @@ at_work() {
 }
 
 main() {
-    [ "$#" -eq 2 ] || complain 2 "usage: forget-run TOKEN RUN"
+    [ "$#" -eq 2 ] || [ "$#" -eq 3 ] || complain 2 "usage: forget-run TOKEN RUN [SENT]"
     check_number "$1"
     check_name "$2"
+    [ "$#" -eq 2 ] || check_name "$3"
     lock_folder
     raise_token "$1"
     ! at_work "$2" || exit 9
@@ -53,6 +55,7 @@ main() {
     for kind in copies certificates; do
         rm -rf "${root:?}/$kind/$2" || complain 6 "cannot remove $root/$kind/$2"
     done
+    [ "$#" -eq 2 ] || rm -f "${root:?}/snapshots/$3" || complain 6 "cannot remove $root/snapshots/$3"
 }
 
 main "$@" </dev/null

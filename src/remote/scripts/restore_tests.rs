@@ -97,6 +97,43 @@ fn static_pods_are_taken_away_until_they_are_gone_and_given_back() {
     assert!(!aside.exists(), "an empty folder is left");
 }
 
+/// A virtual cluster's etcd runs on, and is none of ours.
+#[test]
+fn containers_of_other_namespaces_are_not_waited_for() {
+    let mut machine = Machine::with(&["etcd"], &[("systemctl", "echo 0"), ("crictl", ""), ("sleep", "")]);
+    machine.container("c1", "etcd", "60");
+    let config = machine.path("run/containerd/io.containerd.runtime.v2.task/k8s.io/c1/config.json");
+    let of = |namespace: &str| {
+        let name = r#""io.kubernetes.cri.container-name":"etcd""#;
+        let config_text =
+            format!(r#"{{"annotations":{{{name},"io.kubernetes.cri.sandbox-namespace":"{namespace}"}}}}"#);
+        fs::write(&config, config_text).expect("written");
+    };
+    of("tenant");
+    assert_eq!(machine.fakes.run(Script::StopStaticPods, &[RUN, "etcd"]), (0, String::new()));
+    of("kube-system");
+    let (status, said) = machine.fakes.run(Script::StopStaticPods, &[RUN, "etcd"]);
+    assert!(status == 1 && said.contains("still running: c1 "), "{status} {said}");
+}
+
+/// Silence is not that nothing runs.
+#[test]
+fn a_runtime_that_does_not_tell_what_runs_is_not_believed_to_run_nothing() {
+    let broken = [("systemctl", "echo 0"), ("crictl", "echo 'no connection' >&2; exit 1"), ("sleep", "")];
+    let machine = Machine::with(&["etcd"], &broken);
+    let (status, said) = machine.fakes.run(Script::StopStaticPods, &[RUN, "etcd"]);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("the container runtime does not tell what runs"), "{said}");
+    let (status, said) = machine.fakes.run(Script::RestartContainers, &["kube-proxy"]);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("the container runtime does not tell what runs"), "{said}");
+    let machine = Machine::with(&["etcd"], &[("systemctl", "echo 0"), ("crictl", "echo abc"), ("sleep", "")]);
+    let (status, said) = machine.fakes.run(Script::StopStaticPods, &[RUN, "etcd"]);
+    assert!(status == 1 && said.contains("still running: abc 0"), "{status} {said}");
+    let asked = "crictl ps --quiet --name ^etcd$ --label io.kubernetes.pod.namespace=kube-system";
+    assert_eq!(machine.fakes.calls("crictl").first().map(String::as_str), Some(asked));
+}
+
 #[test]
 fn a_manifest_that_is_in_neither_place_or_in_both_is_nobodys_to_move() {
     let machine = Machine::new(&["kube-scheduler"]);

@@ -352,7 +352,13 @@ fn an_identity_that_cannot_be_read_is_told() {
 fn a_run_that_is_over_is_forgotten_and_snapshots_stay() {
     let root = folder();
     let root = root.path();
-    for file in ["archives/0a1b/node.tar.gz", "packages/0a1b/a.deb", "runs/0a1b/u.1/log", "snapshots/lab.db"] {
+    for file in [
+        "archives/0a1b/node.tar.gz",
+        "packages/0a1b/a.deb",
+        "runs/0a1b/u.1/log",
+        "snapshots/lab.db",
+        "snapshots/restore-1f.db",
+    ] {
         std::fs::create_dir_all(root.join(file).parent().expect("a folder")).expect("made");
         std::fs::write(root.join(file), "some").expect("written");
     }
@@ -371,12 +377,16 @@ fn a_run_that_is_over_is_forgotten_and_snapshots_stay() {
             std::fs::read_dir(root.join(kind)).expect("it stays").map(|e| e.expect("one").file_name()).collect();
         assert_eq!(left, ["other"], "{kind}");
     }
-    assert!(root.join("snapshots/lab.db").exists());
+    assert!(root.join("snapshots/lab.db").exists() && root.join("snapshots/restore-1f.db").exists());
     let again = "archive 0\npackages 0\nunits 0\n".to_owned();
     assert_eq!(status(root, Script::ForgetRun, &["5", "0a1b"]), (0, again));
     for name in ["", "..", "a/b"] {
         assert_eq!(status(root, Script::ForgetRun, &["5", name]).0, 2, "{name}");
+        assert_eq!(status(root, Script::ForgetRun, &["5", "0a1b", name]).0, 2, "{name}");
     }
+    // The one that a restore was made from goes.
+    assert_eq!(status(root, Script::ForgetRun, &["5", "0a1b", "restore-1f.db"]).0, 0);
+    assert!(root.join("snapshots/lab.db").exists() && !root.join("snapshots/restore-1f.db").exists());
 }
 
 #[test]

@@ -124,6 +124,20 @@ fn planned(cluster: &Cluster, wish: &Wish) -> Plan {
     plan(cluster, wish).unwrap_or_else(|found| panic!("{}", windlass::report::findings(&found)))
 }
 
+/// Whose unit names the members in a flag, or whose settings are in a file, is told to see to that.
+#[test]
+fn members_that_are_named_elsewhere_than_in_the_environment_file_are_said() {
+    let mut cluster = with_etcd4();
+    let Seen::Known(Some(process)) = &mut cluster.machine(&name("etcd2")).etcd else { panic!("it runs") };
+    process.configured_members = None;
+    let plan = planned(&cluster, &Wish::Add(NewMember { node: name("etcd4"), address: None }));
+    let said: Vec<String> = plan.findings.iter().map(|found| format!("{}: {}", found.subject, found.detail)).collect();
+    let wanted = "etcd2: names no members in /etc/default/etcd: what its unit or its file of settings says of them is yours to \
+                  change (initial-cluster)";
+    assert!(said.contains(&wanted.to_owned()), "{said:?}");
+    assert!(!said.iter().any(|line| line.starts_with("etcd1: names")), "{said:?}");
+}
+
 fn refusals(result: Result<Plan, Vec<Finding>>) -> Vec<String> {
     let found = result.expect_err("it is refused");
     let grave = found.iter().filter(|finding| finding.severity != Severity::Warning);

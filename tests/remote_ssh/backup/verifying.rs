@@ -80,14 +80,14 @@ fn every_damage_is_found_and_told_apart() {
     check(".json", 23, "its manifest lies: revision", &|b| edit(b, "\"revision\": 5", "\"revision\": 6"));
     check(".json", 24, "it is of another cluster: its namespace kube-system", &|b| edit(b, "0b6a5a3e", "1b6a5a3e"));
     check(".json", 24, "it is of another cluster: its manifest is of other", &|b| edit(b, "\"loopback\"", "\"other\""));
-    check(".json", 10, "its manifest is no good", &|b| edit(b, "\"keys\"", "\"kyes\""));
-    check(".json", 10, "this windlass reads format 1", &|b| edit(b, "\"format\": 1", "\"format\": 2"));
+    check(".json", 27, "its manifest is no good", &|b| edit(b, "\"keys\"", "\"kyes\""));
+    check(".json", 27, "this windlass reads format 1", &|b| edit(b, "\"format\": 1", "\"format\": 2"));
 
     broken(&cluster, ".db", |_| ());
     let manifest = cluster.kept().into_iter().find(|name| is_manifest(name)).expect("a manifest");
     std::fs::remove_file(cluster.path("broken").join(manifest)).expect("removed");
     let (code, _, err) = verified(&cluster, &["broken"]);
-    assert_eq!(code, 10, "{err}");
+    assert_eq!(code, 27, "{err}");
     assert!(err.contains("the backup was not finished"), "{err}");
 
     // Two backups of which one is bad.
@@ -105,7 +105,7 @@ fn every_damage_is_found_and_told_apart() {
     let (code, out, err) = verified(&cluster, &[named.expect("it was told")]);
     assert_eq!(code, 0, "{out}{err}");
     let (code, out, err) = verified(&cluster, &["backups", "nowhere", "--metrics", "verified.prom"]);
-    assert_eq!(code, 10, "{out}{err}");
+    assert_eq!(code, 28, "{out}{err}");
     assert!(out.contains(": good; ") && err.contains("nowhere"), "{out}{err}");
     let metrics = std::fs::read_to_string(cluster.path("verified.prom")).expect("metrics");
     assert!(metrics.contains("windlass_etcd_backup_verified{cluster=\"loopback\"} 0"), "{metrics}");

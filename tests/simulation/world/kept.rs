@@ -123,7 +123,7 @@ impl World {
     }
 
     pub(super) fn forget_run(&mut self, at: At, call: &Call) -> Output {
-        let [token, run] = &call.args[..] else { panic!("usage: forget-run: {:?}", call.args) };
+        let [token, run, sent @ ..] = &call.args[..] else { panic!("usage: forget-run: {:?}", call.args) };
         if let Err(output) = self.raise(at, number(token)) {
             return output;
         }
@@ -136,7 +136,8 @@ impl World {
         own.units.retain(|key, _| !of_run(key));
         own.packages.retain(|line| !line.starts_with(&format!("{run} ")));
         own.programs.remove(run);
-        own.files.retain(|file| !file.starts_with(&format!("packages/{run}/")));
+        let sent = |file: &String| sent.iter().any(|name| file.strip_prefix("snapshots/") == Some(name));
+        own.files.retain(|file| !file.starts_with(&format!("packages/{run}/")) && !sent(file));
         let (units, packages) = (units - own.units.len(), packages - own.packages.len());
         let archives = usize::from(own.archives.remove(run));
         said(format!("archive {}\npackages {}\nunits {}\n", archives * 4096, packages * 1000, units * 10))

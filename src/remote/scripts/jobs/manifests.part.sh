@@ -32,9 +32,13 @@ take_aside() {
 # await_gone POD…: their containers. The kubelet looks every 20 s and gives a pod 30 s; twice that, and its own restart meanwhile.
 await_gone() {
     left=150
-    while [ -n "$(running "$@")" ]; do
+    while ! found=$(running kube-system "$@") || [ -n "$found" ]; do
         if [ "$left" -eq 0 ]; then
-            echo "still running: $(running "$@" | tr '\n' ' ')- does the kubelet run here?" >&2
+            if [ -n "$found" ]; then
+                echo "still running: $(printf '%s' "$found" | tr '\n' ' ')- does the kubelet run here?" >&2
+            else
+                echo "the container runtime does not tell what runs" >&2
+            fi
             return 1
         fi
         left=$((left - 1))

@@ -21,7 +21,7 @@ main() {
     set -uf
     names=$(printf '%s' "$1" | tr ',' ' ')
     # shellcheck disable=SC2086 # words on purpose
-    before=$(running $names)
+    before=$(running any $names) || { echo "the container runtime does not tell what runs" >&2; return 1; }
     [ -n "$before" ] || {
         echo "none of them runs here"
         return 0
@@ -31,7 +31,7 @@ main() {
     left=120
     while :; do
         # shellcheck disable=SC2086
-        anew=$(running $names | grep -v -x -F -e "$before")
+        anew=$(running any $names | grep -v -x -F -e "$before")
         [ "$(printf '%s\n' "$anew" | grep -c .)" -lt "$wanted" ] || break
         [ "$left" -gt 0 ] || { echo "not all came back: $names" >&2; return 1; }
         left=$((left - 1))

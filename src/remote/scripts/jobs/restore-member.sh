@@ -12,7 +12,8 @@ refuse() {
 # No member runs here: by the word of who started it, and by the lock that etcd holds on its database whoever has started it.
 stopped() {
     if [ "$service" = - ]; then
-        [ -z "$(running etcd)" ] || refuse "etcd runs" || return
+        there=$(running kube-system etcd) || refuse "the container runtime does not tell what runs" || return
+        [ -z "$there" ] || refuse "etcd runs" || return
     else
         [ "$(systemctl show -p MainPID --value "$service")" = 0 ] || refuse "$service runs" || return
     fi

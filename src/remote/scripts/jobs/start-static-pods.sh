@@ -6,7 +6,7 @@
 seen_by_kubelet() {
     tries=40
     for pod in "$@"; do
-        while [ -z "$(running "$pod")" ] && [ "$tries" -gt 0 ]; do
+        while [ -z "$(running kube-system "$pod")" ] && [ "$tries" -gt 0 ]; do
             tries=$((tries - 1))
             sleep 0.5
         done
