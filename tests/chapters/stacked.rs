@@ -3,11 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::caring::nothing_is_lost;
 use super::lab::{kubectl, lab, lab_ok, on};
 use super::restoring::{
     Objects, apply_restore, assert_as_before, objects, older_watcher_goes_on, plan_restore, resource_version, restore,
 };
 use super::run::{Ran, folder, start, windlass};
+use super::writing::Writer;
 
 const INVENTORY: &str = "inventories/lab-stacked.toml";
 const PLANES: [&str; 3] = ["cp1", "cp2", "cp3"];
@@ -203,9 +205,15 @@ fn a_member_that_lost_its_data_is_made_anew() {
         assert!(since.elapsed() < Duration::from_secs(60), "the member of cp2 goes on without data");
         std::thread::sleep(Duration::from_secs(1));
     }
+    let refused = windlass(&["etcd", "member", "remove", "plan", "cp1", "-i", INVENTORY]);
+    assert_eq!(refused.code, 11, "{}", refused.text);
+    let arithmetic = "3 members, 2 answer, quorum 2: without cp1 only 1 answers of 2, and 2 make a quorum";
+    assert!(refused.text.contains(arithmetic), "{}", refused.text);
+    let writer = Writer::start_stacked();
     let (planned, ran) = change("replace", "cp2");
     assert!(planned.text.contains("have kubeadm make this control plane's member"), "{}", planned.text);
     whole();
     assert_ne!(on("cp2", "pgrep -o -x etcd"), before);
+    nothing_is_lost("stacked: a member replaced", &writer.finish());
     println!("--- stacked: a member without its data replaced in {:.1} s", ran.took.as_secs_f64());
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, TlsOptions};
 
-use super::lab::state;
+use super::lab::{on, state};
 
 /// Writers at the same time; each writes a key every [`PACE`], so that 100 keys a second are asked for.
 const WRITERS: u64 = 4;
@@ -26,6 +26,7 @@ pub(crate) struct Writer {
     acknowledged: Arc<Mutex<BTreeSet<String>>>,
     thread: std::thread::JoinHandle<()>,
     began: Instant,
+    members: Members,
 }
 
 /// What a writer saw.
@@ -40,31 +41,65 @@ pub(crate) struct Written {
     pub(crate) lost: Vec<String>,
 }
 
-async fn connect() -> Client {
-    let file = |name: &str| std::fs::read(state().join("etcd").join(name)).expect("a certificate of the lab");
-    let tls = TlsOptions::new()
-        .ca_certificate(Certificate::from_pem(file("ca.crt")))
-        .identity(Identity::from_pem(file("client.crt"), file("client.key")));
-    let options = ConnectOptions::new().with_tls(tls).with_connect_timeout(TRY);
-    let endpoints = ["https://172.30.0.11:2379", "https://172.30.0.12:2379", "https://172.30.0.13:2379"];
-    Client::connect(endpoints, Some(options)).await.expect("etcd's client")
+/// Whose members are written to, and who that is towards them.
+#[derive(Clone)]
+struct Members {
+    endpoints: [String; 3],
+    /// Authority, certificate and key, in PEM.
+    identity: [Vec<u8>; 3],
+}
+
+impl Members {
+    fn external() -> Self {
+        let file = |name: &str| std::fs::read(state().join("etcd").join(name)).expect("a certificate of the lab");
+        Self { endpoints: [11, 12, 13].map(endpoint), identity: ["ca.crt", "client.crt", "client.key"].map(file) }
+    }
+
+    fn stacked() -> Self {
+        let file = |name: &str| on("cp1", &format!("cat /etc/kubernetes/pki/etcd/{name}")).into_bytes();
+        let files = ["ca.crt", "healthcheck-client.crt", "healthcheck-client.key"];
+        Self { endpoints: [21, 22, 23].map(endpoint), identity: files.map(file) }
+    }
+
+    async fn connect(&self) -> Client {
+        let [authority, certificate, key] = &self.identity;
+        let tls = TlsOptions::new()
+            .ca_certificate(Certificate::from_pem(authority))
+            .identity(Identity::from_pem(certificate, key));
+        let options = ConnectOptions::new().with_tls(tls).with_connect_timeout(TRY);
+        Client::connect(&self.endpoints, Some(options)).await.expect("etcd's client")
+    }
+}
+
+fn endpoint(host: u8) -> String {
+    format!("https://172.30.0.{host}:2379")
 }
 
 impl Writer {
-    /// Begins to write.
+    /// Begins to write to external etcd.
     pub(crate) fn start() -> Self {
+        Self::to(Members::external())
+    }
+
+    /// Begins to write to the members on the control planes.
+    pub(crate) fn start_stacked() -> Self {
+        Self::to(Members::stacked())
+    }
+
+    fn to(members: Members) -> Self {
+        let whose = members.clone();
         let (stop, longest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
         let shared = (Arc::clone(&stop), Arc::clone(&longest), Arc::clone(&acknowledged));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let client = connect().await;
+                let client = whose.connect().await;
                 let writers = (0..WRITERS).map(|writer| write(writer, client.clone(), &shared.0, &shared.1, &shared.2));
                 futures_util::future::join_all(writers).await;
             });
         });
-        Self { stop, longest_micros: longest, acknowledged, thread, began: Instant::now() }
+        Self { stop, longest_micros: longest, acknowledged, thread, began: Instant::now(), members }
     }
 
     /// Stops writing, reads everything back, and says what was seen.
@@ -74,7 +109,7 @@ impl Writer {
         self.thread.join().expect("the writers");
         let acknowledged = self.acknowledged.lock().expect("the keys").clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let present = runtime.block_on(read_back());
+        let present = runtime.block_on(read_back(&self.members));
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = acknowledged.len() as f64 / took.as_secs_f64();
         Written {
@@ -111,8 +146,8 @@ async fn write(
 }
 
 /// All keys of this process that etcd has, by linearizable reads, in pages.
-async fn read_back() -> BTreeSet<String> {
-    let mut client = connect().await;
+async fn read_back(members: &Members) -> BTreeSet<String> {
+    let mut client = members.connect().await;
     let prefix = format!("{PREFIX}{}/", std::process::id());
     let end = format!("{prefix}\u{7f}");
     let (mut from, mut present) = (prefix.clone(), BTreeSet::new());
