@@ -22,12 +22,13 @@ impl Engine<'_> {
             .hint(format!("cut it off and run `{}`, or {} that it takes part in", self.again, self.plan_anew())))
     }
 
-    /// Snapshots every member that answers. Where one is healthy, at least one snapshot has to stand.
+    /// Snapshots every member that answers. Where one is healthy, or only this machine is at fault, at least one snapshot has to
+    /// stand.
     pub(super) async fn salvage(&self, placed: Placed<'_>) -> Result<(), Failure> {
         let _busy = self.meter.waiting(self.clock);
         let step = placed.id();
         let say = |line: String| self.tell(&Event::Line { step: step.clone(), line });
-        let (mut saved, mut healthy, mut why) = (0_usize, false, Vec::new());
+        let (mut saved, mut savable, mut why) = (0_usize, false, Vec::new());
         let members = self.inventory.etcd_nodes().filter(|node| self.plan.baseline.machines.contains_key(&node.name));
         for node in members {
             let status = match self.remote.etcd_status(&node.name).await {
@@ -45,14 +46,16 @@ impl Engine<'_> {
                 }
                 // It has been read, and what it has is worth nothing: the data themselves are kept anyway.
                 Err(Unsaved::Worthless(cause)) => say(format!("nothing to save on {}: {cause}", node.name)),
-                Err(Unsaved::Trouble(causes)) => {
-                    healthy |= well;
+                Err(unsaved) => {
+                    // Where it is this machine that could not, it is worth putting right whatever the member is.
+                    savable |= well || matches!(unsaved, Unsaved::Here(_));
+                    let causes = unsaved.causes();
                     say(format!("{} answers and could not be saved: {}", node.name, causes.join(": ")));
                     why.push(format!("{}: {}", node.name, causes.join(": ")));
                 }
             }
         }
-        if saved > 0 || !healthy {
+        if saved > 0 || !savable {
             if saved == 0 {
                 say("nothing lives that could be saved; the members' former data are kept all the same".to_owned());
             }
@@ -71,10 +74,11 @@ impl Engine<'_> {
             Ok(contents) => contents,
             // Nothing was ever written to it.
             Err(RemoteError::BadSnapshot { why, .. }) if revision <= 1 => return Err(Unsaved::Worthless(why)),
+            Err(error @ RemoteError::Local { .. }) => return Err(Unsaved::Here(chain(&error))),
             Err(error) => return Err(Unsaved::Trouble(chain(&error))),
         };
         self.write(taken(&file, &contents, node, None, None))
-            .map_err(|failure| Unsaved::Trouble(vec![failure.to_string()]))?;
+            .map_err(|failure| Unsaved::Here(vec![failure.to_string()]))?;
         let (bytes, revision, keys) = (text::bytes(contents.bytes), contents.revision, contents.registry_keys);
         Ok(format!("{node} is saved: {file}: {bytes}, revision {revision}, {keys} keys below /registry"))
     }
@@ -84,6 +88,17 @@ impl Engine<'_> {
 enum Unsaved {
     /// What it has is no snapshot of a Kubernetes cluster.
     Worthless(String),
-    /// It could not be read, or written down here; with the causes.
+    /// It could not be read; with the causes.
     Trouble(Vec<String>),
+    /// It could not be written down on this machine; with the causes.
+    Here(Vec<String>),
+}
+
+impl Unsaved {
+    fn causes(self) -> Vec<String> {
+        match self {
+            Self::Worthless(cause) => vec![cause],
+            Self::Trouble(causes) | Self::Here(causes) => causes,
+        }
+    }
 }

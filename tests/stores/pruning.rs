@@ -211,7 +211,9 @@ async fn one_destination_that_fails_keeps_no_other_from_it() {
     let place = Place::new();
     std::fs::write(place.base.join("file"), "").expect("written");
     let stores = [folder(&place.base.join("file/below")), folder(&place.base.join("store"))];
-    let parcels = [Parcel::new("a.db", &place.file("a", 10)), Parcel::new("a.json", &place.file("b", 10))];
+    let manifest = place.base.join("manifest");
+    std::fs::write(&manifest, "its manifest").expect("written");
+    let parcels = [Parcel::new("a.db", &place.file("a", 10)), Parcel::new("a.json", &manifest)];
     let just =
         BackupName { cluster: "lab".to_owned(), taken: "2026-11-23T09:00:00Z".parse().expect("a time"), revision: 1 };
     let retention = Retention { whose: ours(), keep: Keep::default(), just };

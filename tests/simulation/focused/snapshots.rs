@@ -6,7 +6,7 @@ use windlass::error::Exit;
 use windlass::journal::{Event, Proven};
 use windlass::remote::Clock;
 
-use crate::bench::{Bench, MINOR};
+use crate::bench::{Bench, MINOR, RESTORE};
 use crate::seams::fault::Then;
 use crate::world::Spoil;
 
@@ -31,6 +31,18 @@ async fn a_bad_snapshot_stops_the_run_before_anything_is_changed() {
         bench.now().etcd.spoil = None;
         bench.raise().await;
     }
+}
+
+/// The one member that is left has no quorum, and what it has is all there is.
+#[tokio::test(start_paused = true)]
+async fn what_still_lives_is_not_given_up_for_a_full_disk_here() {
+    let bench = Bench::new(RESTORE);
+    bench.now().etcd.members[..2].iter_mut().for_each(|member| member.away = true);
+    bench.now().etcd.spoil = Some(Spoil::NoRoomHere);
+    let failure = bench.fail().await;
+    assert_eq!(failure.exit, Exit::StepFailed, "{failure}");
+    assert!(failure.what.contains("what still lives of etcd could not be saved"), "{failure}");
+    assert!(bench.jobs().iter().all(|job| !job.starts_with("stop-")), "nothing was stopped: {:?}", bench.jobs());
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ use super::disk::{Fuse, kill};
 use super::fault::{Then, Trap, When};
 use crate::laws::Watch;
 use crate::world::units::Odd;
-use crate::world::{At, Happened, Later, SECOND, World, refused};
+use crate::world::{At, Happened, Later, SECOND, Spoil, World, refused};
 
 /// One round trip.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -397,6 +397,10 @@ impl Remote for Simulation {
     ) -> Result<SnapshotContents, RemoteError> {
         assert_eq!(into.extension(), Some("db"), "{into}");
         let contents = self.ask_etcd(node, |world, at| world.etcd_snapshot(at, wanted)).await?;
+        if self.now().etcd.spoil == Some(Spoil::NoRoomHere) {
+            let cause = std::io::ErrorKind::StorageFull.into();
+            return Err(RemoteError::Local { what: format!("write {into}"), cause });
+        }
         match wanted.fault(&contents) {
             Some(why) => Err(RemoteError::BadSnapshot { node: node.clone(), why }),
             None => Ok(contents),

@@ -25,6 +25,8 @@ pub(crate) enum Spoil {
     UnequalHashes,
     /// Etcd comes to life on it with a key too many.
     Proof,
+    /// It cannot be written down on the operator's machine.
+    NoRoomHere,
 }
 
 /// How a member is not well.
@@ -399,7 +401,7 @@ impl World {
             Some(Spoil::OlderRevision) => contents.revision = wanted.revision - 1,
             Some(Spoil::OtherMembers) => contents.members[0] += 1,
             Some(Spoil::NoRegistryKeys) => contents.registry_keys = 0,
-            Some(Spoil::UnequalHashes | Spoil::Proof) | None => {}
+            Some(Spoil::UnequalHashes | Spoil::Proof | Spoil::NoRoomHere) | None => {}
         }
         let good = wanted.fault(&contents).is_none() && matches!(self.etcd.spoil, None | Some(Spoil::Proof));
         self.happened(Happened::Snapshot { good });
