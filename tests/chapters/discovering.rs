@@ -74,6 +74,12 @@ pub(crate) fn what_is_checked_needs_only_a_backup(inventory: &str) {
     for unseen in ["could not be seen", "[unseen]", "critical", "unreachable"] {
         assert!(!ran.text.contains(unseen), "{}", ran.text);
     }
+    let ran = windlass(&["certs", "status", "-i", inventory]);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    let kubeadms = "/etc/kubernetes/pki/apiserver.crt";
+    let line = ran.text.lines().find(|line| line.contains(&format!(" {kubeadms} "))).expect("it is told of");
+    assert!(line.contains("  kubeadm, with an upgrade  ") && line.ends_with("  cp1, cp2, cp3"), "{}", ran.text);
+
     let ran = windlass(&[&check[..], &["-o", "json"]].concat());
     let json = ran.text.find('{').zip(ran.text.rfind('}')).map(|(from, to)| &ran.text[from..=to]).expect("JSON");
     let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
