@@ -205,6 +205,15 @@ fn small_machines_and_full_nodes_are_said() {
 }
 
 #[test]
+fn a_disk_that_no_upgrade_would_have_room_on_is_critical() {
+    let mut whole = Whole::well();
+    let full = windlass::facts::Disk { free_bytes: 300 << 20, total_bytes: 20 << 30 };
+    whole.cluster.machine(&name("w1")).disks = [("/".to_owned(), full)].into();
+    let wanted = ["critical w1: no room for the packages: / has 300.0 MiB free, 600.0 MiB are needed [no-room]"];
+    assert_eq!(whole.said(), wanted);
+}
+
+#[test]
 fn many_pods_want_five_members() {
     let mut whole = Whole::well();
     let many = NodeLoad { pods: 900, pods_allocatable: 2_000, ..whole.load()[0].clone() };

@@ -39,7 +39,10 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
 /// What holds whatever is asked for.
 pub(super) fn standing(case: Case<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = gone(case).map(|(node, why)| Finding::unreachable(&node.name, why)).collect();
-    found.extend(case.seen_nodes().flat_map(|(node, machine)| of_itself(case, node, machine)));
+    for (node, machine) in case.seen_nodes() {
+        found.extend(room(case, node, machine));
+        found.extend(of_itself(case, node, machine));
+    }
     found.extend(host_keys(case));
     found
 }
