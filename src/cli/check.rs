@@ -49,8 +49,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let read = files::inventory(&arguments.inventory)?;
     let inventory = &read.inventory;
     let stores = stores(&arguments)?;
-    let folder = read.path.parent().unwrap_or(&read.path);
-    let fleet = Fleet::new(inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let fleet = read.fleet()?;
     let clock = SystemClock::start();
     let ask = Ask { measures: true, ..Ask::about(inventory, true) };
     let facts = observe::observe(&fleet, &clock, inventory, &ask).await;

@@ -11,6 +11,7 @@ use crate::error::{Exit, Failure};
 use crate::inventory::{self, Inventory};
 use crate::playbook::{self, Playbook};
 use crate::remote::recorded::Recorded;
+use crate::remote::ssh::Fleet;
 use crate::remote::{Clock, Remote};
 
 /// An inventory that was read from a file.
@@ -21,6 +22,14 @@ pub(super) struct ReadInventory {
     pub(super) path: Utf8PathBuf,
     /// SHA-256 of the file, hex.
     pub(super) digest: String,
+}
+
+impl ReadInventory {
+    /// Its machines, to be reached; paths in it are below its own folder.
+    pub(super) fn fleet(&self) -> Result<Fleet, Failure> {
+        let folder = self.path.parent().unwrap_or(&self.path);
+        Fleet::new(&self.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))
+    }
 }
 
 /// Reads a text file.

@@ -19,7 +19,7 @@ mod status;
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Exit, Failure};
 
@@ -67,7 +67,7 @@ enum Check {
 #[derive(Debug, Subcommand)]
 enum Certs {
     /// Say which there are on which machines, when they end, and who renews them; changes nothing
-    Status(certs::Arguments),
+    Status(Looking),
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,7 +84,7 @@ enum Inventory {
 #[derive(Debug, Subcommand)]
 enum Lock {
     /// Say who holds it, from where, since when, and what runs on which node; needs neither etcd nor the API
-    Show(lock::Arguments),
+    Show(Looking),
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,6 +99,17 @@ enum Upgrade {
     Finish(run::Arguments),
     /// Say how far a run has come, from this machine's journal or the control planes' copies; changes nothing
     Status(status::Arguments),
+}
+
+/// Arguments of commands that only look at a cluster.
+#[derive(Debug, Args)]
+struct Looking {
+    /// The cluster's inventory
+    #[arg(short, long, value_name = "FILE")]
+    inventory: Utf8PathBuf,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 /// How a command shows what it found.

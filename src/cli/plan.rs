@@ -19,7 +19,6 @@ use crate::facts::{self, Facts};
 use crate::inventory::{NodeName, check_url};
 use crate::observe::{Ask, observe};
 use crate::playbook::{self, Playbook, Raises};
-use crate::remote::ssh::Fleet;
 use crate::remote::{Clock, Remote, SystemClock};
 use crate::report;
 
@@ -143,8 +142,7 @@ async fn facts(arguments: &Arguments, read: &ReadInventory) -> Result<Facts, Fai
         }
         return Ok(facts);
     }
-    let folder = read.path.parent().unwrap_or(&read.path);
-    let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let fleet = read.fleet()?;
     let clock = SystemClock::start();
     let folder_here = files::state_ancestor(arguments.state.clone());
     let ask = Ask { folder_here, ..Ask::about(&read.inventory, true) };

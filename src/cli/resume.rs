@@ -17,7 +17,6 @@ use crate::journal::status::Status;
 use crate::journal::store::FileStore;
 use crate::observe;
 use crate::remote::Remote;
-use crate::remote::ssh::Fleet;
 
 /// Fetches the run that is to be gone on with; returns where its plan is from now on.
 pub(super) async fn fetch(
@@ -26,8 +25,7 @@ pub(super) async fn fetch(
     state: Option<Utf8PathBuf>,
 ) -> Result<Utf8PathBuf, Failure> {
     let read = files::inventory(inventory)?;
-    let folder = read.path.parent().unwrap_or(&read.path);
-    let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let fleet = read.fleet()?;
     let copies = observe::copies(&fleet, &read.inventory).await;
     fleet.close().await;
     for (node, why) in &copies.silent {

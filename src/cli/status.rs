@@ -58,8 +58,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         (None, None) => return Err(Failure::new(Exit::Usage, "give a plan, or an inventory with -i")),
     };
     let read = files::inventory(&path)?;
-    let folder = read.path.parent().unwrap_or(&read.path);
-    let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let fleet = read.fleet()?;
     let clock = SystemClock::start();
     let (copies, lock) =
         tokio::join!(observe::copies(&fleet, &read.inventory), observe::own(&fleet, &clock, &read.inventory));

@@ -41,7 +41,12 @@ fn load(lines: &[&str]) -> Result<Vec<NodeLoad>, String> {
     for line in values(lines, "allocatable") {
         let unreadable = || format!("`{}`?", beginning(line));
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [name, pods, memory] = words[..] else { return Err(unreadable()) };
+        let (name, pods, memory) = match words[..] {
+            [name, pods, memory] => (name, pods, memory),
+            // It has joined and not reported yet.
+            [name] => (name, "0", "0"),
+            _ => return Err(unreadable()),
+        };
         let (pods, memory) = (quantity(pods).ok_or_else(unreadable)?, quantity(memory).ok_or_else(unreadable)?);
         let node = NodeLoad {
             name: name.to_owned(),
@@ -101,7 +106,7 @@ mod tests {
 
     #[test]
     fn pods_fill_the_node_that_they_are_on() {
-        let text = "@@ readyz\n ok\n@@ end readyz ok\n@@ load\n allocatable w1 110 2Gi\n allocatable w2 110 1Gi\n \
+        let text = "@@ readyz\n ok\n@@ end readyz ok\n@@ load\n allocatable w1 110 2Gi\n allocatable w2 110 1Gi\n allocatable new  \n \
                     pods 3 w1 ReplicaSet 128Mi,64Mi\n pods 1 w1 DaemonSet <none>\n pods 2 w1 DaemonSet 100Mi\n \
                     pods 1 <none> ReplicaSet 5Gi\n@@ end load ok\n@@ done\n";
         let nodes = parse(text).expect("a load");
@@ -120,7 +125,7 @@ mod tests {
             allocatable_bytes: 1 << 30,
             ..NodeLoad::default()
         };
-        assert_eq!(nodes, [w1, w2]);
+        assert_eq!(nodes, [NodeLoad { name: "new".to_owned(), ..NodeLoad::default() }, w1, w2]);
     }
 
     #[test]

@@ -25,7 +25,6 @@ use crate::cli::{Format, files};
 use crate::error::{Exit, Failure};
 use crate::inventory::{Inventory, check_slug};
 use crate::remote::here::Here;
-use crate::remote::ssh::Fleet;
 use crate::remote::store::Store;
 use crate::remote::{Clock as _, Streams, SystemClock, Turns as _};
 use crate::report;
@@ -90,8 +89,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     if let Some(path) = &arguments.inventory {
         let read = files::inventory(path)?;
-        let folder = read.path.parent().unwrap_or(&read.path);
-        let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+        let fleet = read.fleet()?;
         let done = back_up(&arguments, recipients, &fleet, &read.inventory, Members::Quorum).await;
         fleet.close().await;
         return done;

@@ -4,7 +4,7 @@ use camino::Utf8Path;
 
 use crate::cli::files::{self, ReadInventory};
 use crate::decide::plan::{Sources, digest};
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::facts::{self, Facts};
 use crate::inventory::Role;
 use crate::observe::{self, Ask};
@@ -29,8 +29,7 @@ impl Looked {
         let mut read = files::inventory(inventory)?;
         let takes_part = [Role::Etcd, Role::ControlPlane];
         read.inventory.nodes.retain(|node| takes_part.iter().any(|role| node.roles.contains(role)));
-        let folder = read.path.parent().unwrap_or(&read.path);
-        let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+        let fleet = read.fleet()?;
         let clock = SystemClock::start();
         let facts = observe::observe(&fleet, &clock, &read.inventory, &Ask::about(&read.inventory, false)).await;
         Ok(Self { read, facts, fleet, clock })

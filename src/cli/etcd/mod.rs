@@ -20,7 +20,7 @@ use crate::error::Failure;
 #[derive(Debug, Subcommand)]
 pub(super) enum Etcd {
     /// Say how etcd is: members, leader, lag, size and room, alarms, whether the data agree; changes nothing
-    Status(status::Arguments),
+    Status(super::Looking),
     /// Take a snapshot, verify it, and put it where it is safe
     Backup(Box<backup::Arguments>),
     /// Look whether backups are whole, can be opened, and are what their manifests say

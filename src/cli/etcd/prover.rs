@@ -46,8 +46,7 @@ impl Prover {
             let known: Vec<&str> = read.inventory.etcd_nodes().map(|node| node.name.as_str()).collect();
             return Err(Failure::new(Exit::Usage, what).hint(format!("it has {}", crate::text::list(&known, "and"))));
         };
-        let folder = read.path.parent().unwrap_or(&read.path);
-        let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+        let fleet = read.fleet()?;
         Ok(Self::On(Box::new(node), Box::new(read), Box::new(fleet)))
     }
 

@@ -12,7 +12,6 @@ use crate::cli::files;
 use crate::error::{Exit, Failure, chain};
 use crate::inventory::Inventory;
 use crate::remote::Streams;
-use crate::remote::ssh::Fleet;
 use crate::remote::store::Store;
 use crate::report;
 
@@ -38,8 +37,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let state = files::state_folder(arguments.state.clone(), &read.inventory.name)?;
     let _lock = backup::lock(&state)?;
     let stores = arguments.destinations.stores(&state)?;
-    let folder = read.path.parent().unwrap_or(&read.path);
-    let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let fleet = read.fleet()?;
     let whose = whose(&fleet, &read.inventory).await;
     fleet.close().await;
     let how = if arguments.dry_run { How::Say { coming: None } } else { How::Remove { stage: &state } };

@@ -18,7 +18,6 @@ use crate::error::{Exit, Failure};
 use crate::facts;
 use crate::inventory::NodeName;
 use crate::observe::{Ask, observe};
-use crate::remote::ssh::Fleet;
 use crate::remote::{Clock as _, SnapshotContents, SystemClock, snapshot};
 use crate::report;
 
@@ -85,8 +84,7 @@ pub(super) async fn run(restore: Restore) -> Result<(), Failure> {
 async fn plan(planned: Planned) -> Result<(), Failure> {
     let read = files::inventory(&planned.inventory)?;
     let snapshot = open(&planned, &read.inventory.name).await?;
-    let folder = read.path.parent().unwrap_or(&read.path);
-    let fleet = Fleet::new(&read.inventory, folder).map_err(|error| Failure::of(Exit::Unreachable, &error))?;
+    let fleet = read.fleet()?;
     let clock = SystemClock::start();
     let ask = Ask { etcd_tool: true, ..Ask::about(&read.inventory, false) };
     let seen = observe(&fleet, &clock, &read.inventory, &ask).await;

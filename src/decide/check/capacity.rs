@@ -130,7 +130,7 @@ fn members(case: Case<'_>, load: &[NodeLoad]) -> Option<Finding> {
 }
 
 fn full(node: &NodeLoad) -> Option<Finding> {
-    (node.pods * 100 >= node.pods_allocatable * FULL_PERCENT).then(|| {
+    (node.pods > 0 && node.pods * 100 >= node.pods_allocatable * FULL_PERCENT).then(|| {
         let detail = format!("has {} pods of the {} that it may have", node.pods, node.pods_allocatable);
         Finding::warning(Rule::Capacity, &node.name, detail)
     })
