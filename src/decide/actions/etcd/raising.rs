@@ -1,4 +1,4 @@
-//! etcd: snapshots, leadership, the swap of one member's binary, and the waits between.
+//! A member is raised, and seen well at its new version; and so is the cluster.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,132 +6,18 @@ use std::time::Duration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::former::{Undo, former, former_look, in_words, restore};
-use super::packages::{Pinned, install_args, installed_look, packages_question, trusted};
-use super::programs::{self, Archive};
+use super::{EtcdAccess, SMALL_LAG, agreed_leader, statuses};
 use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
+use crate::decide::actions::former::{Undo, former, former_look, in_words, restore};
+use crate::decide::actions::packages::{Pinned, install_args, installed_look, packages_question};
+use crate::decide::actions::programs;
+use crate::decide::actions::programs::Archive;
 use crate::decide::call::{Call, Script};
 use crate::decide::look::{Every, Look, Question, Sight, Who, seen};
 use crate::decide::target::minor;
 use crate::facts::ask::Section;
 use crate::facts::version::parse_version;
-use crate::facts::{EtcdFacts, EtcdMember, MachineFacts, MemberStatus, Seen, begun_version};
-
-/// A verified snapshot, before anything is touched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Snapshot {
-    /// Whether it is restored and started for a moment, beside a member, before anything leans on it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub proven: bool,
-}
-
-impl Act for Snapshot {
-    fn describe(&self) -> String {
-        let taken = "take a verified snapshot of etcd to this machine, and a copy to a control plane";
-        if self.proven {
-            format!(
-                "{taken}; prove it: restored and started for a moment on a member's machine, not the leader's if possible"
-            )
-        } else {
-            taken.to_owned()
-        }
-    }
-
-    fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
-        trusted(moment, "no snapshot stands before this rung")
-    }
-
-    fn effect(&self, _: Site<'_>) -> Effect {
-        Effect::Snapshot { proven: self.proven }
-    }
-
-    fn undo(&self) -> String {
-        "nothing to undo: snapshots are kept".to_owned()
-    }
-
-    fn estimate(&self) -> u64 {
-        if self.proven { 12 } else { 5 }
-    }
-}
-
-/// How a job on an etcd node speaks to etcd.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EtcdAccess {
-    /// CA certificate, a path on the node.
-    pub ca: String,
-    /// Client certificate, a path on the node.
-    pub cert: String,
-    /// Client key, a path on the node.
-    pub key: String,
-    /// The node's own client URL.
-    pub own: String,
-    /// Client URLs of the other members.
-    pub others: Vec<String>,
-}
-
-impl EtcdAccess {
-    fn args(&self) -> Vec<String> {
-        let others = if self.others.is_empty() { "-".to_owned() } else { self.others.join(",") };
-        vec![self.ca.clone(), self.cert.clone(), self.key.clone(), self.own.clone(), others]
-    }
-}
-
-/// Moves leadership off this node's member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MoveLeader {
-    /// This node's member.
-    pub member: u64,
-    /// How to speak to etcd there.
-    pub access: EtcdAccess,
-}
-
-impl Act for MoveLeader {
-    fn describe(&self) -> String {
-        if self.access.others.is_empty() {
-            "(the only member: there is nobody to lead in its place)".to_owned()
-        } else {
-            "move leadership to another member, if it leads".to_owned()
-        }
-    }
-
-    fn question(&self, _: Site<'_>) -> Question {
-        Question { etcd: true, ..Question::default() }
-    }
-
-    fn look(&self, _: Site<'_>, _: Moment, sight: &Sight) -> Look {
-        let etcd = seen!(sight.etcd, "etcd");
-        let mut others = etcd.members.iter().filter(|member| member.id != self.member);
-        if let Some(why) = others.find_map(EtcdMember::unhealthy) {
-            return Look::NotYet(why);
-        }
-        match agreed_leader(etcd, Some(self.member)) {
-            Err(why) => Look::NotYet(why),
-            Ok((leader, _)) if leader == self.member && !self.access.others.is_empty() => {
-                Look::Ready("it leads".to_owned())
-            }
-            Ok(_) => Look::Done,
-        }
-    }
-
-    fn effect(&self, _: Site<'_>) -> Effect {
-        job(On::Lane, Script::MoveLeader, self.access.args())
-    }
-
-    fn undo(&self) -> String {
-        "nothing to undo: any healthy member may lead".to_owned()
-    }
-
-    fn estimate(&self) -> u64 {
-        1
-    }
-
-    fn serves(&self, later: &Action) -> bool {
-        matches!(later, Action::SwapEtcd(_) | Action::RemoveMember(_) | Action::DefragMember(_))
-    }
-}
+use crate::facts::{EtcdMember, Seen, begun_version};
 
 /// Installs a member's package, which restarts the member at the new version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,10 +151,6 @@ pub struct AwaitEtcd {
     pub steady_ms: u64,
 }
 
-/// Entries that a member may be behind: what etcd itself counts as caught up is far more; a thousand are applied in well
-/// under a second.
-pub(super) const SMALL_LAG: u64 = 1000;
-
 impl Act for AwaitEtcd {
     fn describe(&self) -> String {
         format!(
@@ -364,39 +246,4 @@ impl Act for AwaitClusterVersion {
     fn estimate(&self) -> u64 {
         2
     }
-}
-
-/// etcd's own default election timeout, in milliseconds.
-const DEFAULT_ELECTION_MS: u64 = 1000;
-
-/// How long the members have to stay well, in milliseconds: half as long again as the longest election timeout of these
-/// machines' members, and at least two seconds. A member that would call an election has done so by then.
-pub(crate) fn steady_ms<'a>(machines: impl Iterator<Item = &'a MachineFacts>) -> u64 {
-    let election = |machine: &'a MachineFacts| machine.etcd.known()?.as_ref()?.election_ms.known().copied();
-    (machines.filter_map(election).max().unwrap_or(DEFAULT_ELECTION_MS) * 3 / 2).max(2000)
-}
-
-/// The leader and term that all members agree on; `except` may be silent (it is the one being worked on).
-pub(super) fn agreed_leader(etcd: &EtcdFacts, except: Option<u64>) -> Result<(u64, u64), String> {
-    let mut agreed: Option<(u64, u64)> = None;
-    for member in &etcd.members {
-        let Seen::Known(status) = &member.status else {
-            if except == Some(member.id) {
-                continue;
-            }
-            return Err(format!("member {} does not answer", member.name));
-        };
-        let says = (status.leader, status.raft_term);
-        if status.leader == 0 {
-            return Err(format!("member {} knows no leader", member.name));
-        }
-        if *agreed.get_or_insert(says) != says {
-            return Err("the members do not agree on a leader".to_owned());
-        }
-    }
-    agreed.ok_or_else(|| "no member answers".to_owned())
-}
-
-fn statuses(etcd: &EtcdFacts) -> impl Iterator<Item = &MemberStatus> {
-    etcd.members.iter().filter_map(|member| member.status.known())
 }
