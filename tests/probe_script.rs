@@ -108,6 +108,20 @@ fn keys_beside_certificates_stay_where_they_are() {
     assert_eq!(printed("certificates", folder.path(), &names), wanted);
 }
 
+/// In etcd's own file the settings of TLS stand below headings.
+#[test]
+fn a_file_of_etcds_settings_is_read_with_its_headings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "# ours\nname: 'm1'  # quoted\ndata-dir: /var/lib/etcd # bare\nclient-transport-security:\n  client-cert-auth: true\n  \
+                trusted-ca-file: \"/ca.crt\"\npeer-transport-security:\n  trusted-ca-file: /peer-ca.crt\nother:\n  name: not-this\n\
+                quota-backend-bytes: 1\n";
+    std::fs::write(folder.path().join("etcd.yml"), text).expect("written");
+    let told = printed(&format!("of_file <'{}/etcd.yml'", folder.path().display()), folder.path(), &[]);
+    let wanted = "name m1\ndata-dir /var/lib/etcd\nclient-cert-auth true\ntrusted-ca-file /ca.crt\npeer-trusted-ca-file /peer-ca.crt\n\
+                  quota-backend-bytes 1\n";
+    assert_eq!(told, wanted);
+}
+
 /// A control plane's files, each with a secret beside what the probe is after.
 const PLANTED: &[(&str, &str)] = &[
     (
@@ -328,5 +342,5 @@ fn a_dead_external_member_is_known_by_its_unit() {
     assert_eq!(filed.name, Seen::Known("filed".to_owned()));
     assert_eq!(filed.data_dir, Seen::Known("/srv/etcd".to_owned()));
     assert_eq!(filed.settings["initial-advertise-peer-urls"], "https://10.0.0.2:2380");
-    assert!(!filed.settings.contains_key("key-file"), "it is another one's");
+    assert_eq!(filed.settings["key-file"], "/k", "below its heading");
 }

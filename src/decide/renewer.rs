@@ -12,6 +12,8 @@ pub enum Renewer {
     Kubeadm,
     /// The kubelet, while it runs.
     Kubelet,
+    /// The kubelet, once somebody has approved its request.
+    Approved,
     /// Nobody: it is replaced by hand.
     Nobody,
 }
@@ -26,6 +28,8 @@ impl Renewer {
         let of_etcd = path.starts_with("/etc/kubernetes/pki/etcd/") || path.ends_with("/apiserver-etcd-client.crt");
         if certificate.authority || (of_etcd && etcd.topology == Topology::External) {
             Self::Nobody
+        } else if path.starts_with("/var/lib/kubelet/pki/kubelet-server") {
+            Self::Approved
         } else if path.starts_with("/var/lib/kubelet/") {
             Self::Kubelet
         } else if made_by_kubeadm {
@@ -40,6 +44,7 @@ impl Renewer {
         match self {
             Self::Kubeadm => "kubeadm, with an upgrade",
             Self::Kubelet => "the kubelet, by itself",
+            Self::Approved => "the kubelet, once approved",
             Self::Nobody => "nobody, but you",
         }
     }
@@ -65,6 +70,7 @@ mod tests {
             ("/etc/kubernetes/pki/etcd/peer.crt", false, Renewer::Nobody, Renewer::Kubeadm),
             ("/etc/etcd/pki/server.crt", false, Renewer::Nobody, Renewer::Nobody),
             ("/var/lib/kubelet/pki/kubelet-client-current.pem", false, Renewer::Kubelet, Renewer::Kubelet),
+            ("/var/lib/kubelet/pki/kubelet-server-current.pem", false, Renewer::Approved, Renewer::Approved),
         ];
         for (path, authority, with_external, with_stacked) in table {
             assert_eq!(

@@ -78,10 +78,7 @@ impl EtcdHealth {
 
     /// Room on the file system of the data of the member on `node`.
     pub fn room(&self, node: &NodeName) -> Option<Disk> {
-        let data = self.process(node)?.data_dir.known()?;
-        let holds = |path: &str| path == "/" || data == path || data.starts_with(&format!("{path}/"));
-        let disks = self.machine(node)?.disks.iter().filter(|(path, _)| holds(path));
-        disks.max_by_key(|(path, _)| path.len()).map(|(_, disk)| *disk)
+        self.machine(node)?.data_disk().map(|(_, disk)| disk)
     }
 }
 

@@ -177,6 +177,16 @@ pub struct MachineFacts {
     pub units: Vec<RunningUnit>,
 }
 
+impl MachineFacts {
+    /// The file system that has the data of this machine's member, of those that were looked at: its path, and its room.
+    pub fn data_disk(&self) -> Option<(&str, Disk)> {
+        let data = self.etcd.known()?.as_ref()?.data_dir.known()?;
+        let holds = |path: &str| path == "/" || data == path || data.starts_with(&format!("{path}/"));
+        let disks = self.disks.iter().filter(|(path, _)| holds(path));
+        disks.max_by_key(|(path, _)| path.len()).map(|(path, disk)| (path.as_str(), *disk))
+    }
+}
+
 /// The program that restores a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EtcdTool {

@@ -100,7 +100,7 @@ pub fn certificates_json(certificates: &Certificates) -> Value {
             "authority": one.authority,
             "renewed_by": match one.renewer {
                 Renewer::Kubeadm => Some("kubeadm"),
-                Renewer::Kubelet => Some("kubelet"),
+                Renewer::Kubelet | Renewer::Approved => Some("kubelet"),
                 Renewer::Nobody => None,
             },
         })).collect::<Vec<_>>(),

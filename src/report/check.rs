@@ -80,7 +80,8 @@ fn certificates(facts: &Facts) -> String {
         None => "none were seen".to_owned(),
         Some((end, path, node)) => {
             let days = (end.as_second() - facts.taken_at.as_second()) / 86400;
-            format!("the first to end is {path} on {node}, in {days} days")
+            let when = if days < 0 { format!("{} days ago", -days) } else { format!("in {days} days") };
+            format!("the first to end is {path} on {node}, {when}")
         }
     }
 }

@@ -61,7 +61,7 @@ impl Whole {
         Checked {
             inventory: &self.cluster.inventory,
             facts: &self.cluster.facts,
-            hashes: &self.hashes,
+            hashes: Some(&self.hashes),
             load: &self.load,
             backups: &self.backups,
             age: Age(Duration::from_secs(26 * 3600)),
@@ -127,12 +127,13 @@ fn an_etcd_that_asks_nobody_or_listens_everywhere_is_critical() {
             ("listen-peer-urls", "https://172.30.0.11:2380"),
         ],
     );
-    set("etcd2", &[("listen-client-urls", "https://0.0.0.0:2379"), ("client-cert-auth", "true")]);
+    let authority = ("trusted-ca-file", "/etc/etcd/pki/ca.crt");
+    set("etcd2", &[("listen-client-urls", "https://[::0]:2379"), authority]);
     set(
         "etcd3",
         &[
             ("listen-client-urls", "https://172.30.0.13:2379"),
-            ("trusted-ca-file", "/etc/etcd/pki/ca.crt"),
+            authority,
             ("listen-peer-urls", "https://172.30.0.13:2380"),
             ("peer-client-cert-auth", "true"),
         ],
@@ -140,10 +141,12 @@ fn an_etcd_that_asks_nobody_or_listens_everywhere_is_critical() {
     let wanted = [
         "critical etcd1: etcd listens on http://172.30.0.11:2379 without TLS (listen-client-urls): whoever reaches it reads and \
          changes everything, every Secret too [etcd-exposed]",
-        "critical etcd1: etcd listens on https://172.30.0.11:2380 and asks nobody for a certificate (no peer-client-cert-auth): \
+        "critical etcd1: etcd listens on https://172.30.0.11:2380 and asks nobody for a certificate (no peer-trusted-ca-file): \
          whoever reaches it can act as a member [etcd-exposed]",
-        "critical etcd2: etcd listens on every address of the machine (listen-client-urls https://0.0.0.0:2379): name the ones \
+        "critical etcd2: etcd listens on every address of the machine (listen-client-urls https://[::0]:2379): name the ones \
          that API servers and members need [etcd-exposed]",
+        "critical etcd3: etcd listens on https://172.30.0.13:2380 and takes a certificate of any authority that the machine \
+         trusts (no peer-trusted-ca-file): whoever reaches it can act as a member [etcd-exposed]",
     ];
     assert_eq!(whole.said(), wanted);
 }
@@ -210,6 +213,64 @@ fn a_disk_that_no_upgrade_would_have_room_on_is_critical() {
     let full = windlass::facts::Disk { free_bytes: 300 << 20, total_bytes: 20 << 30 };
     whole.cluster.machine(&name("w1")).disks = [("/".to_owned(), full)].into();
     let wanted = ["critical w1: no room for the packages: / has 300.0 MiB free, 600.0 MiB are needed [no-room]"];
+    assert_eq!(whole.said(), wanted);
+}
+
+#[test]
+fn a_certificate_that_ends_within_a_week_is_critical() {
+    let mut whole = Whole::well();
+    let now = whole.cluster.facts.taken_at;
+    let Seen::Known(certificates) = &mut whole.cluster.machine(&name("cp1")).certificates else {
+        panic!("they were seen")
+    };
+    let mut end = |file: &str, days: i64| {
+        let one = certificates.iter_mut().find(|one| one.path.ends_with(file)).expect("it is there");
+        one.not_after = now + SignedDuration::from_hours(24 * days);
+    };
+    end("pki/apiserver.crt", 3);
+    end("pki/ca.crt", 200);
+    end("front-proxy-client.crt", 20);
+    let wanted = [
+        "critical cp1: /etc/kubernetes/pki/apiserver.crt ends in 3 days [certificate]",
+        "warning cp1: /etc/kubernetes/pki/ca.crt, an authority, ends in 200 days, and with it all that it has signed: nothing renews \
+         it by itself [certificate]",
+        "warning cp1: /etc/kubernetes/pki/front-proxy-client.crt ends in 20 days [certificate]",
+    ];
+    assert_eq!(whole.said(), wanted);
+}
+
+#[test]
+fn the_disk_of_etcds_data_has_its_size_and_what_the_database_may_grow_by() {
+    let mut whole = Whole::well();
+    let disk = windlass::facts::Disk { free_bytes: 1 << 30, total_bytes: 10 << 30 };
+    whole.cluster.machine(&name("etcd2")).disks.insert("/var/lib/etcd".to_owned(), disk);
+    let wanted = [
+        "warning etcd2: etcd's data are on a disk of 10.0 GiB (/var/lib/etcd); for 5 nodes it wants 20.0 GiB [capacity]",
+        "warning etcd2: etcd's database may still grow by 2.0 GiB, and its disk (/var/lib/etcd) has 1.0 GiB free [capacity]",
+    ];
+    assert_eq!(whole.said(), wanted);
+}
+
+#[test]
+fn what_was_not_seen_is_not_taken_for_well() {
+    let mut whole = Whole::well();
+    let unseen = || "it hides".to_owned();
+    let machine = whole.cluster.machine(&name("etcd1"));
+    machine.certificates = Seen::Unknown(unseen());
+    machine.measured.size = Seen::Unknown(unseen());
+    machine.measured.etcd = Seen::Unknown(unseen());
+    whole.cluster.machine(&name("etcd2")).etcd = Seen::Unknown(unseen());
+    let packages = &mut whole.cluster.machine(&name("w1")).packages;
+    packages.get_mut("kubelet").expect("it is there").candidates = Seen::Unknown(unseen());
+    whole.process("etcd3").settings = [("config-file".to_owned(), "/etc/etcd.yml".to_owned())].into();
+    let wanted = [
+        "critical etcd1: when its certificates end could not be seen: it hides [unseen]",
+        "critical etcd2: how its etcd is run could not be seen: it hides [unseen]",
+        "critical etcd3: where its etcd listens could not be seen: its file of settings does not tell [unseen]",
+        "warning etcd1: how its member fares could not be seen: it hides [etcd-pace]",
+        "warning etcd1: its cores and memory could not be seen: it hides [capacity]",
+        "warning w1: whether later patches are to be had could not be seen: it hides [newer-patch]",
+    ];
     assert_eq!(whole.said(), wanted);
 }
 

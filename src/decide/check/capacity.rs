@@ -5,9 +5,9 @@
 
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::rules::Case;
-use crate::facts::Seen;
 use crate::facts::load::NodeLoad;
 use crate::facts::measured::Size;
+use crate::facts::{MachineFacts, Seen};
 use crate::inventory::{Node, Role};
 use crate::text::{bytes, count};
 
@@ -56,30 +56,48 @@ fn machines(case: Case<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for node in &case.inventory.nodes {
         let Some(machine) = case.machine(&node.name) else { continue };
-        let Seen::Known(size) = &machine.measured.size else { continue };
+        let size = match &machine.measured.size {
+            Seen::Known(size) => size,
+            Seen::Unknown(why) => {
+                let detail = format!("its cores and memory could not be seen: {why}");
+                found.push(Finding::warning(Rule::Capacity, &node.name, detail));
+                continue;
+            }
+        };
         let member = case.inventory.etcd_nodes().any(|etcd| etcd.name == node.name);
         if node.roles.contains(&Role::ControlPlane) {
             found.extend(small(node, *size, "a control plane", nodes, (plane.1, plane.2)));
         }
         if member {
             found.extend(small(node, *size, "etcd", nodes, (etcd.1, etcd.2)));
-            let data = machine.etcd.known().and_then(|etcd| etcd.as_ref()?.data_dir.known().cloned());
-            let disks = machine.disks.iter().filter(|(path, _)| {
-                data.as_ref()
-                    .is_some_and(|data| data == *path || data.starts_with(&format!("{}/", path.trim_end_matches('/'))))
-            });
-            if let Some((path, disk)) = disks.max_by_key(|(path, _)| path.len())
-                && disk.total_bytes < etcd.3 / 16 * 15
-            {
-                let detail = format!(
-                    "etcd's data are on a disk of {} ({path}); for {} it wants {}",
-                    bytes(disk.total_bytes),
-                    count(nodes, "node"),
-                    bytes(etcd.3)
-                );
-                found.push(Finding::warning(Rule::Capacity, &node.name, detail));
-            }
+            found.extend(disk_of_data(case, node, machine, (nodes, etcd.3)));
         }
+    }
+    found
+}
+
+/// The disk of a member's data is as large as the cluster wants it, and what the database may still grow by is free.
+fn disk_of_data(case: Case<'_>, node: &Node, machine: &MachineFacts, wants: (usize, u64)) -> Vec<Finding> {
+    let Some((path, disk)) = machine.data_disk() else { return Vec::new() };
+    let mut found = Vec::new();
+    let (nodes, wanted) = wants;
+    if disk.total_bytes < wanted / OF_WHAT_WAS_BOUGHT.1 * OF_WHAT_WAS_BOUGHT.0 {
+        let (has, nodes, wants) = (bytes(disk.total_bytes), count(nodes, "node"), bytes(wanted));
+        let detail = format!("etcd's data are on a disk of {has} ({path}); for {nodes} it wants {wants}");
+        found.push(Finding::warning(Rule::Capacity, &node.name, detail));
+    }
+    let quota =
+        machine.etcd.known().and_then(|etcd| etcd.as_ref()?.quota_bytes.known()).filter(|quota| **quota != u64::MAX);
+    let members = case.facts.etcd.known().map_or(&[][..], |etcd| &etcd.members);
+    let own =
+        members.iter().find(|member| member.node.as_ref() == Some(&node.name)).and_then(|member| member.status.known());
+    if let (Some(quota), Some(own)) = (quota, own)
+        && let grows = quota.saturating_sub(own.db_size)
+        && disk.free_bytes < grows
+    {
+        let (free, grows) = (bytes(disk.free_bytes), bytes(grows));
+        let detail = format!("etcd's database may still grow by {grows}, and its disk ({path}) has {free} free");
+        found.push(Finding::warning(Rule::Capacity, &node.name, detail));
     }
     found
 }
@@ -109,6 +127,10 @@ fn servers(case: Case<'_>) -> Option<Finding> {
     let told =
         case.inventory.with_role(Role::ControlPlane).filter_map(|node| case.machine(&node.name)?.measured.api.known());
     let told: Vec<_> = told.collect();
+    // Of those that did not answer nobody knows what they have to do.
+    if told.len() < case.inventory.with_role(Role::ControlPlane).count() {
+        return None;
+    }
     let (asked, largest) = (told.iter().map(|api| api.in_flight).sum::<u64>(), told.iter().map(|api| api.limit).max()?);
     let left = told.iter().map(|api| api.limit).sum::<u64>() - largest;
     (told.len() > 1 && asked > left).then(|| {

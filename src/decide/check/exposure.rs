@@ -1,12 +1,30 @@
 //! Who can reach etcd: it holds every Secret, and asks nobody for more than a certificate.
 
+use std::net::IpAddr;
+
 use crate::decide::finding::{Finding, Rule};
-use crate::decide::rules::{Case, processes};
-use crate::facts::EtcdProcess;
+use crate::decide::rules::{Case, unseen};
+use crate::facts::{EtcdProcess, Seen};
 use crate::inventory::NodeName;
 
 pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
-    processes(case).filter(|(_, process)| process.running).flat_map(|(node, process)| of(node, process)).collect()
+    let mut found = Vec::new();
+    for node in case.inventory.etcd_nodes() {
+        let Some(machine) = case.machine(&node.name) else { continue };
+        match &machine.etcd {
+            Seen::Unknown(why) => found.push(unseen(&node.name, "how its etcd is run", why)),
+            Seen::Known(Some(process)) if process.running && process.settings.contains_key("listen-client-urls") => {
+                found.extend(of(&node.name, process));
+            }
+            Seen::Known(Some(process)) if process.running && process.settings.contains_key("config-file") => {
+                let why = "its file of settings does not tell";
+                found.push(unseen(&node.name, "where its etcd listens", why));
+            }
+            // That it does not run, its member's silence says; without a setting it listens on loopback alone.
+            Seen::Known(_) => {}
+        }
+    }
+    found
 }
 
 /// The two doors of a member, by the names of etcd's flags.
@@ -38,17 +56,18 @@ fn of(node: &NodeName, process: &EtcdProcess) -> Vec<Finding> {
     let say = |detail: String| Finding::refusal(Rule::EtcdExposed, node, detail);
     let mut found = Vec::new();
     for door in DOORS {
-        // etcd asks for a certificate when it is told to, or knows by whom one has to be signed.
-        let asks = setting(door.auth) == "true" || !setting(door.authority).is_empty();
         let beyond = setting(door.listens).split(',').filter(|url| !url.is_empty() && !on_loopback(url));
         for url in beyond {
             if url.starts_with("http://") {
                 found.push(say(format!("etcd listens on {url} without TLS ({}): {}", door.listens, door.harm)));
-            } else if !asks {
-                let detail = format!(
-                    "etcd listens on {url} and asks nobody for a certificate (no {}): {}",
-                    door.auth, door.harm
-                );
+            } else if setting(door.authority).is_empty() {
+                // With an authority etcd asks for a certificate of its own; told to ask without one, it takes the machine's.
+                let asks = if setting(door.auth) == "true" {
+                    "takes a certificate of any authority that the machine trusts"
+                } else {
+                    "asks nobody for a certificate"
+                };
+                let detail = format!("etcd listens on {url} and {asks} (no {}): {}", door.authority, door.harm);
                 found.push(say(detail));
             }
             if host(url).is_some_and(is_everywhere) {
@@ -74,11 +93,15 @@ fn host(url: &str) -> Option<&str> {
 
 fn on_loopback(url: &str) -> bool {
     url.starts_with("unix")
-        || host(url).is_some_and(|host| host == "localhost" || host == "::1" || host.starts_with("127."))
+        || host(url).is_some_and(|host| host == "localhost" || address(host).is_some_and(|it| it.is_loopback()))
 }
 
 fn is_everywhere(host: &str) -> bool {
-    matches!(host, "0.0.0.0" | "::" | "" | "*")
+    host.is_empty() || host == "*" || address(host).is_some_and(|it| it.is_unspecified())
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    host.parse().ok()
 }
 
 #[cfg(test)]
@@ -99,6 +122,7 @@ mod tests {
         assert!(
             on_loopback("https://127.0.0.1:2379")
                 && on_loopback("unix://sock")
+                && on_loopback("https://[0:0:0:0:0:0:0:1]:2379")
                 && !on_loopback("https://10.0.0.1:2379")
         );
     }

@@ -26,8 +26,8 @@ pub struct Checked<'a> {
     pub inventory: &'a Inventory,
     /// What was seen of machines, API and etcd, the machines' measures with it.
     pub facts: &'a Facts,
-    /// Whether etcd's members hold the same data.
-    pub hashes: &'a Seen<Hashes>,
+    /// Whether etcd's members hold the same data; `None` where that was not asked, to keep a large etcd from waiting for it.
+    pub hashes: Option<&'a Seen<Hashes>>,
     /// How full the nodes are.
     pub load: &'a Seen<Vec<NodeLoad>>,
     /// The newest backup of each destination that was asked.
@@ -50,7 +50,7 @@ pub fn findings(checked: Checked<'_>) -> Vec<Finding> {
     let mut all = BTreeSet::new();
     all.extend(rules::standing(case));
     match &checked.facts.etcd {
-        Seen::Known(_) => all.extend(rules::differing(checked.hashes)),
+        Seen::Known(_) => all.extend(checked.hashes.and_then(rules::differing)),
         Seen::Unknown(why) => {
             all.insert(rules::unseen("etcd", "its member list", why));
         }

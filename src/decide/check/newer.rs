@@ -14,6 +14,17 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     let kubelet = vec!["kubelet"];
     let etcd = vec![case.inventory.etcd.package.as_str()];
     let mut found = Vec::new();
+    for node in case.nodes() {
+        let Some(machine) = case.machine(&node.name) else { continue };
+        let unseen = machine.packages.values().find_map(|package| match &package.candidates {
+            Seen::Unknown(why) if package.installed.is_some() => Some(why),
+            _ => None,
+        });
+        if let Some(why) = unseen {
+            let detail = format!("whether later patches are to be had could not be seen: {why}");
+            found.push(Finding::warning(Rule::NewerPatch, &node.name, detail));
+        }
+    }
     for (what, packages) in [("kubernetes", kubelet), ("etcd", etcd)] {
         // Who runs which, and up to which patch it could.
         let mut behind: BTreeMap<(Version, Version), Vec<String>> = BTreeMap::new();

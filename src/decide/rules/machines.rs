@@ -1,7 +1,7 @@
 //! Rules of machines: reached, driven by a package manager that we know, with the target to be had and room for it, clocks
 //! together, certificates alive.
 
-use super::{Case, needed};
+use super::{Case, needed, unseen};
 
 use crate::decide::actions::packages::Pinned;
 use crate::decide::finding::{Finding, Rule};
@@ -19,6 +19,8 @@ const ROOM_FOR_IMAGES: u64 = 1 << 30;
 const CLOCK_SKEW_WORTH_SAYING_MS: u64 = 1000;
 /// Certificates that end within a run would be worse than none; those that end within a month are worth saying.
 const MONTH_SECONDS: i64 = 30 * 24 * 3600;
+/// Certificates that end within a week, and nobody plans an upgrade that would renew them.
+const WEEK_SECONDS: i64 = 7 * 24 * 3600;
 /// An authority is replaced by hand and ends everything that it has signed: a year is worth saying, and what it signs now
 /// (for a year, `GOOD_DAYS`) already ends early.
 const YEAR_SECONDS: i64 = 365 * 24 * 3600;
@@ -30,7 +32,7 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     for (node, machine) in case.seen_nodes().filter(|(node, _)| case.concerned(node)) {
         found.extend(targets(case, node, machine));
         found.extend(room(case, node, machine));
-        found.extend(of_itself(case, node, machine));
+        found.extend(of_itself(case, node, machine, 0));
     }
     found.extend(host_keys(case));
     found
@@ -41,14 +43,18 @@ pub(super) fn standing(case: Case<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = gone(case).map(|(node, why)| Finding::unreachable(&node.name, why)).collect();
     for (node, machine) in case.seen_nodes() {
         found.extend(room(case, node, machine));
-        found.extend(of_itself(case, node, machine));
+        found.extend(of_itself(case, node, machine, WEEK_SECONDS));
+        if let Seen::Unknown(why) = &machine.certificates {
+            found.push(unseen(&node.name, "when its certificates end", why));
+        }
     }
     found.extend(host_keys(case));
     found
 }
 
-fn of_itself(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
-    let mut found = certificates(case, node, machine);
+/// Of a certificate that ends within `grave` seconds a warning would be too little.
+fn of_itself(case: Case<'_>, node: &Node, machine: &MachineFacts, grave: i64) -> Vec<Finding> {
+    let mut found = certificates(case, node, machine, grave);
     found.extend(clock(node, machine));
     found.extend(not_held(node, machine));
     found
@@ -208,7 +214,7 @@ fn clock(node: &Node, machine: &MachineFacts) -> Option<Finding> {
     })
 }
 
-fn certificates(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
+fn certificates(case: Case<'_>, node: &Node, machine: &MachineFacts, grave: i64) -> Vec<Finding> {
     let mut found = Vec::new();
     let Seen::Known(certificates) = &machine.certificates else { return found };
     for certificate in certificates {
@@ -218,7 +224,8 @@ fn certificates(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Find
             found.push(Finding::refusal(Rule::Certificate, &node.name, detail));
         } else if left < MONTH_SECONDS {
             let detail = format!("{} ends in {} days", certificate.path, left / 86400);
-            found.push(Finding::warning(Rule::Certificate, &node.name, detail));
+            let say = if left < grave { Finding::refusal } else { Finding::warning };
+            found.push(say(Rule::Certificate, &node.name, detail));
         } else if certificate.authority && left < YEAR_SECONDS {
             let detail = format!(
                 "{}, an authority, ends in {} days, and with it all that it has signed: nothing renews it by itself",

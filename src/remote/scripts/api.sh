@@ -137,9 +137,13 @@ see_stateful_sets() {
     -o custom-columns=:.metadata.namespace,:.metadata.name,:.spec.replicas,:.status.readyReplicas
 }
 
-# What each node can take and what it has, pods that are alike on one line: 150,000 of them are a few thousand lines.
+# What each node can take and what it has, pods that are alike on one line. kubectl holds all of them in memory, some 10 KiB each:
+# of too many it is not asked.
+MANY_PODS=20000
 see_load() {
   own_server || return
+  more=$(ask get --raw '/api/v1/pods?limit=1' | grep -o '"remainingItemCount":[0-9]*') || more=:0
+  [ "${more#*:}" -lt "$MANY_PODS" ] || { echo "there are ${more#*:} pods, too many to be listed on a control plane"; return 1; }
   parts='allocatable {.metadata.name} {.status.allocatable.pods} {.status.allocatable.memory}{"\n"}'
   ask get nodes -o jsonpath="{range .items[*]}$parts{end}" || return
   ask get pods --all-namespaces --field-selector=status.phase!=Succeeded,status.phase!=Failed --no-headers \

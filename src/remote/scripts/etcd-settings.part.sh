@@ -10,3 +10,17 @@ of_arguments() {
     k { print k " " $0; k = "" } END { if (k) print k " true" }'
 }
 
+# Of a file of settings in YAML. What is about TLS stands there below a heading, and is called as the flags are.
+of_file() {
+  awk '{ sub(/[ \t\r]+$/, "") }
+    /^[a-z0-9-]+:$/ { below = ($0 == "peer-transport-security:") ? "peer-" : ($0 == "client-transport-security:") ? "client" : "other"; next }
+    /^[a-z0-9-]/ { below = "" }
+    /^ +[a-z0-9-]+:/ && (below == "peer-" || below == "client") { sub(/^ +/, ""); if (below == "peer-") $0 = below $0; told() ; next }
+    /^[a-z0-9-]+: / { told() }
+    function told() {
+      name = $0; sub(/:.*/, "", name); value = $0; sub(/^[a-z0-9-]+: */, "", value)
+      if (value ~ /^["\047]/) { quote = substr(value, 1, 1); value = substr(value, 2); sub(quote ".*", "", value) } else sub(/ *#.*/, "", value)
+      print name, value
+    }'
+}
+

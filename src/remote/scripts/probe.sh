@@ -311,7 +311,7 @@ api_curl() {
 see_certificates() {
   {
     find "$PKI" -name '*.crt' -type f
-    find /var/lib/kubelet/pki -name 'kubelet-client-current.pem'
+    find /var/lib/kubelet/pki -name 'kubelet-*-current.pem'
     [ "$ETCD_SERVICE" = - ] || printf '%s\n' "$ETCD_CA" "$ETCD_CERT"
     [ ! -r "$ETCD_ENV_FILE" ] || sed -n -E "s/^ETCD_(PEER_)?(CERT|TRUSTED_CA)_FILE=[\"']?([^\"']*).*/\3/p" "$ETCD_ENV_FILE"
     printf '/etc/kubernetes/%s.conf\n' admin super-admin controller-manager scheduler
@@ -395,10 +395,22 @@ has_etcd_service() { [ "$ETCD_SERVICE" != - ] && [ "$(systemctl show -p LoadStat
 
 # The service's process, where the machine has that; else the static pod's. Nothing, or 0, when none runs.
 etcd_pid() {
-  has_etcd_service || { pgrep -o -x etcd; return; }
+  has_etcd_service || { static_etcd_pid; return; }
   pid=$(main_pid "$ETCD_SERVICE")
   [ "${pid:-0}" = 0 ] || [ "$(cat "/proc/$pid/comm")" = etcd ] || pid=$(pgrep -o -P "$pid" -x etcd)
   printf '%s\n' "$pid"
+}
+
+# By the name in its manifest: a pod of somebody's may run an etcd, too.
+static_etcd_pid() {
+  manifest=$(etcd_manifest)
+  name=$([ -z "$manifest" ] || flag_of "$manifest" name)
+  for pid in $(pgrep -x etcd); do
+    tr '\0' '\n' <"/proc/$pid/cmdline" | grep -q -x -F -e "--name=${name:-?}" || continue
+    printf '%s\n' "$pid"
+    return
+  done
+  pgrep -o -x etcd
 }
 
 running_etcd() {
@@ -418,7 +430,7 @@ process_settings() {
 tell_settings() {
   printf '%s\n' "$settings"
   file=$(printf '%s\n' "$settings" | sed -n 's/^set config-file //p' | tail -n 1)
-  [ ! -r "$file" ] || sed -n -E "/^($SETTINGS):/s/^([a-z0-9-]+): *[\"']?([^\"'#]*).*/conf \1 \2/p" -- "$file"
+  [ ! -r "$file" ] || of_file <"$file" | sed -n -E "s/^($SETTINGS) /conf &/p"
 }
 
 env_settings() { of_variables | only_settings; }
