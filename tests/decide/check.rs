@@ -163,8 +163,8 @@ fn a_slow_disk_and_a_slow_network_are_said_with_their_figures() {
     }
     let wanted = [
         "warning etcd1: it sent 40 heartbeats late in 2 h: its disk or its processor is too slow or too busy [etcd-pace]",
-        "warning etcd1: its disk is slow: 1 of 100 writes to etcd's log takes more than 10 ms, and up to 32 ms [etcd-pace]",
-        "warning etcd2: round trips to another member take up to 820 ms, longer than a heartbeat, 250 ms: raise \
+        "warning etcd1: its disk is slow: 1 of 100 writes to etcd's log takes longer than 32 ms; 10 ms at most are wanted [etcd-pace]",
+        "warning etcd2: 1 of 100 round trips to another member takes longer than 820 ms, and a heartbeat comes every 250 ms: raise \
          --heartbeat-interval on every member [etcd-pace]",
     ];
     assert_eq!(whole.said(), wanted);

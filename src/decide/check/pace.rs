@@ -50,9 +50,9 @@ fn of(node: &NodeName, process: &EtcdProcess, pace: &Pace) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(fsync) = pace.fsync_us.filter(|fsync| *fsync > FSYNC_US) {
         let detail = format!(
-            "its disk is slow: 1 of 100 writes to etcd's log takes more than {} ms, and up to {}",
-            FSYNC_US / 1000,
-            milliseconds(fsync)
+            "its disk is slow: 1 of 100 writes to etcd's log takes longer than {}; {} ms at most are wanted",
+            milliseconds(fsync),
+            FSYNC_US / 1000
         );
         found.push(say(detail));
     }
@@ -60,12 +60,12 @@ fn of(node: &NodeName, process: &EtcdProcess, pace: &Pace) -> Vec<Finding> {
     if let (Some(heartbeat), Some(election), Some(trip)) = (heartbeat, election, pace.round_trip_us) {
         if trip > heartbeat.saturating_mul(1000) {
             found.push(say(format!(
-                "round trips to another member take up to {}, longer than a heartbeat, {heartbeat} ms: raise --heartbeat-interval on every member",
+                "1 of 100 round trips to another member takes longer than {}, and a heartbeat comes every {heartbeat} ms: raise --heartbeat-interval on every member",
                 milliseconds(trip)
             )));
         } else if trip.saturating_mul(ROUND_TRIPS_OF_AN_ELECTION) > election.saturating_mul(1000) {
             found.push(say(format!(
-                "round trips to another member take up to {}: an election time of {election} ms is less than {ROUND_TRIPS_OF_AN_ELECTION} of them",
+                "1 of 100 round trips to another member takes longer than {}: an election time of {election} ms is less than {ROUND_TRIPS_OF_AN_ELECTION} of them",
                 milliseconds(trip)
             )));
         }
@@ -88,5 +88,5 @@ fn of(node: &NodeName, process: &EtcdProcess, pace: &Pace) -> Vec<Finding> {
 }
 
 fn milliseconds(us: u64) -> String {
-    if us == u64::MAX { "longer than etcd counts".to_owned() } else { format!("{} ms", us.div_ceil(1000)) }
+    if us == u64::MAX { "etcd counts".to_owned() } else { format!("{} ms", us.div_ceil(1000)) }
 }
