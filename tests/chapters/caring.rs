@@ -20,7 +20,7 @@ fn raised_minor_by_minor() {
     let skip = windlass(&["upgrade", "plan", "-i", "inventories/lab.toml", "--etcd-to", "3.5.16"]);
     assert_eq!(skip.code, 11, "{}", skip.text);
     assert!(skip.text.contains("3.5.16 would skip a minor"), "{}", skip.text);
-    let v2 = "ETCDCTL_API=2 etcdctl --ca-file /etc/etcd/pki/ca.crt --cert-file /etc/etcd/pki/client.crt --key-file /etc/etcd/pki/client.key";
+    let v2 = "ETCDCTL_API=2 etcdctl --endpoints https://127.0.0.1:2379 --ca-file /etc/etcd/pki/ca.crt --cert-file /etc/etcd/pki/client.crt --key-file /etc/etcd/pki/client.key";
     on("etcd1", &format!("{v2} set /old x"));
     let held = windlass(&["upgrade", "plan", "-i", "inventories/lab.toml", "--etcd-to", "3.4.23"]);
     on("etcd1", &format!("{v2} rm /old"));
