@@ -5,13 +5,14 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use clap::Args;
 
+use super::etcd::destinations::store;
 use super::etcd::prune;
 use super::{Format, files};
 use crate::backup::prune::newest;
 use crate::decide::check::{self, Age, Checked, NewestBackup};
 use crate::decide::finding::{Severity, Verdict, verdict};
 use crate::error::{Exit, Failure, chain};
-use crate::facts::{EtcdMember, Seen};
+use crate::facts::Seen;
 use crate::inventory::Inventory;
 use crate::observe::{self, Ask};
 use crate::remote::ssh::Fleet;
@@ -48,13 +49,14 @@ fn age(word: &str) -> Result<Duration, String> {
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let read = files::inventory(&arguments.inventory)?;
     let inventory = &read.inventory;
-    let stores = stores(&arguments)?;
+    let store = |text: &String| store(text, arguments.ssh_config.as_deref());
+    let stores = arguments.backups.iter().map(store).collect::<Result<Vec<_>, _>>()?;
     let fleet = read.fleet()?;
     let clock = SystemClock::start();
     let ask = Ask { measures: true, ..Ask::about(inventory, true) };
     let facts = observe::observe(&fleet, &clock, inventory, &ask).await;
     let hashes = match &facts.etcd {
-        Seen::Known(etcd) if etcd.members.iter().all(is_soon_hashed) => Some(observe::hashes(&fleet, etcd).await),
+        Seen::Known(etcd) if check::worth_hashing(etcd) => Some(observe::hashes(&fleet, etcd).await),
         _ => None,
     };
     let load = match &facts.api {
@@ -83,21 +85,6 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
     };
     Err(failure.hint("nothing was changed"))
-}
-
-/// While a member hashes its data, nothing is written to it: about a second for each GiB (etcd-io/etcd#8910).
-fn is_soon_hashed(member: &EtcdMember) -> bool {
-    member.status.known().is_none_or(|status| status.db_size <= 512 << 20)
-}
-
-fn stores(arguments: &Arguments) -> Result<Vec<Store>, Failure> {
-    let parse = |text: &String| {
-        let store = Store::parse(text).map_err(|error| {
-            Failure::of(Exit::Usage, &error).hint("give a folder, ssh://[user@]host[:port]/path or s3://bucket/prefix")
-        })?;
-        Ok(store.with_ssh_config(arguments.ssh_config.as_deref()))
-    };
-    arguments.backups.iter().map(parse).collect()
 }
 
 /// The newest backup at each destination.

@@ -36,6 +36,14 @@ pub(super) struct Destinations {
     keep_monthly: Option<NonZeroU32>,
 }
 
+/// The destination that is written so; `ssh_config` in place of the user's own.
+pub(in crate::cli) fn store(text: &str, ssh_config: Option<&Utf8Path>) -> Result<Store, Failure> {
+    let store = Store::parse(text).map_err(|error| {
+        Failure::of(Exit::Usage, &error).hint("give a folder, ssh://[user@]host[:port]/path or s3://bucket/prefix")
+    })?;
+    Ok(store.with_ssh_config(ssh_config))
+}
+
 /// Where backups go that nobody says a place for, below the cluster's state folder.
 pub(super) fn usual(state: &Utf8Path) -> Utf8PathBuf {
     state.join("backups")
@@ -47,11 +55,7 @@ impl Destinations {
         let usual = vec![usual(state).into_string()];
         let mut stores: Vec<Store> = Vec::new();
         for text in if self.to.is_empty() { &usual } else { &self.to } {
-            let store = Store::parse(text).map_err(|error| {
-                Failure::of(Exit::Usage, &error)
-                    .hint("give a folder, ssh://[user@]host[:port]/path or s3://bucket/prefix")
-            })?;
-            let store = store.with_ssh_config(self.ssh_config.as_deref());
+            let store = store(text, self.ssh_config.as_deref())?;
             if stores.contains(&store) {
                 return Err(Failure::new(Exit::Usage, format!("the destination {store} is given twice")));
             }

@@ -2,7 +2,7 @@
 
 mod backup;
 mod defrag;
-mod destinations;
+pub(super) mod destinations;
 mod looked;
 mod member;
 mod prover;

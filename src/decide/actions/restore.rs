@@ -311,8 +311,7 @@ impl Act for AwaitRestored {
     }
 
     fn fingerprint(&self, sight: &Sight) -> String {
-        let leader = sight.etcd.known().and_then(|etcd| super::etcd::agreed_leader(etcd, None).ok());
-        leader.map_or_else(String::new, |(leader, term)| format!("{leader:x}@{term}"))
+        super::etcd::leadership(sight)
     }
 }
 

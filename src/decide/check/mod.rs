@@ -14,7 +14,7 @@ use super::rules::{self, Case};
 use super::target::Target;
 use crate::facts::health::Hashes;
 use crate::facts::load::NodeLoad;
-use crate::facts::{Facts, Seen};
+use crate::facts::{EtcdFacts, Facts, Seen};
 use crate::inventory::Inventory;
 
 pub use backups::{Age, NewestBackup};
@@ -61,4 +61,11 @@ pub fn findings(checked: Checked<'_>) -> Vec<Finding> {
     all.extend(capacity::findings(case, checked.load));
     all.extend(backups::findings(checked));
     all.into_iter().collect()
+}
+
+/// Whether the members' data are to be compared: while one hashes them, nothing is written to it, about a second for each GiB
+/// (etcd-io/etcd#8910).
+pub fn worth_hashing(etcd: &EtcdFacts) -> bool {
+    let sizes = etcd.members.iter().filter_map(|member| member.status.known()).map(|status| status.db_size);
+    sizes.max().unwrap_or(0) <= 512 << 20
 }

@@ -10,6 +10,7 @@ pub use snapshot::Snapshot;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decide::look::Sight;
 use crate::facts::{EtcdFacts, MachineFacts, MemberStatus, Seen};
 
 /// How a job on an etcd node speaks to etcd.
@@ -68,6 +69,12 @@ pub(in crate::decide::actions) fn agreed_leader(etcd: &EtcdFacts, except: Option
         }
     }
     agreed.ok_or_else(|| "no member answers".to_owned())
+}
+
+/// Who leads in which term, as a word; empty where the members do not agree.
+pub(in crate::decide::actions) fn leadership(sight: &Sight) -> String {
+    let leader = sight.etcd.known().and_then(|etcd| agreed_leader(etcd, None).ok());
+    leader.map_or_else(String::new, |(leader, term)| format!("{leader:x}@{term}"))
 }
 
 fn statuses(etcd: &EtcdFacts) -> impl Iterator<Item = &MemberStatus> {

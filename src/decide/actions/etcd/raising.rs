@@ -6,7 +6,7 @@ use std::time::Duration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::{EtcdAccess, SMALL_LAG, agreed_leader, statuses};
+use super::{EtcdAccess, SMALL_LAG, agreed_leader, leadership, statuses};
 use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
 use crate::decide::actions::former::{Undo, former, former_look, in_words, restore};
 use crate::decide::actions::packages::{Pinned, install_args, installed_look, packages_question};
@@ -203,8 +203,7 @@ impl Act for AwaitEtcd {
     }
 
     fn fingerprint(&self, sight: &Sight) -> String {
-        let leader = sight.etcd.known().and_then(|etcd| agreed_leader(etcd, None).ok());
-        leader.map_or_else(String::new, |(leader, term)| format!("{leader:x}@{term}"))
+        leadership(sight)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{asks_etcd, asks_process};
 use crate::decide::action::{Act, Effect, Moment, On, Site, job};
-use crate::decide::actions::etcd::{SMALL_LAG, agreed_leader};
+use crate::decide::actions::etcd::{SMALL_LAG, agreed_leader, leadership};
 use crate::decide::call::Script;
 use crate::decide::look::{Look, Question, Sight, seen};
 use crate::facts::EtcdMember;
@@ -108,7 +108,6 @@ impl Act for AwaitMembers {
     }
 
     fn fingerprint(&self, sight: &Sight) -> String {
-        let leader = sight.etcd.known().and_then(|etcd| agreed_leader(etcd, None).ok());
-        leader.map_or_else(String::new, |(leader, term)| format!("{leader:x}@{term}"))
+        leadership(sight)
     }
 }
