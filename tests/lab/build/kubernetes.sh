@@ -1,16 +1,18 @@
 #!/bin/bash
 # Builds Kubernetes from Debian's source package once per version stamp.
-# usage: kubernetes.sh OUTPUT STAMP...   (writes OUTPUT/STAMP/{kubeadm,kubelet,...})
+# usage: kubernetes.sh OUTPUT "MINOR:ETCD-TAG..." STAMP...   (writes OUTPUT/STAMP/{kubeadm,kubelet,...})
 #
 # There is one source, 1.20.2; the version is a link-time string. Upgrades between
-# stamps exercise kubeadm's own code, not what the later releases changed.
+# stamps exercise kubeadm's own code, not what the later releases changed. The one thing that is changed: a kubeadm of one of
+# the MINORs wants that etcd on stacked control planes, as each release brings its own; else no stamp would ever raise etcd.
 set -Eeuo pipefail
 umask 022
 # shellcheck source=apt.sh
 . "$(dirname "${BASH_SOURCE[0]}")/apt.sh"
 
 OUTPUT=$1
-shift
+read -r -a ETCD <<<"$2"
+shift 2
 STAMPS=("$@")
 WORK=$OUTPUT.work
 GO=/usr/lib/go-1.19/bin
@@ -51,8 +53,26 @@ version_flags() {
   echo "$flags"
 }
 
+# want_etcd VERSION: kubeadm's table of etcd releases as it is, or with what VERSION's minor is to bring.
+want_etcd() {
+  local version=$1 entry minor table=cmd/kubeadm/app/constants/constants.go
+  [ -f "$WORK/constants.go" ] || cp "$table" "$WORK/constants.go"
+  IFS=. read -r _ minor _ <<<"$version"
+  cp "$WORK/constants.go" "$table"
+  for entry in "${ETCD[@]}"; do
+    [ "${entry%%:*}" = "1.$minor" ] || continue
+    awk -v minor="$minor" -v tag="${entry#*:}" '
+      /SupportedEtcdVersion = map\[uint8\]string\{/ { inside = 1 }
+      inside && $1 == minor ":" { next }
+      inside && $1 == "}" { printf "\t\t%d: \"%s\",\n", minor, tag; inside = 0; written = 1 }
+      { print }
+      END { exit !written }' "$WORK/constants.go" >"$table"
+  done
+}
+
 build_stamp() {
   local version=$1 command packages=()
+  want_etcd "$version"
   for command in "${COMMANDS[@]}"; do packages+=("./cmd/$command"); done
   mkdir -p "$OUTPUT.part/$version"
   go build -trimpath -ldflags "$(version_flags "$version")" -o "$OUTPUT.part/$version/" "${packages[@]}"

@@ -7,7 +7,7 @@ BUILD_DIR=$LAB_DIR/build
 
 # Each artefact's digest holds the digests of what it is made from.
 artefact_names() {
-  KUBERNETES_DIGEST=$(digest_of "$BUILD_DIR/kubernetes.sh" "$BUILD_DIR/apt.sh" "${LAB_STAMPS[@]}")
+  KUBERNETES_DIGEST=$(digest_of "$BUILD_DIR/kubernetes.sh" "$BUILD_DIR/apt.sh" "${LAB_ETCD_BROUGHT[@]}" "${LAB_STAMPS[@]}")
   PACKAGES_DIGEST=$(digest_of "$KUBERNETES_DIGEST" "$BUILD_DIR/packages.sh" "$BUILD_DIR/apt.sh" "$BUILD_DIR"/packages/*/*)
   IMAGES_DIGEST=$(digest_of "$PACKAGES_DIGEST" "$BUILD_DIR/images.sh" "$BUILD_DIR"/images/* "${LAB_ETCD_IMAGES[@]}")
   BASE_DIGEST=$(digest_of "$BUILD_DIR/base-image.sh" "$BUILD_DIR/apt.sh")
@@ -40,7 +40,7 @@ everything_is_built() { artefact_names && node_images_exist && image_store_exist
 build_kubernetes() {
   [ -d "$KUBERNETES_BINARIES" ] && return
   stage "building Kubernetes ${LAB_STAMPS[*]} (about ten minutes on two cores)"
-  "$BUILD_DIR/kubernetes.sh" "$KUBERNETES_BINARIES" "${LAB_STAMPS[@]}"
+  "$BUILD_DIR/kubernetes.sh" "$KUBERNETES_BINARIES" "${LAB_ETCD_BROUGHT[*]}" "${LAB_STAMPS[@]}"
 }
 
 build_packages() {

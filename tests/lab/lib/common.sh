@@ -17,6 +17,8 @@ LAB_ETCD_START=$LAB_ETCD_BUILT
 LAB_ETCD_PACKAGED=(3.3.25 3.4.23 3.5.16 3.5.30)
 # Image tags of a stacked etcd, and what is in them: the first is the one that kubeadm 1.20 asks for.
 LAB_ETCD_IMAGES=(3.4.13-0:3.4.23 3.5.16-0:3.5.16)
+# Which minor's kubeadm brings which of them, where that is not what kubeadm 1.20's own table says: with 1.22 etcd moves, too.
+LAB_ETCD_BROUGHT=(1.22:3.5.16-0)
 
 LAB_INFRA=(repo lb1)
 LAB_CONTROL_PLANES=(cp1 cp2 cp3)

@@ -31,7 +31,9 @@ etcd_image_tag() {
 etcd_configuration() {
   local node
   if [ "$LAB_TOPOLOGY" = stacked ]; then
-    printf 'etcd:\n  local:\n    dataDir: /var/lib/etcd\n    imageTag: %s\n' "$(etcd_image_tag)"
+    printf 'etcd:\n  local:\n    dataDir: /var/lib/etcd\n'
+    # A tag of one's own keeps etcd where it is when kubeadm upgrades: only where another one is asked for.
+    [ "$LAB_ETCD_START" = "$LAB_ETCD_BUILT" ] || printf '    imageTag: %s\n' "$(etcd_image_tag)"
     printf '    extraArgs:\n      heartbeat-interval: "250"\n      election-timeout: "2500"\n'
     return
   fi
