@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use windlass::document::{Complaints, Parsed};
-use windlass::inventory::{self, Api, Inventory, Role, Topology};
+use windlass::inventory::{self, Api, Bootstrap, Inventory, Role, Topology};
 
 const GOOD: &str = include_str!("complaints/inventory.toml");
 
@@ -44,7 +44,7 @@ fn words_of_roles_are_those_of_files() {
 #[test]
 fn what_is_not_said_is_as_usual() {
     let inventory = inventory::parse(GOOD).expect("it is good").value;
-    let Inventory { name, ssh, api, etcd, kubeadm, nodes } = &inventory;
+    let Inventory { name, ssh, api, etcd, kubeadm, bootstrap, nodes } = &inventory;
     assert_eq!((name.as_str(), api), ("lab", &Api::default()));
     assert_eq!((ssh.port, ssh.connect_timeout, ssh.keepalive), (22, Duration::from_secs(10), Duration::from_secs(5)));
     assert!(ssh.sudo && ssh.strict_host_keys && ssh.jump.is_none());
@@ -52,6 +52,8 @@ fn what_is_not_said_is_as_usual() {
     assert_eq!(etcd.ca, "/etc/kubernetes/pki/etcd/ca.crt");
     assert_eq!(etcd.client_package, None);
     assert!(kubeadm.ignore_preflight_errors.is_empty());
+    assert_eq!(bootstrap, &Bootstrap::default());
+    assert_eq!((bootstrap.heartbeat_ms, bootstrap.election_ms), (100, 1000), "as etcd's own");
     let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(names, ["cp1", "cp2", "cp3", "worker1"], "the order of the file is the order of work");
     assert_eq!(inventory.etcd_nodes().count(), 3);

@@ -58,6 +58,7 @@ const ALLOWED: &[&str] = &[
     "semver",
     "serde",
     "serde_json",
+    "serde_saphyr",
     "sha2",
     "strsim",
     "thiserror",

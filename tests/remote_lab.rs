@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use windlass::facts::unit::{UnitState, report};
-use windlass::inventory::{Address, Api, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology, UserName};
+use windlass::inventory::{
+    Address, Api, Bootstrap, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology, UserName,
+};
 use windlass::remote::ssh::Fleet;
 use windlass::remote::{Call, Output, Remote, RemoteError, Script, SnapshotWanted};
 
@@ -55,6 +57,7 @@ fn inventory() -> Inventory {
             client_port: 2379,
         },
         kubeadm: Kubeadm::default(),
+        bootstrap: Bootstrap::default(),
         nodes: vec![
             node("etcd1", "172.30.0.11", Role::Etcd),
             node("etcd3", "172.30.0.13", Role::Etcd),

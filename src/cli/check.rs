@@ -14,7 +14,7 @@ use crate::decide::finding::{Severity, Verdict, verdict};
 use crate::error::{Exit, Failure, chain};
 use crate::facts::Seen;
 use crate::inventory::Inventory;
-use crate::observe::{self, Ask};
+use crate::observe::{self, Ask, Measure};
 use crate::remote::ssh::Fleet;
 use crate::remote::store::Store;
 use crate::remote::{Clock as _, SystemClock};
@@ -53,7 +53,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let stores = arguments.backups.iter().map(store).collect::<Result<Vec<_>, _>>()?;
     let fleet = read.fleet()?;
     let clock = SystemClock::start();
-    let ask = Ask { measures: true, ..Ask::about(inventory, true) };
+    let ask = Ask { measure: Measure::Pace, ..Ask::about(inventory, true) };
     let facts = observe::observe(&fleet, &clock, inventory, &ask).await;
     let hashes = match &facts.etcd {
         Seen::Known(etcd) if check::worth_hashing(etcd) => Some(observe::hashes(&fleet, etcd).await),

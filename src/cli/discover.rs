@@ -115,6 +115,7 @@ fn provisional(addresses: &[Address], ssh: &Ssh) -> Result<Inventory, Failure> {
         api: inventory::Api::default(),
         etcd: Etcd::stacked(),
         kubeadm: inventory::Kubeadm::default(),
+        bootstrap: inventory::Bootstrap::default(),
         nodes: addresses.iter().enumerate().map(node).collect::<Result<_, Failure>>()?,
     })
 }

@@ -3,6 +3,7 @@
 
 mod abort;
 mod apply;
+mod bootstrap;
 mod certs;
 mod check;
 mod discover;
@@ -11,9 +12,11 @@ mod files;
 mod files_alone;
 mod finish;
 mod lock;
+mod looked;
 mod plan;
 mod resume;
 mod run;
+mod signs;
 mod status;
 
 use std::process::ExitCode;
@@ -50,6 +53,9 @@ enum Command {
     /// Look after etcd: backups, members, restore
     #[command(subcommand)]
     Etcd(Box<etcd::Etcd>),
+    /// Make a cluster of machines that have nothing but SSH, sudo and a package source, from one reviewed plan
+    #[command(subcommand)]
+    Bootstrap(Box<bootstrap::Bootstrap>),
     /// Plan and carry out an upgrade
     #[command(subcommand)]
     Upgrade(Box<Upgrade>),
@@ -68,6 +74,8 @@ enum Check {
 enum Certs {
     /// Say which there are on which machines, when they end, and who renews them; changes nothing
     Status(Looking),
+    /// Make an authority for an external etcd: two files on this machine, and nowhere else
+    Authority(certs::Authority),
 }
 
 #[derive(Debug, Subcommand)]
@@ -148,8 +156,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Playbook(Check::Check { file }) => files_alone::playbook(&file),
         Command::Check(arguments) => check::run(*arguments).await,
         Command::Certs(Certs::Status(arguments)) => certs::run(arguments).await,
+        Command::Certs(Certs::Authority(arguments)) => certs::authority(&arguments),
         Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
         Command::Etcd(etcd) => etcd::run(*etcd).await,
+        Command::Bootstrap(bootstrap) => bootstrap::run(*bootstrap).await,
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
             Upgrade::Apply(arguments) => apply::run(arguments, "upgrade apply").await,

@@ -70,7 +70,7 @@ pub(super) struct Arguments {
 }
 
 /// A version, with or without `v`; all three numbers.
-fn version(word: &str) -> Result<Version, String> {
+pub(super) fn version(word: &str) -> Result<Version, String> {
     let word = word.strip_prefix('v').unwrap_or(word);
     Version::parse(word).map_err(|error| format!("{error}; a version has three numbers, as 1.21.14"))
 }

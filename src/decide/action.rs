@@ -6,6 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::actions::archive::ArchiveNode;
+use super::actions::bootstrap::{
+    ApplyManifest, FormMember, Introduce, KubeadmInit, KubeadmJoin, PrepareMachine, RevokeTokens, SendManifest,
+    SetUpRuntime, SettleMember,
+};
 use super::actions::certificates::{Order, PlaceCertificates, SendCertificates};
 use super::actions::command::{Gate, RunCommand};
 use super::actions::cordon::{Cordon, Drain, Uncordon};
@@ -74,6 +78,14 @@ pub enum Effect {
     Certify {
         /// What is made.
         order: Order,
+        /// What it is called below Windlass's folder on the node.
+        name: String,
+    },
+    /// What a healthy control plane prints to introduce the lane's node, to a file below Windlass's folder there. It is
+    /// secret, and only in memory on its way.
+    Introduce {
+        /// Arguments of [`Script::Introduce`] behind the lock's token.
+        script: Vec<String>,
         /// What it is called below Windlass's folder on the node.
         name: String,
     },
@@ -260,6 +272,26 @@ actions! {
     AwaitHeard,
     /// Restart containers.
     RestartContainers,
+    /// Make a machine fit for Kubernetes.
+    PrepareMachine,
+    /// Set up the container runtime.
+    SetUpRuntime,
+    /// Begin a cluster of etcd.
+    FormMember,
+    /// Write down that it exists.
+    SettleMember,
+    /// `kubeadm init`.
+    KubeadmInit,
+    /// Send a manifest.
+    SendManifest,
+    /// Apply a manifest.
+    ApplyManifest,
+    /// Introduce a machine to the cluster.
+    Introduce,
+    /// `kubeadm join`.
+    KubeadmJoin,
+    /// Take tokens back.
+    RevokeTokens,
     /// Wait for a condition of the cluster.
     Gate,
     /// A command of the operator's.
@@ -338,6 +370,7 @@ impl Action {
                 | Self::PullImages(_)
                 | Self::SendSnapshot(_)
                 | Self::SendCertificates(_)
+                | Self::SendManifest(_)
         )
     }
 
@@ -353,6 +386,7 @@ impl Action {
                 | Self::Snapshot(_)
                 | Self::SendSnapshot(_)
                 | Self::SendCertificates(_)
+                | Self::SendManifest(_)
                 | Self::SaveWhatLives(_)
                 | Self::AwaitRestored(_)
                 | Self::AwaitHeard(_)

@@ -41,6 +41,22 @@ pub enum Script {
     ForgetRun,
     /// Manages: deletes what a restore has set aside of a member's data.
     ForgetData,
+    /// Manages: introduces a machine to the cluster, on a control plane; prints secrets.
+    Introduce,
+    /// Job: makes a machine fit for Kubernetes.
+    PrepareMachine,
+    /// Job: gives containerd its configuration and starts it.
+    SetUpRuntime,
+    /// Job: makes a machine's etcd a member of a cluster that begins.
+    MemberForm,
+    /// Job: kubeadm init.
+    KubeadmInit,
+    /// Job: kubeadm join.
+    KubeadmJoin,
+    /// Job: applies a manifest that was sent.
+    ApplyManifest,
+    /// Job: takes the bootstrap tokens of a run back.
+    RevokeTokens,
     /// Job: archives a node's configuration before anything on it is changed.
     Archive,
     /// Job: downloads packages, and keeps them and the former versions of them.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::found::{FoundCluster, FoundEtcd};
 use crate::inventory::{
-    Address, Api, CLIENT_PORT, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology, check_endpoint,
-    check_etcd, check_node_path, check_package, check_slug, check_unit,
+    Address, Api, Bootstrap, CLIENT_PORT, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology,
+    check_endpoint, check_etcd, check_node_path, check_package, check_slug, check_unit,
 };
 use crate::text;
 
@@ -45,6 +45,7 @@ pub fn inventory(found: Found<'_>) -> Result<Inventory, Vec<String>> {
             api: Api { endpoint, ..Api::default() },
             etcd,
             kubeadm: Kubeadm::default(),
+            bootstrap: Bootstrap::default(),
             nodes,
         }),
         _ => Err(why),

@@ -25,11 +25,11 @@ pub fn drift(plan: &Plan, inventory: &Inventory, facts: &Facts, progress: &dyn F
     let mut drift = Vec::new();
     machines(plan, inventory, facts, progress, &mut drift);
     api_servers(plan, facts, progress, &mut drift);
-    // A restore goes back to the nodes and members of another time.
+    // A restore goes back to the nodes and members of another time, and a bootstrap makes them.
     if plan.task.is_upgrade() {
         kube_nodes(plan, facts, &mut drift);
     }
-    if plan.task.restore().is_none() {
+    if plan.task.restore().is_none() && plan.task.begin().is_none() {
         etcd_members(plan, facts, progress, &mut drift);
     }
     drift
@@ -120,6 +120,8 @@ fn api_servers(plan: &Plan, facts: &Facts, progress: &dyn Fn(&str) -> Progress, 
         let to = match &placed.step.action {
             Action::KubeadmApply(apply) => &apply.to,
             Action::KubeadmNode(node) if node.control_plane => &node.to,
+            Action::KubeadmInit(init) => &init.to,
+            Action::KubeadmJoin(join) if join.newcomer.is_control_plane() => &join.to,
             _ => continue,
         };
         let Some(name) = placed.node.filter(|_| progress(&placed.id()) == Progress::Finished) else { continue };
@@ -148,8 +150,14 @@ fn kube_nodes(plan: &Plan, facts: &Facts, drift: &mut Vec<String>) {
 /// Whether a step of the plan has, or may have, written etcd's configuration on the node.
 fn writes_config(plan: &Plan, node: &NodeName, progress: &dyn Fn(&str) -> Progress) -> bool {
     plan.placed().any(|placed| {
-        matches!(placed.step.action, Action::WriteMembers(_) | Action::JoinMember(_) | Action::KubeadmMember(_))
-            && placed.node == Some(node)
+        matches!(
+            placed.step.action,
+            Action::WriteMembers(_)
+                | Action::JoinMember(_)
+                | Action::KubeadmMember(_)
+                | Action::FormMember(_)
+                | Action::SettleMember(_)
+        ) && placed.node == Some(node)
             && progress(&placed.id()) != Progress::Untouched
     })
 }

@@ -128,6 +128,12 @@ pub enum Rule {
     NewerPatch,
     /// The newest backup is too old, or there is none.
     BackupAge,
+    /// A machine that is to be built on has something of a cluster already.
+    Occupied,
+    /// Machines that take themselves for the same one.
+    Alike,
+    /// What the operator's files say does not fit what is wanted.
+    Configuration,
 }
 
 impl Rule {

@@ -3,11 +3,13 @@
 
 pub mod action;
 pub mod actions;
+pub mod bootstrap;
 pub mod call;
 pub mod check;
 pub mod checker;
 pub mod defrag;
 pub mod discover;
+mod draft;
 pub mod drift;
 pub mod finding;
 pub mod long_way;

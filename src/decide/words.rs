@@ -125,6 +125,16 @@ fn action(action: &Action) -> Result<(), String> {
             check("a path on the node", check_node_path, &it.env_file)?;
             setting(&it.members)
         }
+        Action::PrepareMachine(_)
+        | Action::SetUpRuntime(_)
+        | Action::FormMember(_)
+        | Action::SettleMember(_)
+        | Action::KubeadmInit(_)
+        | Action::KubeadmJoin(_)
+        | Action::SendManifest(_)
+        | Action::ApplyManifest(_)
+        | Action::Introduce(_)
+        | Action::RevokeTokens(_) => begins(action),
         Action::KubeadmPlan(plan) => ignored(&plan.ignore),
         Action::KubeadmApply(apply) => ignored(&apply.ignore),
         Action::KubeadmNode(node) => ignored(&node.ignore),
@@ -152,6 +162,31 @@ fn action(action: &Action) -> Result<(), String> {
         | Action::AwaitReady(_)
         | Action::Uncordon(_)
         | Action::Gate(_) => Ok(()),
+    }
+}
+
+/// What makes a cluster begin.
+fn begins(action: &Action) -> Result<(), String> {
+    match action {
+        Action::SetUpRuntime(it) => it.configuration.iter().try_for_each(|text| argument(text)),
+        Action::FormMember(it) => {
+            check("the service", check_unit, &it.service)?;
+            check("a path on the node", check_node_path, &it.env_file)?;
+            check("a path on the node", check_node_path, &it.data_dir)?;
+            settings(&it.settings)
+        }
+        Action::SettleMember(it) => check("a path on the node", check_node_path, &it.env_file),
+        Action::KubeadmInit(it) => {
+            argument(&it.configuration)?;
+            ignored(&it.ignore)
+        }
+        Action::KubeadmJoin(it) => {
+            argument(&it.configuration)?;
+            ignored(&it.ignore)
+        }
+        Action::SendManifest(it) => sha256(&it.sha256),
+        Action::ApplyManifest(it) => sha256(&it.sha256),
+        _ => Ok(()),
     }
 }
 
@@ -245,7 +280,12 @@ fn joins(join: &JoinMember) -> Result<(), String> {
     check("a path on the node", check_node_path, &join.env_file)?;
     check("a path on the node", check_node_path, &join.data_dir)?;
     access(&join.access)?;
-    for (name, value) in &join.settings {
+    settings(&join.settings)
+}
+
+/// Settings of etcd, as lines of its environment file.
+fn settings(settings: &BTreeMap<String, String>) -> Result<(), String> {
+    for (name, value) in settings {
         let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         if !name.starts_with("ETCD_") || !name.chars().all(fits) {
             return Err(format!("{} is no setting of etcd", crate::text::quoted(name)));
@@ -322,6 +362,20 @@ fn setting(value: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{} as a setting of etcd", crate::text::quoted(value)))
+    }
+}
+
+/// A text that travels as one argument: Linux takes 128 KiB of one.
+fn argument(text: &str) -> Result<(), String> {
+    const MOST: usize = 100 << 10;
+    if text.is_empty() {
+        Err("a configuration is empty".to_owned())
+    } else if text.len() > MOST {
+        Err(format!("a configuration of {} KiB is too long: {} at most", text.len() >> 10, MOST >> 10))
+    } else if text.contains('\0') {
+        Err("a configuration has a byte in it that no argument can have".to_owned())
+    } else {
+        Ok(())
     }
 }
 

@@ -209,6 +209,16 @@ impl Engine<'_> {
             | Action::KubeadmApply(_)
             | Action::KubeadmNode(_)
             | Action::AwaitApiServers(_)
+            | Action::PrepareMachine(_)
+            | Action::SetUpRuntime(_)
+            | Action::FormMember(_)
+            | Action::SettleMember(_)
+            | Action::KubeadmInit(_)
+            | Action::SendManifest(_)
+            | Action::ApplyManifest(_)
+            | Action::Introduce(_)
+            | Action::KubeadmJoin(_)
+            | Action::RevokeTokens(_)
             | Action::Gate(_)
             | Action::RunCommand(_) => Ok(()),
         }

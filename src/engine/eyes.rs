@@ -3,6 +3,8 @@
 use futures_util::future::join_all;
 
 use super::Engine;
+use crate::decide::action::Action;
+use crate::decide::drift::Progress;
 use crate::decide::look::{ApiQuestion, Question, Sight, Via, Who};
 use crate::facts::ask::ApiSection;
 use crate::facts::{ApiFacts, Seen};
@@ -69,10 +71,22 @@ impl Engine<'_> {
 
     /// The control planes other than the lane's node, in inventory order; the node itself when it is the only one.
     fn other_control_planes(&self, lane: Option<&NodeName>) -> Vec<&Node> {
-        let planes: Vec<&Node> = self.inventory.with_role(Role::ControlPlane).collect();
+        let joining = self.yet_to_join();
+        let planes = self.inventory.with_role(Role::ControlPlane);
+        let planes: Vec<&Node> = planes.filter(|node| !joining.contains(&&node.name)).collect();
         if planes.len() == 1 {
             return planes;
         }
         planes.into_iter().filter(|node| Some(&node.name) != lane).collect()
+    }
+
+    /// The control planes that this run lets join and that have not joined yet: they are none.
+    fn yet_to_join(&self) -> Vec<&NodeName> {
+        if self.plan.task.begin().is_none() {
+            return Vec::new();
+        }
+        let history = self.history();
+        let joins = self.plan.placed().filter(|placed| matches!(placed.step.action, Action::KubeadmJoin(_)));
+        joins.filter(|placed| history.progress(&placed.id()) != Progress::Finished).filter_map(|it| it.node).collect()
     }
 }

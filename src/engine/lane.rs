@@ -12,7 +12,7 @@ use crate::error::{Exit, Failure};
 use crate::facts::Seen;
 use crate::facts::ask::Section;
 use crate::inventory::NodeName;
-use crate::journal;
+use crate::journal::{self, Standing};
 use crate::observe;
 
 /// How often a lane's node is asked whether it is still there.
@@ -68,8 +68,11 @@ impl Engine<'_> {
     /// themselves. A drain is done again when its cordon was looked at again, because pods may have come since.
     fn has_to_be_seen_again(&self, placed: Placed<'_>, later: &[Step], disturbed: bool) -> bool {
         let open = |step: &Step| {
-            let id = Placed { step, ..placed }.id();
-            self.history().progress(&id) != Progress::Finished
+            let (id, history) = (Placed { step, ..placed }.id(), self.history());
+            // A join that is under way has its introduction: another would be left behind on the node.
+            let introduced = matches!(placed.step.action, Action::Introduce(_))
+                && matches!(history.steps.get(&id), Some(Standing::InDoubt(_)));
+            history.progress(&id) != Progress::Finished && !introduced
         };
         let serves_later = later.iter().any(|step| placed.step.action.serves(&step.action) && open(step));
         serves_later && (disturbed || !matches!(placed.step.action, Action::Drain(_)))

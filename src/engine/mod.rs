@@ -213,9 +213,10 @@ impl Engine<'_> {
         Err(failure.hint(format!("{state}; when they answer again, run `{}`", self.again)))
     }
 
-    /// What was begun may be what keeps the API and etcd from answering; and a restore is for when they do not.
+    /// What was begun may be what keeps the API and etcd from answering; a restore is for when they do not, and before a
+    /// bootstrap there are none.
     fn need_not_be_whole(&self) -> bool {
-        self.history().begun() || self.plan.task.restore().is_some()
+        self.history().begun() || self.plan.task.restore().is_some() || self.plan.task.begin().is_some()
     }
 
     /// The whole cluster, once more, against what the plan made of it.
@@ -251,7 +252,8 @@ impl Engine<'_> {
     /// that came and went would not be noticed. In between a step of ours may be what keeps them from answering. Who works on
     /// etcd alone needs no API, which may be away just because of etcd.
     fn unseen_as_a_whole(&self, facts: &Facts) -> Vec<String> {
-        let needed = self.plan.task.is_upgrade() || self.plan.task.restore().is_some();
+        let task = &self.plan.task;
+        let needed = task.is_upgrade() || task.restore().is_some() || task.begin().is_some();
         let api = unseen(&facts.api).filter(|_| needed).map(|why| format!("the API: {why}"));
         let etcd = unseen(&facts.etcd).map(|why| format!("etcd: {why}"));
         api.into_iter().chain(etcd).collect()

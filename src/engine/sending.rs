@@ -35,6 +35,22 @@ impl Engine<'_> {
         self.sent(placed, node, "certificates", sent).await
     }
 
+    /// Has a healthy control plane introduce the lane's node.
+    pub(super) async fn introduce(&self, placed: Placed<'_>, script: Vec<String>, name: String) -> Result<(), Failure> {
+        let _busy = self.meter.waiting(self.clock);
+        let Some(node) = placed.node else { return Ok(()) };
+        let host = match self.healthy_control_plane(Some(node)).await {
+            Ok(host) => host,
+            Err(why) => {
+                let what = format!("there is no healthy control plane that could introduce {node}");
+                return Err(self.failed(placed, &what, &why, Vec::new())?);
+            }
+        };
+        let call = Call { script: Script::Introduce, args: std::iter::once(self.token()).chain(script).collect() };
+        let carried = self.remote.carry(&host, &call, node, self.token(), name).await;
+        self.sent(placed, node, &format!("what {host} says to introduce it"), carried).await
+    }
+
     async fn sent(
         &self,
         placed: Placed<'_>,

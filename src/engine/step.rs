@@ -157,6 +157,10 @@ impl Engine<'_> {
                 self.started(placed, attempt).await?;
                 self.send_certificates(placed, &order, name).await?;
             }
+            Effect::Introduce { script, name } => {
+                self.started(placed, attempt).await?;
+                self.introduce(placed, script, name).await?;
+            }
             Effect::Operator { argv } => {
                 self.started(placed, attempt).await?;
                 self.operators_command(placed, &argv).await?;

@@ -49,7 +49,7 @@ const START_TRIES: u32 = 3;
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Whatever checks the token answers so when it has a higher one, which it prints.
-pub(super) const LOWER_TOKEN: i32 = 3;
+pub(super) use crate::remote::scripts::LOWER_TOKEN;
 
 /// Answers of `unit-start`, as its text documents them.
 pub(super) mod started {

@@ -35,6 +35,8 @@ pub enum Section {
     EtcdPace,
     /// What the API server has to do, from its metrics.
     ApiRequests,
+    /// What a machine is before a cluster stands on it.
+    Ground,
 }
 
 impl Section {
@@ -71,6 +73,7 @@ impl Section {
             Self::Size => "size",
             Self::EtcdPace => "etcd-pace",
             Self::ApiRequests => "api-requests",
+            Self::Ground => "ground",
         }
     }
 }

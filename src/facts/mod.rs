@@ -10,6 +10,7 @@ mod cluster;
 pub mod copies;
 mod etcd;
 pub mod found;
+pub mod ground;
 pub mod health;
 mod kept;
 mod kubeadm;
@@ -32,6 +33,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
+use ground::Ground;
 
 pub(crate) use etcd::{DEFAULT_QUOTA, FETCHED_TOOL};
 pub use lock::RunningUnit;
@@ -172,6 +174,9 @@ pub struct MachineFacts {
     /// What it is worth and how its servers fare. It is looked at when it is needed, and not saved.
     #[serde(skip)]
     pub measured: Measured,
+    /// What it is before a cluster stands on it. It is looked at when it is needed, and not saved.
+    #[serde(skip, default = "unasked")]
+    pub ground: Seen<Ground>,
     /// Units of Windlass that run on it, of any run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<RunningUnit>,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::measured::Measured;
 use super::sections::{Answer, AnswerError, beginning, seen, value, values};
 use super::version::parse_version;
-use super::{Container, Disk, MachineFacts, Os, RunningUnit, Seen, certificates, etcd, kept, packages};
+use super::{Container, Disk, MachineFacts, Os, RunningUnit, Seen, certificates, etcd, ground, kept, packages};
 
 /// Why a probe's answer says nothing of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,7 @@ pub fn parse(stdout: &str) -> Result<MachineFacts, ProbeError> {
         kept: seen(answer.section("kept").and_then(kept::read)),
         etcd_tool: seen(answer.section("etcd-tool").and_then(etcd::tool)),
         measured: Measured::read(&answer),
+        ground: seen(answer.section("ground").and_then(ground::read)),
         units: values(windlass, "unit").filter_map(RunningUnit::read).collect(),
     })
 }

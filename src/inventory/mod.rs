@@ -50,6 +50,8 @@ pub struct Inventory {
     pub etcd: Etcd,
     /// What kubeadm has to be told about this cluster.
     pub kubeadm: Kubeadm,
+    /// What the cluster begins with.
+    pub bootstrap: Bootstrap,
     /// The machines, in the order in which they are worked on.
     pub nodes: Vec<Node>,
 }
@@ -183,6 +185,28 @@ impl Etcd {
 pub struct Kubeadm {
     /// Names for `--ignore-preflight-errors`; `all` is refused.
     pub ignore_preflight_errors: Vec<String>,
+}
+
+/// What a cluster begins with, and what a machine that joins it later gets as well. Files are the operator's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// kubeadm's configuration: what it leaves out is filled in. Absolute, or relative to the inventory's folder.
+    pub kubeadm: Option<Utf8PathBuf>,
+    /// containerd's configuration; its own with systemd's cgroups when there is none.
+    pub containerd: Option<Utf8PathBuf>,
+    /// Manifests that are applied once the first API server answers, in this order: the network's first of all.
+    pub manifests: Vec<Utf8PathBuf>,
+    /// How often etcd's leader is heard of, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// After how long without a word another leader is elected, in milliseconds.
+    pub election_ms: u64,
+}
+
+impl Default for Bootstrap {
+    /// etcd's own times: for members within one building (etcd's tuning guide).
+    fn default() -> Self {
+        Self { kubeadm: None, containerd: None, manifests: Vec::new(), heartbeat_ms: 100, election_ms: 1000 }
+    }
 }
 
 /// One machine.

@@ -10,7 +10,8 @@ use camino::Utf8PathBuf;
 
 use super::names::{Address, NameError, NodeName, UserName};
 use super::{
-    Api, CLIENT_PORT, Etcd, FORMAT, Inventory, Kubeadm, Node, Role, STACKED_PEMS, Ssh, Topology, rules, words,
+    Api, Bootstrap, CLIENT_PORT, Etcd, FORMAT, Inventory, Kubeadm, Node, Role, STACKED_PEMS, Ssh, Topology, rules,
+    words,
 };
 use crate::document::{self, At, Complaint, Complaints, Parsed, Table, Value};
 
@@ -21,6 +22,7 @@ pub(super) fn inventory(text: &str) -> Result<Parsed<Inventory>, Complaints> {
         let api = table.get("api", |v| v.table(api)).unwrap_or_default();
         let etcd = table.need("etcd", "a table `[etcd]` with the topology of etcd", |v| v.table(etcd));
         let kubeadm = table.get("kubeadm", |v| v.table(kubeadm)).unwrap_or_default();
+        let bootstrap = table.get("bootstrap", |v| v.table(bootstrap)).unwrap_or_default();
         let nodes = table.need("node", "a table `[[node]]` for each machine", nodes);
 
         let (topology, etcd) = etcd.unwrap_or_default();
@@ -28,7 +30,7 @@ pub(super) fn inventory(text: &str) -> Result<Parsed<Inventory>, Complaints> {
             rules::check(table, nodes, topology.as_ref());
         }
         let nodes = nodes?.into_iter().map(NodeDraft::finish).collect::<Option<_>>()?;
-        Some(Inventory { name: name?, ssh, api, etcd: etcd?, kubeadm, nodes })
+        Some(Inventory { name: name?, ssh, api, etcd: etcd?, kubeadm, bootstrap, nodes })
     })
 }
 
@@ -130,6 +132,31 @@ fn kubeadm(table: &mut Table<'_>) -> Kubeadm {
     Kubeadm { ignore_preflight_errors: errors.unwrap_or_default() }
 }
 
+fn bootstrap(table: &mut Table<'_>) -> Bootstrap {
+    let usual = Bootstrap::default();
+    // etcd's tuning guide: an election timeout of 50 s at most, and ten times the heartbeat.
+    let heartbeat = table.get("heartbeat_ms", |v| v.at(|v| v.integer(10..=5000)));
+    let election = table.get("election_ms", |v| v.at(|v| v.integer(50..=50_000)));
+    let ms = |given: &Option<At<u64>>, usual: u64| given.as_ref().map_or(usual, |given| given.value);
+    let (heartbeat_ms, election_ms) = (ms(&heartbeat, usual.heartbeat_ms), ms(&election, usual.election_ms));
+    if let Some(last) = election.or(heartbeat).filter(|_| election_ms < heartbeat_ms * 5) {
+        table.complain(
+            Complaint::error(last.span, "etcd does not start with this")
+                .expected(format!(
+                    "an election of {election_ms} ms is less than five times a heartbeat of {heartbeat_ms} ms"
+                ))
+                .hint("ten times are usual"),
+        );
+    }
+    Bootstrap {
+        kubeadm: table.get("kubeadm", own_path),
+        containerd: table.get("containerd", own_path),
+        manifests: table.get("manifests", |v| v.each("an array of files", own_path)).unwrap_or_default(),
+        heartbeat_ms,
+        election_ms,
+    }
+}
+
 fn nodes(value: &Value<'_>) -> Option<Vec<NodeDraft>> {
     value.some("a table `[[node]]` for each machine", |v| v.table(node))
 }
@@ -184,6 +211,10 @@ fn package(value: &Value<'_>) -> Option<String> {
 
 fn ssh_path(value: &Value<'_>) -> Option<Utf8PathBuf> {
     word(value, "a path for ssh", words::check_ssh_path).map(Into::into)
+}
+
+fn own_path(value: &Value<'_>) -> Option<Utf8PathBuf> {
+    word(value, "a path", words::check_own_path).map(Into::into)
 }
 
 fn node_path(value: &Value<'_>) -> Option<Utf8PathBuf> {

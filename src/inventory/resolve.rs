@@ -2,10 +2,10 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Inventory, Ssh};
+use super::{Bootstrap, Inventory, Ssh};
 
 impl Inventory {
-    /// The same inventory with the paths of `[ssh]` joined to `folder`, the one that the inventory's file is in, when they
+    /// The same inventory with the paths of `[ssh]` and `[bootstrap]` joined to `folder`, the one that the inventory's file is in, when they
     /// are relative, and to `home`, when they begin with `~/` and a home is known. Paths on nodes stay as they are.
     #[must_use]
     pub fn resolved_against(&self, folder: &Utf8Path, home: Option<&Utf8Path>) -> Self {
@@ -17,7 +17,14 @@ impl Inventory {
             known_hosts: resolve(known_hosts),
             ..self.ssh.clone()
         };
-        Self { ssh, ..self.clone() }
+        let Bootstrap { kubeadm, containerd, manifests, .. } = &self.bootstrap;
+        let bootstrap = Bootstrap {
+            kubeadm: resolve(kubeadm),
+            containerd: resolve(containerd),
+            manifests: manifests.iter().map(|path| resolved(path, folder, home)).collect(),
+            ..self.bootstrap.clone()
+        };
+        Self { ssh, bootstrap, ..self.clone() }
     }
 }
 

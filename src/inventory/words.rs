@@ -70,6 +70,12 @@ pub fn check_node_path(word: &str) -> Result<(), NameError> {
     })
 }
 
+/// A path on the operator's machine that only Windlass itself opens.
+pub(super) fn check_own_path(word: &str) -> Result<(), NameError> {
+    start(word, 4096)?;
+    only(word, "a path", |c| !c.is_control())
+}
+
 /// A path on the operator's machine that is put into an ssh_config, where quotes end it, `%` and `$` are expanded, and
 /// `*`, `?` and `[` match other files.
 pub(super) fn check_ssh_path(word: &str) -> Result<(), NameError> {

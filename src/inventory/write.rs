@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::{Api, CLIENT_PORT, Etcd, FORMAT, Inventory, Kubeadm, Node, Ssh, Topology};
+use super::{Api, Bootstrap, CLIENT_PORT, Etcd, FORMAT, Inventory, Kubeadm, Node, Ssh, Topology};
 
 pub(super) fn inventory(inventory: &Inventory) -> String {
-    let Inventory { name, ssh, api, etcd, kubeadm, nodes } = inventory;
+    let Inventory { name, ssh, api, etcd, kubeadm, bootstrap, nodes } = inventory;
     let mut text = format!("format = {FORMAT}\nname = {}\n", quoted(name));
     table(&mut text, "[ssh]", ssh_keys(ssh));
     table(&mut text, "[api]", api_keys(api));
     table(&mut text, "[etcd]", etcd_keys(etcd));
     table(&mut text, "[kubeadm]", kubeadm_keys(kubeadm));
+    table(&mut text, "[bootstrap]", bootstrap_keys(bootstrap));
     for node in nodes {
         table(&mut text, "[[node]]", node_keys(node));
     }
@@ -88,6 +89,18 @@ fn kubeadm_keys(kubeadm: &Kubeadm) -> Vec<Key> {
     if ignored.is_empty() { Vec::new() } else { vec![("ignore_preflight_errors", list(ignored))] }
 }
 
+fn bootstrap_keys(bootstrap: &Bootstrap) -> Vec<Key> {
+    let usual = Bootstrap::default();
+    let keys = [
+        bootstrap.kubeadm.as_ref().map(|path| ("kubeadm", quoted(path))),
+        bootstrap.containerd.as_ref().map(|path| ("containerd", quoted(path))),
+        unusual("manifests", &bootstrap.manifests, &usual.manifests, |paths| list(paths)),
+        unusual("heartbeat_ms", &bootstrap.heartbeat_ms, &usual.heartbeat_ms, u64::to_string),
+        unusual("election_ms", &bootstrap.election_ms, &usual.election_ms, u64::to_string),
+    ];
+    keys.into_iter().flatten().collect()
+}
+
 fn node_keys(node: &Node) -> Vec<Key> {
     let mut keys = vec![
         ("name", quoted(&node.name)),
@@ -121,7 +134,8 @@ mod tests {
         }
         let odd = "format = 1\nname = \"a\"\n[ssh]\nport = 2222\nsudo = false\nstrict_host_keys = false\nkeepalive = \"7s\"\n\
                    config = '/a b c'\n[api]\nkubeconfig = \"/k\"\n[etcd]\ntopology = \"external\"\nca = \"/c\"\ncert = \"/d\"\n\
-                   key = \"/e\"\npackage = \"/opt/etcd\"\nclient_port = 4001\n\
+                   key = \"/e\"\npackage = \"/opt/etcd\"\nclient_port = 4001\n[bootstrap]\nkubeadm = \"k.yaml\"\ncontainerd = \"/c d\"\n\
+                   manifests = [\"a.yaml\", \"b.yaml\"]\nheartbeat_ms = 250\nelection_ms = 2500\n\
                    [[node]]\nname = \"n\"\naddress = \"::1\"\nroles = [\"etcd\", \"control-plane\"]\n";
         let read = parse(odd).expect("it is good").value;
         assert_eq!(parse(&write(&read)).expect("it is good").value, read);

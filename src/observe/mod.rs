@@ -36,6 +36,17 @@ pub use ready::ready;
 /// stays far below the usual limit of 1,024 of those and keeps 5,000 machines within minutes.
 const AT_ONCE: usize = 64;
 
+/// What to measure on machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Nothing.
+    Nothing,
+    /// What they are worth, and how their servers fare.
+    Pace,
+    /// What they are worth, and whether something can be built on them.
+    Ground,
+}
+
 /// What to look for on the machines of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
@@ -49,8 +60,8 @@ pub struct Ask {
     pub folder_here: Option<Utf8PathBuf>,
     /// Whether to look, on the machines of etcd's members, for what restores a snapshot.
     pub etcd_tool: bool,
-    /// Whether to measure the machines, and how their servers fare.
-    pub measures: bool,
+    /// What to measure.
+    pub measure: Measure,
 }
 
 impl Ask {
@@ -66,7 +77,7 @@ impl Ask {
             candidates,
             folder_here: None,
             etcd_tool: false,
-            measures: false,
+            measure: Measure::Nothing,
         }
     }
 
@@ -122,10 +133,14 @@ async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, 
     if ask.etcd_tool && member {
         sections.push(Section::EtcdTool);
     }
-    if ask.measures {
-        sections.push(Section::Size);
-        sections.extend(member.then_some(Section::EtcdPace));
-        sections.extend(node.roles.contains(&Role::ControlPlane).then_some(Section::ApiRequests));
+    match ask.measure {
+        Measure::Nothing => {}
+        Measure::Pace => {
+            sections.push(Section::Size);
+            sections.extend(member.then_some(Section::EtcdPace));
+            sections.extend(node.roles.contains(&Role::ControlPlane).then_some(Section::ApiRequests));
+        }
+        Measure::Ground => sections.extend([Section::Size, Section::Ground]),
     }
     let look = Look { sections, packages: ask.packages(node) };
     NodeFacts { name: node.name.clone(), machine: machine(remote, clock, inventory, node, &look).await }

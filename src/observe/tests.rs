@@ -7,7 +7,7 @@ use semver::Version;
 use super::fake::{FakeClock, FakeRemote};
 use super::*;
 use crate::facts::MemberStatus;
-use crate::inventory::{ADMIN_KUBECONFIG, Address, Api, Etcd, Kubeadm, Ssh};
+use crate::inventory::{ADMIN_KUBECONFIG, Address, Api, Bootstrap, Etcd, Kubeadm, Ssh};
 use crate::remote::{ListedMember, MemberList};
 
 const CP1: &str = include_str!("../../tests/fixtures/probe/control-plane.txt");
@@ -48,6 +48,7 @@ fn inventory() -> Inventory {
             client_port: 2379,
         },
         kubeadm: Kubeadm::default(),
+        bootstrap: Bootstrap::default(),
         nodes: vec![
             node("etcd1", Role::Etcd),
             node("etcd2", Role::Etcd),

@@ -1,19 +1,18 @@
 //! An authority whose key is on this machine: keys and certificates are made here and signed with it. The authority's key is
 //! read, used and wiped; it is sent nowhere. What is made for a node is in memory and in a file without a name, which ssh reads.
 
-use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use jiff::{SignedDuration, Timestamp};
 use pkcs8::der::asn1::{AnyRef, ObjectIdentifier};
 use pkcs8::der::{Decode as _, Encode as _, SliceReader};
 use pkcs8::{AlgorithmIdentifierRef, PrivateKeyInfo};
 use rcgen::{
-    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _,
-    SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData as _, SanType, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -21,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
+use super::nameless::Nameless;
 use crate::decide::actions::certificates::{Authority, Certificate, GOOD_DAYS, Order, Usage};
 use crate::text::hex;
 
@@ -66,6 +66,47 @@ pub fn authority(certificate: &Utf8Path, key: &Utf8Path) -> Result<Authority, Au
     let found = Authority { certificate: certificate.to_string(), key: key.to_string(), digest: String::new() };
     let opened = Opened::open(&found)?;
     Ok(Authority { digest: opened.digest, ..found })
+}
+
+/// For how many years an authority that is made here is good: as long as those that kubeadm makes.
+pub const GOOD_YEARS: i64 = 10;
+
+/// Makes an authority: its certificate, and its key, 0600. What is at either place already is never written over.
+pub fn make(name: &str, certificate: &Utf8Path, key: &Utf8Path) -> Result<Authority, AuthorityError> {
+    let failed = |error: rcgen::Error| AuthorityError::Unmade { name: name.to_owned(), why: error.to_string() };
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    let now = Timestamp::now();
+    good(&mut params, now, now + SignedDuration::from_hours(24 * 365 * GOOD_YEARS));
+    let pair = KeyPair::generate().map_err(failed)?;
+    let made = params.self_signed(&pair).map_err(failed)?;
+    write_new(key, 0o600, &Zeroizing::new(pair.serialize_pem()))?;
+    write_new(certificate, 0o644, &made.pem()).inspect_err(|_| {
+        // The key of no certificate is of no use, and would be in the way of the next try.
+        let _ = std::fs::remove_file(key);
+    })?;
+    authority(certificate, key)
+}
+
+/// A new file, on disk before anybody relies on it.
+fn write_new(path: &Utf8Path, mode: u32, text: &str) -> Result<(), AuthorityError> {
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|cause| AuthorityError::File { what: format!("{path} cannot be written"), cause })
+}
+
+/// From when until when a certificate is good. Clocks of nodes may be slow.
+fn good(params: &mut CertificateParams, now: Timestamp, until: Timestamp) {
+    let at = |moment: Timestamp| {
+        date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(moment.as_second()).unwrap_or_default())
+    };
+    params.not_before = at(now - DAY);
+    params.not_after = at(until);
 }
 
 /// An authority that can sign.
@@ -148,12 +189,7 @@ impl Opened {
             Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
         };
         let now = Timestamp::now();
-        let at = |moment: Timestamp| {
-            date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(moment.as_second()).unwrap_or_default())
-        };
-        // Clocks of nodes may be slow.
-        params.not_before = at(now - DAY);
-        params.not_after = at(self.ends.min(now + SignedDuration::from_hours(24 * GOOD_DAYS)));
+        good(&mut params, now, self.ends.min(now + SignedDuration::from_hours(24 * GOOD_DAYS)));
         let key = KeyPair::generate().map_err(failed)?;
         let made = params.signed_by(&key, &self.issuer).map_err(failed)?;
         let (_, read) = X509Certificate::from_der(made.der()).map_err(|error| unmade(error.to_string()))?;
@@ -207,24 +243,8 @@ fn pem(der: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
-/// What was made, in a file that has no name and goes with this value.
-pub(super) struct Issued {
-    file: File,
-    /// Its size.
-    pub(super) bytes: u64,
-    /// Its SHA-256, hex.
-    pub(super) sha256: String,
-}
-
-impl Issued {
-    /// Where this process can open it.
-    pub(super) fn path(&self) -> Utf8PathBuf {
-        Utf8PathBuf::from(format!("/dev/fd/{}", self.file.as_raw_fd()))
-    }
-}
-
 /// Makes what is ordered: parts that begin with a line `--- NUMBER`, in the order's own order.
-pub(super) fn issue(order: &Order) -> Result<Issued, AuthorityError> {
+pub(super) fn issue(order: &Order) -> Result<Nameless, AuthorityError> {
     let opened = Opened::open(&order.authority)?;
     if opened.digest != order.authority.digest {
         let why = "it is another certificate than the one that was planned with".to_owned();
@@ -245,13 +265,8 @@ pub(super) fn issue(order: &Order) -> Result<Issued, AuthorityError> {
         part(&certificate);
         part(&key);
     }
-    let made = || -> std::io::Result<File> {
-        let mut file = tempfile::tempfile()?;
-        file.write_all(text.as_bytes())?;
-        Ok(file)
-    };
-    let file = made().map_err(|cause| AuthorityError::File { what: "no file could be made".to_owned(), cause })?;
-    Ok(Issued { file, bytes: text.len() as u64, sha256: hex(&Sha256::digest(text.as_bytes())) })
+    Nameless::of(text.as_bytes())
+        .map_err(|cause| AuthorityError::File { what: "no file could be made".to_owned(), cause })
 }
 
 #[cfg(test)]

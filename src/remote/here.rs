@@ -18,7 +18,7 @@ use super::{
 };
 use crate::facts::MemberStatus;
 use crate::inventory::{
-    Address, Api, CLIENT_PORT, Etcd, Inventory, Kubeadm, Node, NodeName, Role, STACKED_PEMS, Ssh, Topology,
+    Address, Api, Bootstrap, CLIENT_PORT, Etcd, Inventory, Kubeadm, Node, NodeName, Role, STACKED_PEMS, Ssh, Topology,
 };
 
 /// Where a service's settings are: Debian, RHEL, etcdadm.
@@ -65,6 +65,7 @@ impl Here {
             api: Api::default(),
             etcd,
             kubeadm: Kubeadm::default(),
+            bootstrap: Bootstrap::default(),
             nodes: vec![machine],
         };
         Ok(Self { inventory, node, door })

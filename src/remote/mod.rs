@@ -6,6 +6,7 @@ pub mod authority;
 pub mod clock;
 pub mod etcd;
 pub mod here;
+mod nameless;
 pub mod recorded;
 pub mod scripts;
 pub mod snapshot;
@@ -240,8 +241,22 @@ pub trait Remote: Send + Sync {
         order: &Order,
     ) -> Result<Output, RemoteError> {
         let issued = authority::issue(order).map_err(RemoteError::Uncertified)?;
-        let args = vec![token, name, issued.sha256.clone(), issued.bytes.to_string()];
-        self.send(node, &Call { script: Script::PutFile, args }, &issued.path()).await
+        self.send(node, &Call { script: Script::PutFile, args: issued.announced(token, name) }, &issued.path()).await
+    }
+
+    /// Runs a script on `host` that prints secrets, and puts them to the file `name` below Windlass's folder on `node`, under
+    /// `token`. They are in memory only on their way. A script that does not end well has its status and its complaint for an
+    /// answer, and nothing is put anywhere. Only who reaches several machines can do it.
+    async fn carry(
+        &self,
+        _host: &NodeName,
+        _call: &Call,
+        _node: &NodeName,
+        _token: String,
+        _name: String,
+    ) -> Result<Output, RemoteError> {
+        let cause = std::io::ErrorKind::Unsupported.into();
+        Err(RemoteError::Local { what: "carry secrets from one machine to another".to_owned(), cause })
     }
 
     /// Runs a command of the operator's on the operator's machine, without a shell, and ends it after `limit`.

@@ -50,6 +50,8 @@ pub enum Asked {
     Call(Call),
     /// [`Remote::send`], without the file.
     Send(Call),
+    /// [`Remote::carry`] to the node: from whom, and what was asked there; not what was carried.
+    Carry(NodeName, Call),
     /// [`Remote::run_here`], by the program's name: what an operator's own command is told is the operator's.
     RunHere(String),
     /// [`Remote::etcd_members`].
@@ -176,6 +178,22 @@ impl Remote for Recorded<'_> {
         self.announce(began, node, Asked::Send(call.clone()));
         let answer = self.inner.send(node, call, from).await;
         self.note(began, Some(node), Asked::Send(call.clone()), &answer, Answer::Output);
+        answer
+    }
+
+    async fn carry(
+        &self,
+        host: &NodeName,
+        call: &Call,
+        node: &NodeName,
+        token: String,
+        name: String,
+    ) -> Result<Output, RemoteError> {
+        let began = self.begin();
+        let asked = Asked::Carry(host.clone(), call.clone());
+        self.announce(began, node, asked.clone());
+        let answer = self.inner.carry(host, call, node, token, name).await;
+        self.note(began, Some(node), asked, &answer, Answer::Output);
         answer
     }
 

@@ -20,6 +20,9 @@ pub fn text(call: &Call) -> Cow<'static, str> {
     }
 }
 
+/// The status of a script that refuses a token lower than the one that its machine has stored, and prints that one.
+pub const LOWER_TOKEN: i32 = 3;
+
 /// The script's name, as its file is called.
 pub fn name(script: Script) -> &'static str {
     match script {
@@ -74,6 +77,14 @@ pub fn name(script: Script) -> &'static str {
         Script::StartEtcd => "start-etcd",
         Script::RestartContainers => "restart-containers",
         Script::ForgetData => "forget-data",
+        Script::Introduce => "introduce",
+        Script::PrepareMachine => "prepare-machine",
+        Script::SetUpRuntime => "set-up-runtime",
+        Script::MemberForm => "member-form",
+        Script::KubeadmInit => "kubeadm-init",
+        Script::KubeadmJoin => "kubeadm-join",
+        Script::ApplyManifest => "apply-manifest",
+        Script::RevokeTokens => "revoke-tokens",
         Script::Run => "run",
     }
 }
@@ -82,7 +93,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 34] = [
+const JOBS: [Script; 41] = [
     Script::Archive,
     Script::FetchArchive,
     Script::InstallPrograms,
@@ -116,6 +127,13 @@ const JOBS: [Script; 34] = [
     Script::RestoreMember,
     Script::StartEtcd,
     Script::RestartContainers,
+    Script::PrepareMachine,
+    Script::SetUpRuntime,
+    Script::MemberForm,
+    Script::KubeadmInit,
+    Script::KubeadmJoin,
+    Script::ApplyManifest,
+    Script::RevokeTokens,
     Script::Run,
 ];
 
@@ -244,6 +262,7 @@ fn own_text(script: Script) -> &'static str {
         Script::PkiRead => include_str!("scripts/pki-read.sh"),
         Script::ForgetRun => with_prelude!("scripts/forget-run.sh"),
         Script::ForgetData => with_prelude!("scripts/forget-data.sh"),
+        Script::Introduce => with_prelude!("scripts/introduce.sh"),
         Script::Archive => include_str!("scripts/jobs/archive.sh"),
         Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
         Script::FetchTool => {
@@ -257,9 +276,13 @@ fn own_text(script: Script) -> &'static str {
         Script::RestorePrograms => with_programs!("scripts/jobs/back.part.sh", "scripts/jobs/restore-programs.sh"),
         Script::MoveLeader => with_etcd!("scripts/jobs/move-leader.sh"),
         Script::MemberReady => include_str!("scripts/member-ready.sh"),
-        Script::PlaceCertificates => include_str!("scripts/jobs/place-certificates.sh"),
+        Script::PlaceCertificates => {
+            concat!(include_str!("scripts/jobs/owner.part.sh"), include_str!("scripts/jobs/place-certificates.sh"))
+        }
         Script::MemberAdd => with_members!("scripts/jobs/member-add.sh"),
-        Script::MemberJoin => with_members!("scripts/jobs/member-join.sh"),
+        Script::MemberJoin => {
+            concat!(include_str!("scripts/jobs/member-file.part.sh"), with_members!("scripts/jobs/member-join.sh"))
+        }
         Script::MemberKubeadm => with_members!("scripts/jobs/member-kubeadm.sh"),
         Script::MemberPromote => with_members!("scripts/jobs/member-promote.sh"),
         Script::MemberRemove => with_members!("scripts/jobs/member-remove.sh"),
@@ -288,12 +311,26 @@ fn own_text(script: Script) -> &'static str {
         }
         Script::StartEtcd => include_str!("scripts/jobs/start-etcd.sh"),
         Script::RestartContainers => with_containers!("scripts/jobs/restart-containers.sh"),
+        Script::PrepareMachine => include_str!("scripts/jobs/prepare-machine.sh"),
+        Script::SetUpRuntime => include_str!("scripts/jobs/set-up-runtime.sh"),
+        Script::MemberForm => concat!(
+            include_str!("scripts/jobs/owner.part.sh"),
+            include_str!("scripts/jobs/member-file.part.sh"),
+            include_str!("scripts/jobs/aside.part.sh"),
+            include_str!("scripts/jobs/member-form.sh")
+        ),
+        Script::KubeadmInit => include_str!("scripts/jobs/kubeadm-init.sh"),
+        Script::KubeadmJoin => include_str!("scripts/jobs/kubeadm-join.sh"),
+        Script::ApplyManifest => with_own_api!("scripts/jobs/apply-manifest.sh"),
+        Script::RevokeTokens => include_str!("scripts/jobs/revoke-tokens.sh"),
         Script::Run => include_str!("scripts/jobs/run.sh"),
     }
 }
 
 #[cfg(test)]
 mod back_tests;
+#[cfg(test)]
+mod bootstrap_tests;
 #[cfg(test)]
 mod job_tests;
 #[cfg(test)]

@@ -58,7 +58,9 @@ fn by_itself(plan: &Plan, placed: &Placed<'_>) -> Option<String> {
 fn not_kept(plan: &Plan, placed: &Placed<'_>) -> Option<String> {
     let action = &placed.step.action;
     let packages = matches!(action, Action::InstallPackages(_) | Action::SwapEtcd(_));
-    (packages && by_itself(plan, placed).is_none()).then(|| action.undo())
+    // What is installed where nothing was is no loss.
+    let replaces = packages && plan.task.begin().is_none();
+    (replaces && by_itself(plan, placed).is_none()).then(|| action.undo())
 }
 
 fn by_kubeadm(_: &Plan, placed: &Placed<'_>) -> Option<String> {
@@ -71,7 +73,18 @@ fn by_kubeadm(_: &Plan, placed: &Placed<'_>) -> Option<String> {
 
 fn by_hand(_: &Plan, placed: &Placed<'_>) -> Option<String> {
     let action = &placed.step.action;
-    matches!(action, Action::RestoreMember(_) | Action::StopStaticPods(_)).then(|| action.undo())
+    let by_hand = matches!(
+        action,
+        Action::RestoreMember(_)
+            | Action::StopStaticPods(_)
+            | Action::PrepareMachine(_)
+            | Action::SetUpRuntime(_)
+            | Action::FormMember(_)
+            | Action::KubeadmInit(_)
+            | Action::ApplyManifest(_)
+            | Action::KubeadmJoin(_)
+    );
+    by_hand.then(|| action.undo())
 }
 
 fn long(plan: &Plan, placed: &Placed<'_>) -> Option<String> {

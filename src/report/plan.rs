@@ -26,7 +26,8 @@ pub fn plan(plan: &Plan) -> String {
 fn head(plan: &Plan) -> String {
     let mut out = format!("Plan {} for cluster {}\n\n", plan.id, plan.cluster);
     if let Some(words) = plan.task.words() {
-        let _ = writeln!(out, "  {:<11} {words}", "etcd");
+        let about = if plan.task.begin().is_some() { "makes" } else { "etcd" };
+        let _ = writeln!(out, "  {about:<11} {words}");
     }
     for (what, raise) in [("Kubernetes", &plan.kubernetes), ("etcd", &plan.etcd)] {
         if let Some(Raise { from, to }) = raise {

@@ -4,6 +4,7 @@
 
 mod back;
 mod backups;
+mod beginning;
 mod caring;
 mod chance;
 mod discovering;
@@ -150,4 +151,22 @@ fn chapter_15_etcd_is_raised_from_an_archive() {
 fn chapter_16_a_stacked_etcd_of_3_5_is_restored_too() {
     lab::lab_ok(&["up", "--fresh", "--stacked", "--etcd", "3.5.16"]);
     stacked::a_stacked_etcd_of_3_5_is_restored_too();
+}
+
+/// Starts from bare machines that it makes anew. Leaves 1.20.2 and etcd 3.4.23.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_18_a_cluster_begins_on_bare_machines() {
+    lab::lab_ok(&["up", "--bare"]);
+    beginning::an_external_etcd_and_its_cluster_begin();
+}
+
+/// Starts from bare machines that it makes anew. Leaves 1.20.2 with etcd on the control planes.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_19_a_cluster_begins_with_etcd_on_its_control_planes() {
+    lab::lab_ok(&["up", "--bare", "--stacked"]);
+    beginning::a_cluster_with_a_stacked_etcd_begins();
+    lab::lab_ok(&["up", "--bare", "--stacked"]);
+    beginning::a_node_that_is_lost_while_it_joins_joins_later();
 }

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use windlass::inventory::{Address, Api, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology};
+use windlass::inventory::{Address, Api, Bootstrap, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology};
 use windlass::remote::ssh::Fleet;
 use windlass::remote::{Call, Script};
 
@@ -110,6 +110,7 @@ impl Server {
                 client_port: 2379,
             },
             kubeadm: Kubeadm::default(),
+            bootstrap: Bootstrap::default(),
             nodes: vec![Node {
                 name: name("here"),
                 address: Address::new("127.0.0.1").expect("an address"),

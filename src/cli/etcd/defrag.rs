@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
-use super::looked::Looked;
+use crate::cli::looked::Looked;
 use crate::cli::plan::{Shown, refuse, show};
 use crate::cli::run::Arguments;
 use crate::cli::{Format, apply};

@@ -1,18 +1,18 @@
 //! `windlass etcd member add|remove|replace plan|apply`: who is in etcd, changed as an upgrade is: planned, read, carried out.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
-use super::looked::Looked;
+use crate::cli::looked::Looked;
 use crate::cli::plan::{Shown, refuse, show};
 use crate::cli::run::Arguments;
+use crate::cli::signs::Signs;
 use crate::cli::{Format, apply};
 use crate::decide::actions::certificates::Authority;
 use crate::decide::members::{self, NewMember, Wanted, Wish};
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::inventory::NodeName;
 use crate::observe;
-use crate::remote::authority;
 
 /// The changes.
 #[derive(Debug, Subcommand)]
@@ -51,33 +51,6 @@ pub(in crate::cli) struct Planned<T: Args> {
     /// How to show the plan; as JSON it is the plan file itself, or the findings against one
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
-}
-
-/// Who signs certificates for the machine that joins.
-#[derive(Debug, Args)]
-struct Signs {
-    /// Make the new member's certificates, and those for clients on its machine, signed with this authority
-    #[arg(long, value_name = "FILE", requires = "ca_key")]
-    ca_cert: Option<Utf8PathBuf>,
-    /// The authority's key, on this machine; it is sent nowhere, and `apply` reads it again
-    #[arg(long, value_name = "FILE", requires = "ca_cert")]
-    ca_key: Option<Utf8PathBuf>,
-}
-
-impl Signs {
-    fn authority(&self) -> Result<Option<Authority>, Failure> {
-        let (Some(certificate), Some(key)) = (&self.ca_cert, &self.ca_key) else { return Ok(None) };
-        let absolute = |path: &Utf8Path| {
-            camino::absolute_utf8(path).map_err(|error| {
-                Failure::new(Exit::InvalidFile, format!("{path} is no path")).because(error.to_string())
-            })
-        };
-        let found = authority::authority(&absolute(certificate)?, &absolute(key)?);
-        found.map(Some).map_err(|error| {
-            Failure::new(Exit::InvalidFile, "no certificates can be made with this authority")
-                .because(error.to_string())
-        })
-    }
 }
 
 /// Who joins.

@@ -3,7 +3,6 @@
 mod backup;
 mod defrag;
 pub(super) mod destinations;
-mod looked;
 mod member;
 mod prover;
 pub(super) mod prune;

@@ -304,11 +304,13 @@ pub(crate) fn config_behind(api: &ApiFacts, to: &Version) -> Vec<String> {
     missing
 }
 
-fn control_plane_probe() -> MachineQuestion {
+/// A probe of a control plane's own components.
+pub(crate) fn control_plane_probe() -> MachineQuestion {
     MachineQuestion { sections: &[Section::StaticPods, Section::ApiServer], packages: Vec::new() }
 }
 
-fn ignored(names: &[String]) -> String {
+/// Names of checks, as jobs take them.
+pub(crate) fn ignored(names: &[String]) -> String {
     if names.is_empty() { "-".to_owned() } else { names.join(",") }
 }
 

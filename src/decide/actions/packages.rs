@@ -125,7 +125,11 @@ pub struct InstallPackages {
 
 impl Act for InstallPackages {
     fn describe(&self) -> String {
-        let holds = if self.hold.is_empty() { "not held" } else { "holds put back" };
+        let holds = match (self.hold.is_empty(), self.from.is_empty()) {
+            (true, _) => "not held",
+            (false, true) => "held from then on",
+            (false, false) => "holds put back",
+        };
         format!("install {} ({holds})", names_and_version(&self.packages))
     }
 

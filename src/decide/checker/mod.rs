@@ -2,6 +2,7 @@
 //! nothing with them but the plan's types, and knows nothing of facts: what a plan claims has to be enough.
 
 mod archives;
+mod bootstrap;
 mod members;
 mod order;
 mod pairs;
@@ -45,6 +46,10 @@ pub fn check(plan: &Plan) -> Vec<Breach> {
     let mut breaches = Vec::new();
     if plan.laws != Law::ALL {
         breaches.push(Breach::new(Law::NoSkip, "plan", "it does not name all the laws"));
+    }
+    breaches.extend(bootstrap::check(plan));
+    if plan.task.begin().is_some() {
+        return breaches;
     }
     breaches.extend(no_skip(plan));
     breaches.extend(archives::check(plan));

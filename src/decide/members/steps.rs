@@ -1,7 +1,6 @@
 //! The stages of a change of the members.
 
 use super::Scene;
-use crate::decide::action::Action;
 use crate::decide::actions::archive::ArchiveNode;
 use crate::decide::actions::certificates::{Order, PlaceCertificates, SendCertificates};
 use crate::decide::actions::etcd::{EtcdAccess, MoveLeader, Snapshot, steady_ms};
@@ -9,38 +8,11 @@ use crate::decide::actions::fetch_tool::FetchTool;
 use crate::decide::actions::members::{
     AddMember, AwaitMembers, JoinMember, KubeadmMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
 };
-use crate::decide::plan::{Lane, Stage, Step, Wave};
+use crate::decide::draft::{Draft, step};
+use crate::decide::plan::Lane;
 use crate::decide::stacked;
 use crate::facts::EtcdMember;
 use crate::inventory::{Node, NodeName, Role, Topology};
-
-/// Stages and procedures that are being drawn.
-#[derive(Default)]
-pub(super) struct Draft {
-    pub(super) procedures: Vec<Vec<Step>>,
-    pub(super) stages: Vec<Stage>,
-}
-
-impl Draft {
-    fn lane(&mut self, node: Option<NodeName>, steps: Vec<Step>) -> Lane {
-        let known = self.procedures.iter().position(|known| *known == steps);
-        let procedure = known.unwrap_or_else(|| {
-            self.procedures.push(steps);
-            self.procedures.len() - 1
-        });
-        Lane { node, procedure }
-    }
-
-    /// A stage of one lane.
-    fn stage(&mut self, name: &str, node: Option<NodeName>, steps: Vec<Step>) {
-        let lanes = vec![self.lane(node, steps)];
-        self.stages.push(Stage { name: name.to_owned(), waves: vec![Wave { lanes }] });
-    }
-}
-
-fn step(name: &str, timeout_seconds: u64, action: impl Into<Action>) -> Step {
-    Step { name: name.to_owned(), timeout_seconds, action: action.into() }
-}
 
 /// How long a learner may take to catch up, in seconds: a database of 8 GiB over a slow network.
 const CATCH_UP_SECONDS: u64 = 1800;
@@ -50,18 +22,16 @@ impl Scene<'_> {
         let mut draft = Draft::default();
         let lanes = self.touched().map(|node| {
             let own = step("archive", 300, self.archive(node));
-            draft.lane(Some(node.name.clone()), vec![own])
+            draft.lane(Some(&node.name), vec![own])
         });
         let lanes = lanes.collect();
-        draft.stages.push(Stage { name: "archive".to_owned(), waves: vec![Wave { lanes }] });
+        draft.stage("archive", vec![lanes]);
         let fetches: Vec<(NodeName, FetchTool)> = self.touched().filter_map(|node| self.fetch(node)).collect();
         let fetched =
-            fetches.into_iter().map(|(node, fetch)| draft.lane(Some(node), vec![step("fetch-tool", 300, fetch)]));
+            fetches.into_iter().map(|(node, fetch)| draft.lane(Some(&node), vec![step("fetch-tool", 300, fetch)]));
         let lanes: Vec<Lane> = fetched.collect();
-        if !lanes.is_empty() {
-            draft.stages.push(Stage { name: "fetch".to_owned(), waves: vec![Wave { lanes }] });
-        }
-        draft.stage("snapshot-etcd", None, vec![step("snapshot", 1800, Snapshot { proven: false })]);
+        draft.stage("fetch", vec![lanes]);
+        draft.alone("snapshot-etcd", None, vec![step("snapshot", 1800, Snapshot { proven: false })]);
         self.certify(&mut draft);
         if self.leaves_first() {
             self.leave(&mut draft);
@@ -118,7 +88,7 @@ impl Scene<'_> {
         let (Some(joins), Some(order)) = (&self.joins, self.order()) else { return };
         let place = PlaceCertificates { service: self.wanted.inventory.etcd.service.clone(), files: order.files() };
         let steps = vec![step("make", 60, SendCertificates { order }), step("place", 60, place)];
-        draft.stage("certificates", Some(joins.node.name.clone()), steps);
+        draft.alone("certificates", Some(&joins.node.name), steps);
     }
 
     fn leave(&self, draft: &mut Draft) {
@@ -132,14 +102,14 @@ impl Scene<'_> {
         let access = self.access(asked);
         steps.push(step("remove", 120, RemoveMember { member: member.id, name: member.called(), access }));
         steps.push(step("await-members", 300, self.whole(false, !self.leaves_first())));
-        draft.stage("remove", asked.node.clone(), steps);
+        draft.alone("remove", asked.node.as_ref(), steps);
         if let Some(node) = self.leaves_on.filter(|node| self.reached(node) && self.runs_member(node)) {
             let data_dir = self.data_dir_of(node);
             let etcd = &self.wanted.inventory.etcd;
             let service = (etcd.topology == Topology::External).then(|| etcd.service.clone());
             if let Some(data_dir) = data_dir {
                 let retire = RetireMember { member: member.id, service, data_dir, access: self.access(asked) };
-                draft.stage("retire", Some(node.name.clone()), vec![step("retire", 120, retire)]);
+                draft.alone("retire", Some(&node.name), vec![step("retire", 120, retire)]);
             }
         }
     }
@@ -152,11 +122,11 @@ impl Scene<'_> {
         if self.wanted.inventory.etcd.topology == Topology::Stacked {
             let (address, data_dir) = (joins.address.clone(), joins.data_dir());
             let join = KubeadmMember { address, peer_url, data_dir, access: self.access(asked) };
-            draft.stage("join", Some(named.node), vec![step("kubeadm-join", 300, join), whole]);
+            draft.alone("join", Some(&named.node), vec![step("kubeadm-join", 300, join), whole]);
             return;
         }
         let add = AddMember { name: name.clone(), peer_url: peer_url.clone(), learner, access: self.access(asked) };
-        draft.stage("add", asked.node.clone(), vec![step("add", 120, add)]);
+        draft.alone("add", asked.node.as_ref(), vec![step("add", 120, add)]);
         let etcd = &self.wanted.inventory.etcd;
         let join = JoinMember {
             peer_url: peer_url.clone(),
@@ -168,12 +138,12 @@ impl Scene<'_> {
         };
         let mut steps = vec![step("join", 300, join)];
         if learner {
-            draft.stage("join", Some(named.node), steps);
+            draft.alone("join", Some(&named.node), steps);
             let promote = PromoteMember { name, peer_url, access: self.access(asked) };
-            draft.stage("promote", asked.node.clone(), vec![step("promote", CATCH_UP_SECONDS, promote), whole]);
+            draft.alone("promote", asked.node.as_ref(), vec![step("promote", CATCH_UP_SECONDS, promote), whole]);
         } else {
             steps.push(whole);
-            draft.stage("join", Some(named.node), steps);
+            draft.alone("join", Some(&named.node), steps);
         }
     }
 
@@ -198,11 +168,8 @@ impl Scene<'_> {
                 !written && (joins || self.stays().any(|member| member.node.as_ref() == Some(node)))
             })
             .collect();
-        let waves = nodes.into_iter().map(|node| Wave { lanes: vec![draft.lane(Some(node), vec![writes.clone()])] });
-        let waves: Vec<Wave> = waves.collect();
-        if !waves.is_empty() {
-            draft.stages.push(Stage { name: "write".to_owned(), waves });
-        }
+        let waves = nodes.iter().map(|node| vec![draft.lane(Some(node), vec![writes.clone()])]).collect();
+        draft.stage("write", waves);
     }
 
     /// `NAME=PEER-URL,…` of the members that stay, with the one that leaves and the one that joins where they are asked for.

@@ -1,8 +1,10 @@
 //! What a plan is for, besides an upgrade.
 
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
+use crate::text::count;
 
 /// What a plan is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,26 @@ pub enum Task {
     Defrag,
     /// Restoring etcd from a snapshot.
     Restore(Restore),
+    /// Making a cluster of machines that are none yet.
+    Bootstrap(Begin),
+}
+
+/// A cluster that begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begin {
+    /// The version of Kubernetes.
+    pub kubernetes: Version,
+    /// The version of an external etcd; nothing where kubeadm chooses that of a stacked one.
+    pub etcd: Option<Version>,
+    /// Where clients of the API reach it.
+    pub endpoint: String,
+    /// The machines of etcd's members.
+    pub members: Vec<NodeName>,
+    /// The control planes; the first of them is the first.
+    pub control_planes: Vec<NodeName>,
+    /// The workers.
+    pub workers: Vec<NodeName>,
 }
 
 /// A restore of etcd.
@@ -90,12 +112,18 @@ impl Task {
             Self::Members(_) => "etcd member remove",
             Self::Defrag => "etcd defrag",
             Self::Restore(_) => "etcd restore",
+            Self::Bootstrap(_) => "bootstrap",
         }
     }
 
     /// The restore that it is, if it is one.
     pub fn restore(&self) -> Option<&Restore> {
         if let Self::Restore(restore) = self { Some(restore) } else { None }
+    }
+
+    /// The cluster that begins, if it is that.
+    pub fn begin(&self) -> Option<&Begin> {
+        if let Self::Bootstrap(begin) = self { Some(begin) } else { None }
     }
 
     /// In words, for the head of the plan; nothing for an upgrade, which tells its versions.
@@ -105,6 +133,16 @@ impl Task {
             Self::Defrag => Some("defragment etcd, one member at a time".to_owned()),
             Self::Restore(Restore { file, revision, registry_keys, .. }) => {
                 Some(format!("back to revision {revision}, {registry_keys} keys below /registry: {file}"))
+            }
+            Self::Bootstrap(begin) => {
+                let etcd = match &begin.etcd {
+                    Some(version) => format!("etcd {version} with {}", count(begin.members.len(), "member")),
+                    None => "etcd beside each control plane".to_owned(),
+                };
+                let (planes, workers) =
+                    (count(begin.control_planes.len(), "control plane"), count(begin.workers.len(), "worker"));
+                let Begin { kubernetes, endpoint, .. } = begin;
+                Some(format!("a new cluster at {endpoint}: Kubernetes {kubernetes}, {planes}, {workers}, {etcd}"))
             }
             Self::Members(MemberChange { leaves, joins, .. }) => match (leaves, joins) {
                 (Some(leaves), Some(joins)) => {

@@ -8,7 +8,7 @@ use crate::decide::actions::former::{Undo, former};
 use crate::decide::actions::packages::Pinned;
 use crate::decide::actions::programs::Archive;
 use crate::facts::version::parse_version;
-use crate::facts::{MachineFacts, Seen};
+use crate::facts::{MachineFacts, PackageFacts, Seen};
 use crate::inventory::{Etcd, is_program};
 
 /// The packages of Kubernetes on every one of its nodes. kubectl goes with the kubelet.
@@ -79,6 +79,31 @@ fn pinned(name: &str, machine: &MachineFacts, to: &Version) -> Result<Pinned, St
     if facts.installed.is_none() {
         return Err("not installed as a package".to_owned());
     }
+    candidate(name, facts, to)
+}
+
+/// A package that may not be installed yet: as it is installed when it is at the target, else the first candidate that
+/// carries it.
+pub fn afresh(name: &str, machine: &MachineFacts, to: &Version) -> Result<Pinned, String> {
+    match machine.packages.get(name) {
+        None => Err("not looked up".to_owned()),
+        Some(facts) if facts.installed.is_some() => pinned(name, machine, to),
+        Some(facts) => candidate(name, facts, to),
+    }
+}
+
+/// A package at whatever version is installed, or is the first to be had; nothing when there is none.
+pub fn whatever(name: &str, machine: &MachineFacts) -> Option<Pinned> {
+    let facts = machine.packages.get(name)?;
+    let first = || facts.candidates.known()?.first().map(String::as_str);
+    let version = facts.version().or_else(first)?;
+    Some(Pinned { name: name.to_owned(), version: version.to_owned() })
+}
+
+/// The first candidate that carries the target.
+fn candidate(name: &str, facts: &PackageFacts, to: &Version) -> Result<Pinned, String> {
+    let carries = |version: &str| parse_version(version).as_ref() == Some(to);
+    let pin = |version: &str| Pinned { name: name.to_owned(), version: version.to_owned() };
     match &facts.candidates {
         Seen::Unknown(why) => Err(format!("whether {to} can be had is not known: {why}")),
         Seen::Known(candidates) => {

@@ -4,7 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::members::Member;
 use super::{Wanted, bump};
-use crate::decide::action::Action;
 use crate::decide::actions::archive::ArchiveNode;
 use crate::decide::actions::etcd::Snapshot;
 use crate::decide::actions::fetch_tool::{FetchTool, Purpose};
@@ -12,9 +11,10 @@ use crate::decide::actions::renew::{
     API_SERVER, AwaitHeard, ETCD, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods,
 };
 use crate::decide::actions::restore::{AwaitRestored, RestoreMember, SaveWhatLives, SendSnapshot, StartEtcd, StopEtcd};
-use crate::decide::plan::{Lane, Stage, Step, Wave};
+use crate::decide::draft::{Draft, step};
+use crate::decide::plan::{Lane, Stage, Step};
 use crate::decide::planner::waves::batched;
-use crate::inventory::{Node, NodeName, Role, Topology};
+use crate::inventory::{Node, Role, Topology};
 use crate::playbook::Batch;
 
 /// The static pods of a control plane that live on the API.
@@ -40,59 +40,12 @@ const START_SECONDS: u64 = 600;
 /// Kubelets are restarted one, then a tenth, then a quarter of the workers at a time: no pod is touched by it.
 const WORKERS: [Batch; 3] = [Batch::Count(1), Batch::Percent(10), Batch::Percent(25)];
 
-/// Procedures and stages that are being drawn.
-#[derive(Default)]
-struct Draft {
-    procedures: Vec<Vec<Step>>,
-    stages: Vec<Stage>,
-}
-
-impl Draft {
-    fn lane(&mut self, node: Option<&NodeName>, steps: Vec<Step>) -> Lane {
-        let procedure = self.procedures.iter().position(|known| *known == steps).unwrap_or_else(|| {
-            self.procedures.push(steps);
-            self.procedures.len() - 1
-        });
-        Lane { node: node.cloned(), procedure }
-    }
-
-    fn stage(&mut self, name: &str, waves: Vec<Vec<Lane>>) {
-        let waves: Vec<Wave> =
-            waves.into_iter().filter(|lanes| !lanes.is_empty()).map(|lanes| Wave { lanes }).collect();
-        if !waves.is_empty() {
-            self.stages.push(Stage { name: name.to_owned(), waves });
-        }
-    }
-
-    /// One step, on all of these nodes at the same time.
-    fn together<'a>(
-        &mut self,
-        name: &str,
-        nodes: impl Iterator<Item = &'a Node>,
-        step: impl Fn(&'a Node) -> Option<Step>,
-    ) {
-        let lanes = nodes.filter_map(|node| Some((node, step(node)?)));
-        let lanes: Vec<Lane> = lanes.map(|(node, step)| self.lane(Some(&node.name), vec![step])).collect();
-        self.stage(name, vec![lanes]);
-    }
-
-    /// One step for the cluster as a whole.
-    fn cluster(&mut self, name: &str, step: Step) {
-        let lane = self.lane(None, vec![step]);
-        self.stage(name, vec![vec![lane]]);
-    }
-}
-
-fn step(name: &str, timeout_seconds: u64, action: impl Into<Action>) -> Step {
-    Step { name: name.to_owned(), timeout_seconds, action: action.into() }
-}
-
 /// Procedures and stages of the plan.
 pub(super) fn draw(wanted: Wanted<'_>, members: &[Member<'_>]) -> (Vec<Vec<Step>>, Vec<Stage>) {
     let mut draft = Draft::default();
     let planes = || wanted.with_role(Role::ControlPlane);
     prepare(&mut draft, wanted, members);
-    draft.cluster("save", step("save", 600, SaveWhatLives {}));
+    draft.alone("save", None, vec![step("save", 600, SaveWhatLives {})]);
     draft.together("control-planes-away", planes(), |node| {
         Some(step("stop-static-pods", 240, StopStaticPods { pods: static_pods(wanted, node) }))
     });
@@ -107,7 +60,7 @@ pub(super) fn draw(wanted: Wanted<'_>, members: &[Member<'_>]) -> (Vec<Vec<Step>
         Some(step("start-static-pods", 300, StartStaticPods { pods: static_pods(wanted, node) }))
     });
     renew(&mut draft, wanted);
-    draft.cluster("snapshot", step("snapshot", 1800, Snapshot { proven: true }));
+    draft.alone("snapshot", None, vec![step("snapshot", 1800, Snapshot { proven: true })]);
     (draft.procedures, draft.stages)
 }
 
@@ -181,7 +134,7 @@ fn replace(draft: &mut Draft, wanted: Wanted<'_>, members: &[Member<'_>]) {
         not_cluster: wanted.facts.etcd.known().map(|etcd| etcd.cluster_id),
         revision: wanted.snapshot.revision + bump(members).unwrap_or(0),
     };
-    draft.cluster("etcd-whole", step("await-restored", 300, whole));
+    draft.alone("etcd-whole", None, vec![step("await-restored", 300, whole)]);
 }
 
 /// Kubelets and what watches beside them: control planes one at a time, then workers.

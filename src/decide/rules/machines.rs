@@ -205,7 +205,7 @@ fn room_here(case: Case<'_>) -> Option<Finding> {
     })
 }
 
-fn clock(node: &Node, machine: &MachineFacts) -> Option<Finding> {
+pub(in crate::decide) fn clock(node: &Node, machine: &MachineFacts) -> Option<Finding> {
     let skew = machine.clock_skew_ms.known()?;
     (skew.unsigned_abs() > CLOCK_SKEW_WORTH_SAYING_MS).then(|| {
         let way = if *skew > 0 { "ahead of" } else { "behind" };

@@ -14,7 +14,7 @@ use crate::inventory::{Inventory, Node, NodeName, Role};
 pub use etcd::health as etcd_health;
 pub(super) use etcd::{differing, processes};
 pub use kubernetes::oldest_api_server;
-pub(super) use machines::database;
+pub(super) use machines::{clock, database};
 
 /// What the rules judge.
 #[derive(Clone, Copy, Debug)]

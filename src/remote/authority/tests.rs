@@ -29,7 +29,12 @@ fn order(authority: Authority) -> Order {
 fn issued(folder: &Utf8Path, order: &Order) {
     let issued = issue(order).expect("issued");
     let text = std::fs::read(issued.path()).expect("it can be opened");
-    assert_eq!((text.len() as u64, hex(&Sha256::digest(&text))), (issued.bytes, issued.sha256.clone()));
+    let announced = issued.announced("1".to_owned(), "sent.pem".to_owned());
+    assert_eq!(announced[..2], ["1", "sent.pem"]);
+    assert_eq!(
+        (text.len() as u64, hex(&Sha256::digest(&text))),
+        (announced[3].parse().expect("a number"), announced[2].clone())
+    );
     std::fs::write(folder.join("sent"), text).expect("written");
     shell(folder, "awk '/^--- / { n = $2; next } { print > n }' sent");
 }

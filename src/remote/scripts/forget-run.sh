@@ -52,7 +52,7 @@ main() {
         fi
         [ ! -e "$dir" ] || { rm -rf "$dir" && sync "$root/$kind"; } || complain 6 "cannot remove $dir"
     done
-    for kind in copies certificates; do
+    for kind in copies certificates bootstrap introductions manifests; do
         rm -rf "${root:?}/$kind/$2" || complain 6 "cannot remove $root/$kind/$2"
     done
     [ "$#" -eq 2 ] || rm -f "${root:?}/snapshots/$3" || complain 6 "cannot remove $root/snapshots/$3"

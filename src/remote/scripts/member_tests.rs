@@ -174,12 +174,18 @@ fn the_members_are_written_where_the_file_names_them_and_nothing_else_is_touched
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).expect("closed");
     let path = file.to_str().expect("text").to_owned();
     for _ in 0..2 {
-        assert_eq!(fakes.run(Script::MemberConfig, &[&path, "a=https://1:2380,b&=\\1"]).0, 0);
+        assert_eq!(fakes.run(Script::MemberConfig, &[&path, "INITIAL_CLUSTER", "a=https://1:2380,b&=\\1"]).0, 0);
         assert_eq!(read(&fakes, "etcd.env"), text.replace("\"a=https://1:2380\"", "\"a=https://1:2380,b&=\\1\""));
     }
+    assert_eq!(fakes.run(Script::MemberConfig, &[&path, "INITIAL_CLUSTER_STATE", "existing"]).0, 0);
+    assert!(
+        read(&fakes, "etcd.env").ends_with("b&=\\1\"\nETCD_INITIAL_CLUSTER_STATE=\"existing\"\n"),
+        "{}",
+        read(&fakes, "etcd.env")
+    );
     assert_eq!(std::fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o640);
     write(&fakes, "etcd.env", "ETCD_NAME=\"a\"\n");
-    assert_eq!(fakes.run(Script::MemberConfig, &[&path, "a=https://1:2380"]).0, 0);
+    assert_eq!(fakes.run(Script::MemberConfig, &[&path, "INITIAL_CLUSTER", "a=https://1:2380"]).0, 0);
     assert_eq!(read(&fakes, "etcd.env"), "ETCD_NAME=\"a\"\n", "what says nothing of them is left alone");
 }
 

@@ -34,7 +34,7 @@ main() {
   printf '@@ clock %s\n' "$(date +%s%3N)"
   for section in $(words_of "$1"); do
     case $section in
-      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept | etcd-tool | size | etcd-pace | api-requests)
+      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept | etcd-tool | size | etcd-pace | api-requests | ground)
         answer "$section" "see_$(printf %s "$section" | tr - _)" ;;
       *) printf '@@ %s\n@@ end %s unseen this probe knows no such section\n' "$section" "$section" ;;
     esac
@@ -213,6 +213,19 @@ see_disks() {
 see_size() {
   printf 'cores %s\n' "$(nproc)"
   sed -n -E 's/^MemTotal: *([0-9]+) kB$/memory \1/p' /proc/meminfo
+}
+
+# What is there of a cluster that stands here or stood here, and what is in the way of one.
+see_ground() {
+  [ ! -r /sys/class/dmi/id/product_uuid ] || printf 'product-uuid %s\n' "$(cat /sys/class/dmi/id/product_uuid)"
+  sed -n -E 's/^SwapTotal: *([0-9]+) kB$/swap \1/p' /proc/meminfo
+  # State 0A is a listener's.
+  cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == "0A" { n = split($2, address, ":"); print "listens " address[n] }' | sort -u
+  for path in /etc/kubernetes/manifests/*.yaml /etc/kubernetes/*.conf /etc/kubernetes/pki/ca.crt /var/lib/kubelet/config.yaml \
+    /var/lib/etcd/member /var/lib/etcd/*/member; do
+    [ ! -e "$path" ] || printf 'has %s\n' "$path"
+  done
+  ! has timedatectl || printf 'synchronised %s\n' "$(timedatectl show -p NTPSynchronized --value)"
 }
 
 # ---- Kubernetes ----

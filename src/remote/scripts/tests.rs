@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 52] = [
+const ALL: [Script; 60] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -58,6 +58,14 @@ const ALL: [Script; 52] = [
     Script::StartEtcd,
     Script::RestartContainers,
     Script::ForgetData,
+    Script::Introduce,
+    Script::PrepareMachine,
+    Script::SetUpRuntime,
+    Script::MemberForm,
+    Script::KubeadmInit,
+    Script::KubeadmJoin,
+    Script::ApplyManifest,
+    Script::RevokeTokens,
     Script::Run,
 ];
 

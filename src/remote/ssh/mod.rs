@@ -19,6 +19,8 @@ use tokio::sync::mpsc::Sender;
 
 use self::link::{Answer, Failure, Ways};
 use super::etcd::{EtcdDoor, Way};
+use super::nameless::Nameless;
+use super::scripts::LOWER_TOKEN;
 use super::{
     Call, HashKv, MemberList, Output, Remote, RemoteError, Script, Secret, SnapshotContents, SnapshotWanted, Streams,
     Turns, scripts,
@@ -170,6 +172,24 @@ impl Remote for Fleet {
         self.answered(node, call, since, result)
     }
 
+    async fn carry(
+        &self,
+        host: &NodeName,
+        call: &Call,
+        node: &NodeName,
+        token: String,
+        name: String,
+    ) -> Result<Output, RemoteError> {
+        let secret = self.secret(host, call).await?;
+        if secret.status != 0 {
+            // The token that was refused is no secret, and the first thing that a script says.
+            let stdout = if secret.status == LOWER_TOKEN { text(&secret.bytes) } else { String::new() };
+            return Ok(Output { status: secret.status, stdout, stderr: secret.complaint });
+        }
+        let held = Nameless::of(&secret.bytes).map_err(local("make a file"))?;
+        self.send(node, &Call { script: Script::PutFile, args: held.announced(token, name) }, &held.path()).await
+    }
+
     async fn run_here(&self, argv: &[String], limit: Duration) -> Result<Output, RemoteError> {
         here::run(argv, limit).await
     }
@@ -268,8 +288,11 @@ fn limit(call: &Call) -> Duration {
     }
 }
 
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 fn outcome(node: &NodeName, result: Result<Answer, Failure>) -> Result<Output, RemoteError> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match result {
         Ok(answer) => Ok(Output { status: answer.status, stdout: text(&answer.stdout), stderr: text(&answer.stderr) }),
         Err(failure) => Err(failed(node, failure)),

@@ -191,7 +191,7 @@ fn a_member_that_is_well_leaves_after_its_leadership_and_nothing_runs_on_there()
     let retire = [own, "23f7f29dadd4a128", "etcd", "/var/lib/etcd/default", plan.id.0.as_str()];
     assert_eq!(job(&plan, "retire"), [&access[..], &retire].concat());
     let members = "etcd1=https://172.30.0.11:2380,etcd3=https://172.30.0.13:2380";
-    assert_eq!(job(&plan, "write"), ["/etc/default/etcd", members]);
+    assert_eq!(job(&plan, "write"), ["/etc/default/etcd", "INITIAL_CLUSTER", members]);
     assert_eq!(Plan::from_json(&plan.to_json()).expect("it reads as it was written"), plan);
     for word in ["23f7f29dadd4a128", "etcd2"] {
         assert_eq!(planned(&cluster, &remove(word)).id, plan.id, "{word}");

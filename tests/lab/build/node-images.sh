@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds the node images from the base archive and the start versions' packages.
 # usage: node-images.sh BASE.tar REPOSITORY WORKDIR TAG K8S-VERSION ETCD-VERSION
-# (docker is called as $ENGINE; images are windlass-lab/{infra,etcd,kube}:TAG)
+# (docker is called as $ENGINE; images are windlass-lab/{infra,etcd,kube,bare}:TAG)
 set -Eeuo pipefail
 
 BASE=$1
@@ -21,7 +21,7 @@ cp "$REPOSITORY"/pool/kube*_"$KUBERNETES"-00_amd64.deb "$WORK/kube"
 cp "$REPOSITORY"/pool/etcd-*_"$ETCD"*.deb "$WORK/etcd"
 
 "${ENGINE[@]}" import "$BASE" "windlass-lab/base:$TAG"
-for target in infra etcd kube; do
+for target in infra etcd kube bare; do
   DOCKER_BUILDKIT=0 "${ENGINE[@]}" build --network host --build-arg BASE="windlass-lab/base:$TAG" \
     --target "$target" --tag "windlass-lab/$target:$TAG" "$WORK"
 done

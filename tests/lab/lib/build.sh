@@ -23,7 +23,7 @@ artefact_names() {
 
 node_images_exist() {
   local target
-  for target in infra etcd kube; do
+  for target in infra etcd kube bare; do
     engine image inspect "windlass-lab/$target:$NODE_TAG" >/dev/null 2>&1 || return 1
   done
 }

@@ -34,6 +34,9 @@ use_topology() {
   LAB_NODES=("${LAB_INFRA[@]}" "${LAB_ETCD[@]}" "${LAB_KUBE_NODES[@]}")
 }
 
+# Whether machines are made with nothing on them, and left so.
+LAB_BARE=no
+
 declare -A LAB_ADDRESS=(
   [repo]=172.30.0.5 [lb1]=172.30.0.10
   [etcd1]=172.30.0.11 [etcd2]=172.30.0.12 [etcd3]=172.30.0.13

@@ -89,7 +89,7 @@ CFG
 }
 
 # Pods reach their own node only: each node hands out addresses of its own, and nothing routes between them.
-kube_files() {
+cni_files() {
   local node=$1 root=$2 subnet=10.244.${LAB_ADDRESS[$1]##*.}.0/24
   mkdir -p "$root/etc/cni/net.d"
   cat >"$root/etc/cni/net.d/10-lab.conflist" <<CNI
@@ -101,6 +101,12 @@ kube_files() {
   ]
 }
 CNI
+}
+
+kube_files() {
+  local node=$1 root=$2
+  cni_files "$node" "$root"
+  [ "$LAB_BARE" = no ] || return 0
   if [ "$(role_of "$node")" = control-plane ]; then
     local pki=$root/etc/kubernetes/pki
     mkdir -p "$pki/etcd"
@@ -130,7 +136,7 @@ lay_out_node() {
   case $(role_of "$node") in
     packages) repo_files "$node" "$root" ;;
     load-balancer) lb_files "$node" "$root" ;;
-    etcd) etcd_files "$node" "$root" ;;
+    etcd) [ "$LAB_BARE" = yes ] || etcd_files "$node" "$root" ;;
     control-plane | worker) kube_files "$node" "$root" ;;
   esac
 }

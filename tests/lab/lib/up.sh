@@ -52,7 +52,13 @@ wait_briefly() {
   return 1
 }
 
-make_lab() {
+# Machines that have ssh, sudo and a package source, behind a load balancer that has nobody to give them to yet.
+make_bare_lab() {
+  start_nodes
+  stage "${#LAB_NODES[@]} machines are up, with nothing on them"
+}
+
+start_nodes() {
   stage "removing what is left of an earlier lab"
   rm -f "$LAB_STATE/up"
   remove_everything
@@ -64,6 +70,10 @@ make_lab() {
   stage "starting ${#LAB_NODES[@]} nodes"
   in_parallel create_node "${LAB_NODES[@]}"
   in_parallel wait_for_ssh "${LAB_NODES[@]}"
+}
+
+make_lab() {
+  start_nodes
   if [ "$LAB_TOPOLOGY" = external ]; then
     stage "forming etcd $LAB_ETCD_START"
     [ "$LAB_ETCD_START" = "$LAB_ETCD_BUILT" ] || change_etcd
@@ -90,8 +100,9 @@ lab_up() {
     case $1 in
       --fresh) fresh=yes ;;
       --stacked) topology=stacked ;;
+      --bare) LAB_BARE=yes fresh=yes ;;
       --etcd) LAB_ETCD_START=${2:-}; shift ;;
-      *) die "usage: lab up [--fresh] [--stacked] [--etcd VERSION]" ;;
+      *) die "usage: lab up [--fresh] [--stacked] [--bare] [--etcd VERSION]" ;;
     esac
     shift || break
   done
@@ -104,6 +115,10 @@ lab_up() {
   write_inventory
   if [ $fresh = no ] && is_at_start; then
     stage "the lab is up and at its start versions"
+    return
+  fi
+  if [ "$LAB_BARE" = yes ]; then
+    make_bare_lab
     return
   fi
   make_lab

@@ -154,6 +154,7 @@ impl Sight {
             },
             Asked::EtcdHash(revision) => Answer::Hash(world.etcd_hash(at, *revision)?),
             Asked::EtcdSnapshot(wanted) => Answer::Snapshot(world.etcd_snapshot(at, wanted)?),
+            Asked::Carry(host, _) => return Err(format!("nobody joins the simulation's cluster through {host}")),
             Asked::RunHere(program) => return Err(format!("{program} is not the simulation's")),
         };
         Self::of(asked, &answer)

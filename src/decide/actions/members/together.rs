@@ -39,7 +39,7 @@ impl Act for WriteMembers {
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
-        job(On::Lane, Script::MemberConfig, [self.env_file.clone(), self.members.clone()])
+        job(On::Lane, Script::MemberConfig, [self.env_file.clone(), "INITIAL_CLUSTER".to_owned(), self.members.clone()])
     }
 
     fn undo(&self) -> String {

@@ -2,12 +2,6 @@
 # written, its service enabled and started.
 # Arguments: CA  CERT  KEY  URL(of a voting member)  PEER-URL(of this one)  SERVICE  FILE  DATA-DIR  RUN  ETCD_…=VALUE…
 # Exit: 0 it runs; 1 it does not; 75 no member was added for it: nothing was changed.
-file_text() {
-    echo "$mark"
-    # Values are words without quotes, which is checked where the plan is read.
-    for setting in "$@"; do printf '%s="%s"\n' "${setting%%=*}" "${setting#*=}"; done
-}
-
 main() {
     set -uf
     speak_to "$1" "$2" "$3" "$4"
@@ -24,10 +18,10 @@ main() {
     esac
     mark="# Written by windlass in run $run."
     # Once the file is ours, the data are of this member: without them it could not go on under the same id.
-    if ! grep -q -x -F "$mark" "$file" 2>/dev/null; then
+    if ! is_ours "$file"; then
         systemctl stop "$service" || return 1
         set_aside "$data/member" "$run" || return 1
-        { file_text "$@" >"$file.windlass" && sync "$file.windlass" && mv "$file.windlass" "$file" && sync "${file%/*}"; } || return 1
+        write_file "$file" "$@" || return 1
     fi
     systemctl enable "$service" || return 1
     systemctl start "$service"

@@ -25,13 +25,6 @@ write() {
     sync "$2.windlass"
 }
 
-# Who runs the service: with their group, where they have an entry.
-owner() {
-    user=$(systemctl show -p User --value "$service") || return
-    user=${user:-root}
-    if group=$(id -g "$user" 2>/dev/null); then echo "$user:$group"; else echo "$user"; fi
-}
-
 # each COMMAND FILE…: runs it for every file, with its number before it.
 each() {
     run=$1 number=0
@@ -60,7 +53,7 @@ main() {
         return
     fi
     [ "$(grep -c '^--- ' "$sent" 2>/dev/null)" = "$#" ] || refuse "not $# parts were sent" || return
-    owner=$(owner) || return 1
+    owner=$(owner "$service") || return 1
     if ! each write "$@"; then
         each drop "$@"
         return 1

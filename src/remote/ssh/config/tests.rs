@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::inventory::{Address, Api, Etcd, Kubeadm, NodeName, Role, Topology, UserName};
+use crate::inventory::{Address, Api, Bootstrap, Etcd, Kubeadm, NodeName, Role, Topology, UserName};
 
 fn inventory() -> Inventory {
     let node = |name: &str, address: &str| Node {
@@ -37,6 +37,7 @@ fn inventory() -> Inventory {
             client_port: 2379,
         },
         kubeadm: Kubeadm::default(),
+        bootstrap: Bootstrap::default(),
         nodes: vec![node("cp-1", "10.0.0.1"), node("w-1", "fd00::7")],
     }
 }

@@ -39,8 +39,8 @@ pub(crate) enum Change {
 
 pub(super) fn program(job: &str, args: &[String]) -> Vec<(Duration, Op)> {
     let change = |change| Op::Members(change);
-    if let ("member-config", [file, members]) = (job, args) {
-        assert_eq!(file, "/etc/default/etcd");
+    if let ("member-config", [file, what, members]) = (job, args) {
+        assert_eq!((file.as_str(), what.as_str()), ("/etc/default/etcd", "INITIAL_CLUSTER"));
         return vec![seconds(1, change(Change::Write(members.clone())))];
     }
     let [_, _, _, url, rest @ ..] = args else { panic!("the simulation does not know {job} with {args:?}") };
