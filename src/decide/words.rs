@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
+use super::actions::brought::{Brought, StackedMember};
 use super::actions::certificates::Order;
 use super::actions::etcd::EtcdAccess;
 use super::actions::former::former;
@@ -77,9 +78,13 @@ fn action(action: &Action) -> Result<(), String> {
         }
         Action::FetchArchive(fetch) => archive(&fetch.archive),
         Action::FetchTool(fetch) => image(&fetch.image),
-        Action::PullImages(pull) => packages(std::slice::from_ref(&pull.kubeadm), &[]),
+        Action::PullImages(pull) => {
+            packages(std::slice::from_ref(&pull.kubeadm), &[])?;
+            pull.brings.iter().try_for_each(brings)
+        }
         Action::InstallPackages(install) => {
             packages(&install.packages, &install.hold)?;
+            install.member.iter().try_for_each(access)?;
             replaced(&install.packages, &install.from)
         }
         Action::SwapEtcd(swap) => {
@@ -126,8 +131,9 @@ fn action(action: &Action) -> Result<(), String> {
             setting(&it.members)
         }
         Action::KubeadmPlan(plan) => ignored(&plan.ignore),
-        Action::KubeadmApply(apply) => ignored(&apply.ignore),
-        Action::KubeadmNode(node) => ignored(&node.ignore),
+        Action::KubeadmApply(apply) => raised(&apply.ignore, apply.member.as_ref()),
+        Action::KubeadmNode(node) => raised(&node.ignore, node.member.as_ref()),
+        Action::RestartKubelet(restart) => restart.member.iter().try_for_each(access),
         Action::Drain(drain) => seconds(drain.timeout_seconds),
         Action::SendSnapshot(send) => sha256(&send.sha256),
         Action::StopStaticPods(stop) => static_pods(&stop.pods),
@@ -148,7 +154,6 @@ fn action(action: &Action) -> Result<(), String> {
         | Action::AwaitMembers(_)
         | Action::AwaitApiServers(_)
         | Action::Cordon(_)
-        | Action::RestartKubelet(_)
         | Action::AwaitReady(_)
         | Action::Uncordon(_)
         | Action::Gate(_) => Ok(()),
@@ -208,6 +213,27 @@ fn access(access: &EtcdAccess) -> Result<(), String> {
     }
     for url in std::iter::once(&access.own).chain(&access.others) {
         address(url)?;
+    }
+    Ok(())
+}
+
+/// What kubeadm raises, and a stacked member with it.
+fn raised(ignore: &[String], member: Option<&StackedMember>) -> Result<(), String> {
+    ignored(ignore)?;
+    member.iter().try_for_each(|member| {
+        access(&member.access)?;
+        brings(&member.brings)
+    })
+}
+
+/// Tags of images.
+fn brings(brings: &Brought) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    for tag in std::iter::once(&brings.now).chain(&brings.pinned) {
+        let begins = tag.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins || tag.len() > LONGEST_VERSION || !tag.chars().all(fits) {
+            return Err(format!("{} as the tag of an image", crate::text::quoted(tag)));
+        }
     }
     Ok(())
 }

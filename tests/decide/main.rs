@@ -16,3 +16,4 @@ mod playbooks;
 mod properties;
 mod restore;
 mod scenarios;
+mod stacked;
