@@ -10,11 +10,12 @@ use super::actions::bootstrap::{
     ApplyManifest, FormMember, Introduce, KubeadmInit, KubeadmJoin, PrepareMachine, RevokeTokens, SendManifest,
     SetUpRuntime, SettleMember,
 };
+use super::actions::brought::Brought;
 use super::actions::certificates::{Order, PlaceCertificates, SendCertificates};
 use super::actions::command::{Gate, RunCommand};
 use super::actions::cordon::{Cordon, Drain, Uncordon};
 use super::actions::defrag::DefragMember;
-use super::actions::etcd::{AwaitClusterVersion, AwaitEtcd, MoveLeader, Snapshot, SwapEtcd};
+use super::actions::etcd::{AwaitClusterVersion, AwaitEtcd, EtcdAccess, MoveLeader, Snapshot, SwapEtcd};
 use super::actions::fetch_tool::FetchTool;
 use super::actions::kubeadm::{AwaitApiServers, KubeadmApply, KubeadmNode, KubeadmPlan};
 use super::actions::kubelet::{AwaitReady, RestartKubelet};
@@ -357,6 +358,27 @@ impl Action {
     /// Whether `later` leans on the effect of this one, which does not last by itself: on resume it is looked at again.
     pub fn serves(&self, later: &Self) -> bool {
         self.act().serves(later)
+    }
+
+    /// How to speak to the stacked member that it restarts, or may restart, and to the others.
+    pub fn stacked_member(&self) -> Option<&EtcdAccess> {
+        match self {
+            Self::KubeadmApply(apply) => apply.member.as_ref().map(|member| &member.access),
+            Self::KubeadmNode(node) => node.member.as_ref().map(|member| &member.access),
+            Self::InstallPackages(install) => install.member.as_ref(),
+            Self::RestartKubelet(restart) => restart.member.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Which etcd kubeadm may bring with it to a stacked member.
+    pub fn stacked_brings(&self) -> Option<&Brought> {
+        match self {
+            Self::PullImages(pull) => pull.brings.as_ref(),
+            Self::KubeadmApply(apply) => apply.member.as_ref().map(|member| &member.brings),
+            Self::KubeadmNode(node) => node.member.as_ref().map(|member| &member.brings),
+            _ => None,
+        }
     }
 
     /// Whether it only makes ready: nothing of the cluster is touched, and it may be done long before the rest.

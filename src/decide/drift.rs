@@ -7,7 +7,7 @@ use super::action::Action;
 use super::plan::{Plan, step_id};
 use super::planner::machine_baseline;
 use crate::facts::{EtcdMember, Facts, Seen, begun_version};
-use crate::inventory::{Inventory, NodeName};
+use crate::inventory::{Inventory, NodeName, Topology};
 
 /// How far a step has come, as far as the journal can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub fn drift(plan: &Plan, inventory: &Inventory, facts: &Facts, progress: &dyn F
     let mut drift = Vec::new();
     machines(plan, inventory, facts, progress, &mut drift);
     api_servers(plan, facts, progress, &mut drift);
+    if plan.task.is_upgrade() && plan.baseline.stacked != (inventory.etcd.topology == Topology::Stacked) {
+        drift.push("etcd is stacked in the plan or in the inventory, but not in both".to_owned());
+    }
     // A restore goes back to the nodes and members of another time, and a bootstrap makes them.
     if plan.task.is_upgrade() {
         kube_nodes(plan, facts, &mut drift);
@@ -150,14 +153,17 @@ fn kube_nodes(plan: &Plan, facts: &Facts, drift: &mut Vec<String>) {
 /// Whether a step of the plan has, or may have, written etcd's configuration on the node.
 fn writes_config(plan: &Plan, node: &NodeName, progress: &dyn Fn(&str) -> Progress) -> bool {
     plan.placed().any(|placed| {
-        matches!(
+        let writes = matches!(
             placed.step.action,
             Action::WriteMembers(_)
                 | Action::JoinMember(_)
                 | Action::KubeadmMember(_)
                 | Action::FormMember(_)
                 | Action::SettleMember(_)
-        ) && placed.node == Some(node)
+        );
+        // kubeadm writes a stacked member's manifest anew.
+        (writes || placed.step.action.stacked_brings().is_some())
+            && placed.node == Some(node)
             && progress(&placed.id()) != Progress::Untouched
     })
 }

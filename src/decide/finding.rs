@@ -60,6 +60,8 @@ pub enum Rule {
     EtcdSkip,
     /// etcd would go back.
     EtcdDowngrade,
+    /// What kubeadm brings to a stacked etcd.
+    EtcdBrought,
     /// A release of etcd that must not be landed on, or left from, this way.
     EtcdRelease,
     /// A member is not healthy.

@@ -21,6 +21,6 @@ pub mod quorum;
 pub mod renewer;
 pub mod restore;
 pub mod rules;
-mod stacked;
+pub(crate) mod stacked;
 pub mod target;
 pub mod words;

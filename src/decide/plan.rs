@@ -152,6 +152,9 @@ pub struct Baseline {
     pub etcd_members: BTreeMap<u64, String>,
     /// The cluster id of etcd.
     pub etcd_cluster: u64,
+    /// Whether the members are static pods on the control planes, which a step on such a node may restart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stacked: bool,
 }
 
 /// What a machine was like.

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
+use super::actions::brought::{Brought, StackedMember};
 use super::actions::certificates::Order;
 use super::actions::etcd::EtcdAccess;
 use super::actions::former::former;
@@ -77,9 +78,13 @@ fn action(action: &Action) -> Result<(), String> {
         }
         Action::FetchArchive(fetch) => archive(&fetch.archive),
         Action::FetchTool(fetch) => image(&fetch.image),
-        Action::PullImages(pull) => packages(std::slice::from_ref(&pull.kubeadm), &[]),
+        Action::PullImages(pull) => {
+            packages(std::slice::from_ref(&pull.kubeadm), &[])?;
+            pull.brings.iter().try_for_each(brings)
+        }
         Action::InstallPackages(install) => {
             packages(&install.packages, &install.hold)?;
+            install.member.iter().try_for_each(access)?;
             replaced(&install.packages, &install.from)
         }
         Action::SwapEtcd(swap) => {
@@ -94,37 +99,18 @@ fn action(action: &Action) -> Result<(), String> {
         }
         Action::MoveLeader(moved) => access(&moved.access),
         Action::RemoveMember(it) => access(&it.access),
-        Action::AddMember(it) => {
-            check("the member's name", check_slug, &it.name)?;
-            address(&it.peer_url)?;
-            access(&it.access)
-        }
+        Action::AddMember(_)
+        | Action::PromoteMember(_)
+        | Action::KubeadmMember(_)
+        | Action::RetireMember(_)
+        | Action::WriteMembers(_) => changes_members(action),
         Action::SendCertificates(send) => order(&send.order),
         Action::PlaceCertificates(place) => {
             check("the service", check_unit, &place.service)?;
             place.files.iter().try_for_each(|file| check("a path on the node", check_node_path, file))
         }
-        Action::PromoteMember(it) => {
-            address(&it.peer_url)?;
-            access(&it.access)
-        }
         Action::JoinMember(it) => joins(it),
-        Action::KubeadmMember(it) => {
-            it.address.parse::<IpAddr>().map_err(|_| format!("{} is no address", crate::text::quoted(&it.address)))?;
-            address(&it.peer_url)?;
-            check("a path on the node", check_node_path, &it.data_dir)?;
-            access(&it.access)
-        }
-        Action::RetireMember(it) => {
-            it.service.iter().try_for_each(|service| check("the service", check_unit, service))?;
-            check("a path on the node", check_node_path, &it.data_dir)?;
-            access(&it.access)
-        }
         Action::DefragMember(it) => access(&it.access),
-        Action::WriteMembers(it) => {
-            check("a path on the node", check_node_path, &it.env_file)?;
-            setting(&it.members)
-        }
         Action::PrepareMachine(_)
         | Action::SetUpRuntime(_)
         | Action::FormMember(_)
@@ -136,16 +122,17 @@ fn action(action: &Action) -> Result<(), String> {
         | Action::Introduce(_)
         | Action::RevokeTokens(_) => begins(action),
         Action::KubeadmPlan(plan) => ignored(&plan.ignore),
-        Action::KubeadmApply(apply) => ignored(&apply.ignore),
-        Action::KubeadmNode(node) => ignored(&node.ignore),
+        Action::KubeadmApply(apply) => raised(&apply.ignore, apply.member.as_ref()),
+        Action::KubeadmNode(node) => raised(&node.ignore, node.member.as_ref()),
+        Action::RestartKubelet(restart) => restart.member.iter().try_for_each(access),
         Action::Drain(drain) => seconds(drain.timeout_seconds),
-        Action::SendSnapshot(send) => sha256(&send.sha256),
-        Action::StopStaticPods(stop) => static_pods(&stop.pods),
-        Action::StartStaticPods(start) => static_pods(&start.pods),
-        Action::StopEtcd(stop) => check("the service", check_unit, &stop.service),
-        Action::StartEtcd(start) => check("the service", check_unit, &start.service),
-        Action::RestoreMember(restore) => restores(restore),
-        Action::RestartContainers(restart) => static_pods(&restart.names),
+        Action::SendSnapshot(_)
+        | Action::StopStaticPods(_)
+        | Action::StartStaticPods(_)
+        | Action::StopEtcd(_)
+        | Action::StartEtcd(_)
+        | Action::RestoreMember(_)
+        | Action::RestartContainers(_) => brings_back(action),
         Action::RunCommand(run) if run.argv.is_empty() => Err("it names no program".to_owned()),
         Action::RunCommand(_)
         | Action::Snapshot(_)
@@ -158,10 +145,54 @@ fn action(action: &Action) -> Result<(), String> {
         | Action::AwaitMembers(_)
         | Action::AwaitApiServers(_)
         | Action::Cordon(_)
-        | Action::RestartKubelet(_)
         | Action::AwaitReady(_)
         | Action::Uncordon(_)
         | Action::Gate(_) => Ok(()),
+    }
+}
+
+/// What changes etcd's members.
+fn changes_members(action: &Action) -> Result<(), String> {
+    match action {
+        Action::AddMember(it) => {
+            check("the member's name", check_slug, &it.name)?;
+            address(&it.peer_url)?;
+            access(&it.access)
+        }
+        Action::PromoteMember(it) => {
+            address(&it.peer_url)?;
+            access(&it.access)
+        }
+        Action::KubeadmMember(it) => {
+            it.address.parse::<IpAddr>().map_err(|_| format!("{} is no address", crate::text::quoted(&it.address)))?;
+            address(&it.peer_url)?;
+            check("a path on the node", check_node_path, &it.data_dir)?;
+            access(&it.access)
+        }
+        Action::RetireMember(it) => {
+            it.service.iter().try_for_each(|service| check("the service", check_unit, service))?;
+            check("a path on the node", check_node_path, &it.data_dir)?;
+            access(&it.access)
+        }
+        Action::WriteMembers(it) => {
+            check("a path on the node", check_node_path, &it.env_file)?;
+            setting(&it.members)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What brings etcd back.
+fn brings_back(action: &Action) -> Result<(), String> {
+    match action {
+        Action::SendSnapshot(send) => sha256(&send.sha256),
+        Action::StopStaticPods(stop) => static_pods(&stop.pods),
+        Action::StartStaticPods(start) => static_pods(&start.pods),
+        Action::StopEtcd(stop) => check("the service", check_unit, &stop.service),
+        Action::StartEtcd(start) => check("the service", check_unit, &start.service),
+        Action::RestoreMember(restore) => restores(restore),
+        Action::RestartContainers(restart) => static_pods(&restart.names),
+        _ => Ok(()),
     }
 }
 
@@ -243,6 +274,27 @@ fn access(access: &EtcdAccess) -> Result<(), String> {
     }
     for url in std::iter::once(&access.own).chain(&access.others) {
         address(url)?;
+    }
+    Ok(())
+}
+
+/// What kubeadm raises, and a stacked member with it.
+fn raised(ignore: &[String], member: Option<&StackedMember>) -> Result<(), String> {
+    ignored(ignore)?;
+    member.iter().try_for_each(|member| {
+        access(&member.access)?;
+        brings(&member.brings)
+    })
+}
+
+/// Tags of images.
+fn brings(brings: &Brought) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    for tag in std::iter::once(&brings.now).chain(&brings.pinned) {
+        let begins = tag.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins || tag.len() > LONGEST_VERSION || !tag.chars().all(fits) {
+            return Err(format!("{} as the tag of an image", crate::text::quoted(tag)));
+        }
     }
     Ok(())
 }

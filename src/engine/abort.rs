@@ -12,6 +12,7 @@ use crate::decide::actions::kubeadm::raised_any;
 use crate::decide::drift::Progress;
 use crate::decide::look::Look;
 use crate::decide::plan::{Lane, Placed, Stage, Step};
+use crate::decide::stacked::apart;
 use crate::error::{Exit, Failure};
 use crate::facts::Facts;
 use crate::facts::unit::UnitState;
@@ -88,9 +89,12 @@ impl Engine<'_> {
         Ok(self.left_behind(stays).await)
     }
 
-    async fn left_behind(&self, stays: Vec<String>) -> Abort {
+    async fn left_behind(&self, mut stays: Vec<String>) -> Abort {
         let _busy = self.meter.remote(self.clock);
         let facts = observe(self.remote, self.clock, self.inventory, &Ask::about(self.inventory, false)).await;
+        if self.plan.baseline.stacked {
+            stays.extend(facts.etcd.known().and_then(apart));
+        }
         Abort::Aborted { facts: Box::new(facts), stays }
     }
 
@@ -162,7 +166,8 @@ impl Engine<'_> {
         match &placed.step.action {
             Action::InstallPackages(_) | Action::SwapEtcd(_) if failed => self.back_or_on(placed, earlier, stays).await,
             Action::AwaitEtcd(_) => self.member_or_back(placed, earlier, stays).await,
-            Action::KubeadmApply(_) | Action::KubeadmNode(_) if failed => self.kubeadm_or_on(placed).await,
+            Action::KubeadmApply(_) | Action::KubeadmNode(_) if failed => self.kubeadm_or_on(placed, earlier).await,
+            Action::AwaitMembers(_) => self.whole_or_stays(placed, earlier, stays).await,
             Action::RunCommand(_) if failed => {
                 stays.push(format!("the command of step {} has not ended well: see what it left", placed.id()));
                 Ok(())
@@ -201,7 +206,6 @@ impl Engine<'_> {
             | Action::RetireMember(_)
             | Action::WriteMembers(_)
             | Action::DefragMember(_)
-            | Action::AwaitMembers(_)
             | Action::InstallPackages(_)
             | Action::SwapEtcd(_)
             | Action::AwaitClusterVersion(_)
@@ -271,10 +275,33 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// kubeadm has put its static pods back by itself, or had not come to them; else the same command finishes them.
-    async fn kubeadm_or_on(&self, placed: Placed<'_>) -> Result<(), Failure> {
+    /// A stacked member that was restarted, or may have been, and not seen since.
+    async fn whole_or_stays(
+        &self,
+        placed: Placed<'_>,
+        earlier: &[Step],
+        stays: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let progress = |step: &Step| self.history().progress(&Placed { step, ..placed }.id());
+        let restarts = |step: &&Step| step.action.stacked_member().is_some();
+        let Some(last) = earlier.iter().rev().find(restarts) else { return Ok(()) };
+        if progress(last) == Progress::Untouched || progress(placed.step) == Progress::Finished {
+            return Ok(());
+        }
+        match self.step(placed).await {
+            Err(failure) => self.or_stays(failure, stays),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// kubeadm has put its static pods back by itself, or had not come to them; else the same command finishes them, with
+    /// leadership moved off a stacked member again.
+    async fn kubeadm_or_on(&self, placed: Placed<'_>, earlier: &[Step]) -> Result<(), Failure> {
         if !self.raised_any(placed).await? {
             return Ok(());
+        }
+        if let Some(step) = earlier.last().filter(|step| matches!(step.action, Action::MoveLeader(_))) {
+            self.step(Placed { step, ..placed }).await?;
         }
         match self.step(placed).await {
             Err(failure) if self.raised_any(placed).await? => Err(failure),
@@ -305,7 +332,9 @@ impl Engine<'_> {
         }
         // What failed in another lane does not hold this one up.
         self.stopping.store(false, Ordering::SeqCst);
-        match self.walk(stage, lane, ready + 1).await {
+        // A stacked member is waited for once its node is Ready.
+        let waits = steps[ready + 1..].iter().take_while(|step| matches!(step.action, Action::AwaitMembers(_))).count();
+        match self.walk(stage, lane, ready + 1 + waits).await {
             Err(failure) => self.or_stays(failure, stays),
             Ok(()) if self.interrupts.stop_soon() => Err(self.interrupted()),
             Ok(()) => Ok(()),

@@ -185,6 +185,19 @@ macro_rules! with_guard {
     };
 }
 
+/// A job in which kubeadm raises a control plane, with the parts that see to its stacked member before it.
+macro_rules! with_kubeadm {
+    ($file:literal) => {
+        concat!(
+            include_str!("scripts/jobs/etcd.part.sh"),
+            include_str!("scripts/jobs/guard.part.sh"),
+            include_str!("scripts/jobs/brought.part.sh"),
+            include_str!("scripts/jobs/kubeadm.part.sh"),
+            include_str!($file)
+        )
+    };
+}
+
 /// A job that changes packages, with the parts that guard them before it.
 macro_rules! with_packages {
     ($($file:literal),+) => {
@@ -268,7 +281,9 @@ fn own_text(script: Script) -> &'static str {
         Script::FetchTool => {
             concat!(include_str!("scripts/restores.part.sh"), with_member_root!("scripts/jobs/fetch-tool.sh"))
         }
-        Script::PullImages => include_str!("scripts/jobs/pull-images.sh"),
+        Script::PullImages => {
+            concat!(include_str!("scripts/jobs/brought.part.sh"), include_str!("scripts/jobs/pull-images.sh"))
+        }
         Script::InstallPackages => with_packages!("scripts/jobs/install-packages.sh"),
         Script::RestorePackages => with_packages!("scripts/jobs/back.part.sh", "scripts/jobs/restore-packages.sh"),
         Script::FetchArchive => include_str!("scripts/jobs/fetch-archive.sh"),
@@ -297,12 +312,12 @@ fn own_text(script: Script) -> &'static str {
         Script::ProveSnapshot => with_member_root!("scripts/jobs/prove-snapshot.sh"),
         Script::Defrag => with_guard!("scripts/jobs/defrag.sh"),
         Script::KubeadmPlan => include_str!("scripts/jobs/kubeadm-plan.sh"),
-        Script::KubeadmApply => include_str!("scripts/jobs/kubeadm-apply.sh"),
-        Script::KubeadmNode => include_str!("scripts/jobs/kubeadm-node.sh"),
+        Script::KubeadmApply => with_kubeadm!("scripts/jobs/kubeadm-apply.sh"),
+        Script::KubeadmNode => with_kubeadm!("scripts/jobs/kubeadm-node.sh"),
         Script::Cordon => with_own_api!("scripts/jobs/cordon.sh"),
         Script::Drain => with_own_api!("scripts/jobs/drain.sh"),
         Script::Uncordon => with_own_api!("scripts/jobs/uncordon.sh"),
-        Script::KubeletRestart => include_str!("scripts/jobs/kubelet-restart.sh"),
+        Script::KubeletRestart => with_guard!("scripts/jobs/kubelet-restart.sh"),
         Script::StopStaticPods => with_manifests!("scripts/jobs/stop-static-pods.sh"),
         Script::StartStaticPods => with_manifests!("scripts/jobs/start-static-pods.sh"),
         Script::StopEtcd => include_str!("scripts/jobs/stop-etcd.sh"),
@@ -331,6 +346,8 @@ fn own_text(script: Script) -> &'static str {
 mod back_tests;
 #[cfg(test)]
 mod bootstrap_tests;
+#[cfg(test)]
+mod brought_tests;
 #[cfg(test)]
 mod job_tests;
 #[cfg(test)]

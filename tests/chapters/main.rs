@@ -16,6 +16,7 @@ mod operators;
 mod outcome;
 mod programs;
 mod raising;
+mod raising_stacked;
 mod refusing;
 mod restoring;
 mod run;
@@ -151,6 +152,14 @@ fn chapter_15_etcd_is_raised_from_an_archive() {
 fn chapter_16_a_stacked_etcd_of_3_5_is_restored_too() {
     lab::lab_ok(&["up", "--fresh", "--stacked", "--etcd", "3.5.16"]);
     stacked::a_stacked_etcd_of_3_5_is_restored_too();
+}
+
+/// Starts from a lab that it makes anew, with etcd on the control planes. Leaves 1.22.17 and etcd 3.5.16.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_17_a_stacked_cluster_is_raised_with_its_etcd() {
+    lab::lab_ok(&["up", "--fresh", "--stacked"]);
+    raising_stacked::a_stacked_cluster_is_raised_with_its_etcd();
 }
 
 /// Starts from bare machines that it makes anew. Leaves 1.20.2 and etcd 3.4.23.

@@ -20,9 +20,19 @@ pub(crate) fn assert_nothing_lost(written: &Written, watch: &Watch) {
 /// Everything is at these versions, held, Ready, uncordoned and healthy.
 pub(crate) fn assert_raised(kubernetes: &str, etcd: &str, etcd_cluster: &str) {
     nodes(kubernetes);
-    control_plane(kubernetes);
+    control_plane(kubernetes, None);
     packages(kubernetes, etcd);
     assert_members(etcd, etcd_cluster);
+}
+
+/// The same with etcd on the control planes, from an image with this tag.
+pub(crate) fn assert_stacked_raised(kubernetes: &str, tag: &str, etcd: &str, cluster: &str) {
+    nodes(kubernetes);
+    control_plane(kubernetes, Some(tag));
+    kubernetes_packages(kubernetes);
+    for node in ["cp1", "cp2", "cp3"] {
+        assert_versions(node, "/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/etcd/server", etcd, cluster);
+    }
 }
 
 fn nodes(version: &str) {
@@ -37,12 +47,14 @@ fn nodes(version: &str) {
     assert_eq!(lines, expected);
 }
 
-fn control_plane(version: &str) {
+fn control_plane(version: &str, etcd: Option<&str>) {
     for node in ["cp1", "cp2", "cp3"] {
         let images = on(node, "grep -h image: /etc/kubernetes/manifests/*.yaml | sort");
         let images: Vec<&str> = images.lines().map(|line| line.trim().trim_start_matches("image: ")).collect();
         let component = |name: &str| format!("k8s.gcr.io/{name}:v{version}");
-        let expected = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"].map(component);
+        let components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"].map(component);
+        let etcd = etcd.map(|tag| format!("k8s.gcr.io/etcd:{tag}"));
+        let expected: Vec<String> = etcd.into_iter().chain(components).collect();
         assert_eq!(images, expected, "static pods of {node}");
     }
     let config = kubectl(&["-n", "kube-system", "get", "cm", "kubeadm-config", "-o", "yaml"]);
@@ -55,15 +67,22 @@ fn control_plane(version: &str) {
     kubectl(&["-n", "kube-system", "get", "cm", &format!("kubelet-config-{minor}")]);
 }
 
-fn packages(kubernetes: &str, etcd: &str) {
-    let at = |node: &str, names: &str| on(node, &format!("dpkg-query -W -f '${{Package}} ${{Version}}\\n' {names}"));
+fn installed(node: &str, names: &str) -> String {
+    on(node, &format!("dpkg-query -W -f '${{Package}} ${{Version}}\\n' {names}"))
+}
+
+fn kubernetes_packages(kubernetes: &str) {
     for node in KUBERNETES {
         let expected = format!("kubeadm {kubernetes}-00\nkubectl {kubernetes}-00\nkubelet {kubernetes}-00\n");
-        assert_eq!(at(node, "kubeadm kubectl kubelet"), expected, "packages of {node}");
+        assert_eq!(installed(node, "kubeadm kubectl kubelet"), expected, "packages of {node}");
         assert_eq!(on(node, "apt-mark showhold"), "kubeadm\nkubectl\nkubelet\n", "holds of {node}");
     }
+}
+
+fn packages(kubernetes: &str, etcd: &str) {
+    kubernetes_packages(kubernetes);
     for node in ETCD {
-        for line in at(node, "etcd-client etcd-server").lines() {
+        for line in installed(node, "etcd-client etcd-server").lines() {
             let version = line.split(' ').nth(1).expect("a version");
             assert_eq!(version.split(['-', '+']).next(), Some(etcd), "packages of {node}");
         }
@@ -74,12 +93,14 @@ fn packages(kubernetes: &str, etcd: &str) {
 /// Every member says that it is at this version, and of a cluster at that one.
 pub(crate) fn assert_members(version: &str, cluster: &str) {
     for node in ETCD {
-        let said = on(
-            node,
-            "curl -s --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/client.crt --key /etc/etcd/pki/client.key \
-             https://127.0.0.1:2379/version",
-        );
-        assert_eq!(said.trim(), format!(r#"{{"etcdserver":"{version}","etcdcluster":"{cluster}"}}"#), "{node}");
+        assert_versions(node, "/etc/etcd/pki/ca.crt", "/etc/etcd/pki/client", version, cluster);
     }
     on("etcd1", &format!("{ETCDCTL} endpoint health --cluster"));
+}
+
+/// The machine's own member says that it is at this version, and of a cluster at that one.
+fn assert_versions(node: &str, authority: &str, pair: &str, version: &str, cluster: &str) {
+    let files = format!("--cacert {authority} --cert {pair}.crt --key {pair}.key");
+    let said = on(node, &format!("curl -s {files} https://127.0.0.1:2379/version"));
+    assert_eq!(said.trim(), format!(r#"{{"etcdserver":"{version}","etcdcluster":"{cluster}"}}"#), "{node}");
 }

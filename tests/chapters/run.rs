@@ -102,9 +102,14 @@ fn ran(words: &[&str], command: &mut Command) -> Ran {
 
 /// Plans into a file; the plan has to come about.
 pub(crate) fn plan(name: &str, words: &[&str]) -> String {
+    plan_of("inventories/lab.toml", name, words)
+}
+
+/// The same for another inventory.
+pub(crate) fn plan_of(inventory: &str, name: &str, words: &[&str]) -> String {
     let path = folder().join(name).to_string_lossy().into_owned();
     let recording = recording().to_string_lossy().into_owned();
-    let first = ["upgrade", "plan", "-i", "inventories/lab.toml", "--out", &path, "--record", &recording];
+    let first = ["upgrade", "plan", "-i", inventory, "--out", &path, "--record", &recording];
     let ran = windlass(&[&first[..], words].concat());
     assert_eq!(ran.code, 0, "{}", ran.text);
     path

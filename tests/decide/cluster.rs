@@ -81,6 +81,9 @@ impl Cluster {
             cluster.remove(node);
         }
         cluster.facts.etcd = Seen::Known(etcd);
+        let Seen::Known(api) = &mut cluster.facts.api else { panic!("the API was seen") };
+        let Seen::Known(config) = &mut api.kubeadm else { panic!("kubeadm-config was seen") };
+        config.external_etcd = false;
         cluster.inventory.etcd.topology = inventory::Topology::Stacked;
         cluster
     }
@@ -168,7 +171,7 @@ impl Cluster {
         let machine = self.machine(node);
         machine.api_server = Seen::Known(Some(to.clone()));
         let Seen::Known(pods) = &mut machine.static_pods else { panic!("static pods were not seen") };
-        for (component, image) in pods {
+        for (component, image) in pods.iter_mut().filter(|(component, _)| *component != "etcd") {
             *image = format!("k8s.gcr.io/{component}:v{to}");
         }
     }

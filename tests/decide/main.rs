@@ -17,3 +17,4 @@ mod playbooks;
 mod properties;
 mod restore;
 mod scenarios;
+mod stacked;

@@ -10,7 +10,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::Value;
 use windlass::decide::target::Target;
-use windlass::inventory::{NodeName, Role, Topology};
+use windlass::inventory::{NodeName, Role};
 use windlass::{facts, playbook, report};
 
 use super::cluster::{Cluster, version};
@@ -31,7 +31,7 @@ struct Scenario {
     accept_outage: bool,
     /// `--playbook`: a file of the folder, in place of the one for Kubernetes.
     playbook: Option<String>,
-    /// Whether its etcd is stacked by the inventory's word.
+    /// Whether its members are stacked on the control planes.
     stacked: bool,
     /// Nodes that this cluster has not.
     without: Vec<String>,
@@ -45,10 +45,7 @@ struct Scenario {
 
 impl Scenario {
     fn cluster(&self) -> Cluster {
-        let mut cluster = Cluster::base();
-        if self.stacked {
-            cluster.inventory.etcd.topology = Topology::Stacked;
-        }
+        let mut cluster = if self.stacked { Cluster::stacked() } else { Cluster::base() };
         for node in &self.without {
             cluster.remove(node);
         }

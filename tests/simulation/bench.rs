@@ -28,7 +28,7 @@ use crate::world::World;
 
 pub(crate) use crate::lab::{
     ETCD, KUBERNETES, MINOR, PATCH, RESTORE, Raise, archive, lab_facts, lab_inventory, lab_plan, plan, stacked_facts,
-    stacked_inventory, unpackaged, upgrade_plan,
+    stacked_inventory, stacked_plan, unpackaged, upgrade_plan,
 };
 
 /// Keeps what was told, and lets the seam know which step is at hand.
@@ -89,6 +89,11 @@ impl Bench {
         let (inventory, facts) = (stacked_inventory(), stacked_facts());
         let plan = plan(&inventory, &facts, RESTORE);
         Self { inventory, ..Self::with(plan, simulated(facts)) }
+    }
+
+    /// A bench for a raise of the lab whose members are static pods.
+    pub(crate) fn stacked_raise(raise: Raise) -> Self {
+        Self { inventory: stacked_inventory(), ..Self::with(stacked_plan(raise), simulated(stacked_facts())) }
     }
 
     /// A bench for a raise of etcd from an archive of its programs, which is sent to the nodes or downloaded by them.

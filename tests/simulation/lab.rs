@@ -63,6 +63,7 @@ fn read_lab_facts() -> Facts {
 /// The same lab with its members on the control planes, as static pods. Their etcd is in an image, as its programs are.
 pub(crate) fn stacked_facts() -> Facts {
     let mut facts = lab_facts();
+    facts.cluster = stacked_inventory().name;
     let Seen::Known(etcd) = &mut facts.etcd else { panic!("etcd was seen") };
     let machine = |nodes: &mut Vec<facts::NodeFacts>, name: &str| {
         let node = nodes.iter_mut().find(|node| node.name.as_str() == name).expect("a machine");
@@ -93,6 +94,9 @@ pub(crate) fn stacked_facts() -> Facts {
         }
     }
     facts.nodes.retain(|node| !node.name.as_str().starts_with("etcd"));
+    let Seen::Known(api) = &mut facts.api else { panic!("the API was seen") };
+    let Seen::Known(config) = &mut api.kubeadm else { panic!("kubeadm-config was seen") };
+    config.external_etcd = false;
     facts
 }
 
@@ -194,6 +198,13 @@ fn restore_plan(inventory: &Inventory, facts: &Facts) -> Plan {
     let sources = Sources { inventory: "lab.toml".to_owned(), ..Sources::default() };
     let wanted = restore::Wanted { inventory, facts: &facts, snapshot: &snapshot, fenced: &[], sources: &sources };
     restore::plan(wanted).unwrap_or_else(|findings| panic!("{findings:?}"))
+}
+
+/// The plan for the lab with its members on the control planes; made once.
+pub(crate) fn stacked_plan(raise: Raise) -> Plan {
+    static PLANS: Mutex<BTreeMap<Raise, Plan>> = Mutex::new(BTreeMap::new());
+    let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+    plans.entry(raise).or_insert_with(|| plan(&stacked_inventory(), &stacked_facts(), raise)).clone()
 }
 
 /// The plan for the lab as it was seen; made once.

@@ -3,8 +3,10 @@
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::brought::{StackedMember, guard, no_member};
 use super::packages::trusted;
 use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
+use crate::decide::actions::renew::ETCD;
 use crate::decide::call::Script;
 use crate::decide::look::{ApiQuestion, Every, Look, MachineQuestion, Question, Sight, Via, Who, seen};
 use crate::facts::ask::{ApiSection, Section};
@@ -55,11 +57,14 @@ pub struct KubeadmApply {
     pub to: Version,
     /// For `--ignore-preflight-errors`.
     pub ignore: Vec<String>,
+    /// The stacked member that it raises too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<StackedMember>,
 }
 
 impl Act for KubeadmApply {
     fn describe(&self) -> String {
-        format!("kubeadm upgrade apply v{}", self.to)
+        format!("kubeadm upgrade apply v{}{}", self.to, with_member(self.member.as_ref()))
     }
 
     fn question(&self, _: Site<'_>) -> Question {
@@ -90,11 +95,11 @@ impl Act for KubeadmApply {
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
-        job(On::Lane, Script::KubeadmApply, [format!("v{}", self.to), ignored(&self.ignore)])
+        job(On::Lane, Script::KubeadmApply, args(&self.to, &self.ignore, self.member.as_ref()))
     }
 
     fn undo(&self) -> String {
-        "kubeadm puts the former manifests back when a component does not come up".to_owned()
+        kubeadms_own_undo(self.member.as_ref())
     }
 
     fn estimate(&self) -> u64 {
@@ -112,11 +117,18 @@ pub struct KubeadmNode {
     pub control_plane: bool,
     /// For `--ignore-preflight-errors`.
     pub ignore: Vec<String>,
+    /// The stacked member that it raises too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<StackedMember>,
 }
 
 impl Act for KubeadmNode {
     fn describe(&self) -> String {
-        let what = if self.control_plane { "control plane and kubelet configuration" } else { "kubelet configuration" };
+        let what = match (self.control_plane, &self.member) {
+            (true, Some(_)) => "control plane with its member of etcd, and kubelet configuration",
+            (true, None) => "control plane and kubelet configuration",
+            (false, _) => "kubelet configuration",
+        };
         format!("kubeadm upgrade node ({what})")
     }
 
@@ -136,11 +148,11 @@ impl Act for KubeadmNode {
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
-        job(On::Lane, Script::KubeadmNode, [ignored(&self.ignore)])
+        job(On::Lane, Script::KubeadmNode, args(&self.to, &self.ignore, self.member.as_ref()))
     }
 
     fn undo(&self) -> String {
-        "kubeadm puts the former manifests back when a component does not come up".to_owned()
+        kubeadms_own_undo(self.member.as_ref())
     }
 
     fn estimate(&self) -> u64 {
@@ -252,17 +264,31 @@ pub(crate) fn manifests_after(action: &Action, log: &[String], sight: &Sight) ->
     };
     let tags: Vec<&str> = COMPONENTS.iter().map(|name| pods.get(*name).map_or("none", |image| tag(image))).collect();
     let raised = tags.iter().any(|tag| *tag == format!("v{to}"));
-    let at = if tags.windows(2).all(|pair| pair[0] == pair[1]) {
+    let mut at = if tags.windows(2).all(|pair| pair[0] == pair[1]) {
         tags[0].to_owned()
     } else {
         let each: Vec<String> = COMPONENTS.iter().zip(&tags).map(|(name, tag)| format!("{name} {tag}")).collect();
         each.join(", ")
     };
+    if let Some(etcd) = pods.get(ETCD) {
+        // The plan's word of what it was at before; the others may be at another.
+        at = format!("{at}, etcd at {}{}", tag(etcd), moved(action, tag(etcd)));
+    }
     Some(match (says, raised) {
         (true, false) => format!("kubeadm put the former manifests back: static pods are at {at}"),
         (true, true) => format!("kubeadm says that it put the former manifests back, yet static pods are at {at}"),
         (false, _) => format!("static pods are at {at}"),
     })
+}
+
+/// What it means that the member's manifest names this tag.
+fn moved(action: &Action, tag: &str) -> String {
+    match action.stacked_brings() {
+        Some(brings) if brings.now != tag => {
+            format!(" (before: {}; members of two releases go on together until the others follow)", brings.now)
+        }
+        _ => String::new(),
+    }
 }
 
 /// Whether any of its static pods is at the version that kubeadm was to raise them to, or why that cannot be seen. A worker
@@ -309,13 +335,35 @@ pub(crate) fn control_plane_probe() -> MachineQuestion {
     MachineQuestion { sections: &[Section::StaticPods, Section::ApiServer], packages: Vec::new() }
 }
 
+/// The arguments of kubeadm's jobs that raise: version, checks to ignore, and a stacked member's guard and releases.
+fn args(to: &Version, ignore: &[String], member: Option<&StackedMember>) -> Vec<String> {
+    let brings = member.map_or_else(no_member, |member| member.brings.args());
+    [format!("v{to}"), ignored(ignore), guard(member.map(|member| &member.access))].into_iter().chain(brings).collect()
+}
+
+fn with_member(member: Option<&StackedMember>) -> &'static str {
+    if member.is_some() { ", with this member of etcd" } else { "" }
+}
+
+fn kubeadms_own_undo(member: Option<&StackedMember>) -> String {
+    let manifests = "kubeadm puts the former manifests back when a component does not come up";
+    if member.is_some() {
+        format!(
+            "{manifests}, and its copy of etcd's data (/etc/kubernetes/tmp/kubeadm-backup-etcd-*) when etcd does not; of a \
+             minor of etcd only a restore goes back once all members have it"
+        )
+    } else {
+        manifests.to_owned()
+    }
+}
+
 /// Names of checks, as jobs take them.
 pub(crate) fn ignored(names: &[String]) -> String {
     if names.is_empty() { "-".to_owned() } else { names.join(",") }
 }
 
 /// The tag of an image, or all of it when it has none. A digest is no tag.
-fn tag(image: &str) -> &str {
+pub(crate) fn tag(image: &str) -> &str {
     let named = image.split('@').next().unwrap_or(image);
     match named.rsplit_once(':') {
         Some((_, tag)) if !tag.contains('/') => tag,

@@ -5,7 +5,9 @@ use std::time::Duration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::brought::guard;
 use super::cordon::{node, node_question};
+use super::etcd::EtcdAccess;
 use super::kubeadm::behind;
 use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
@@ -19,6 +21,9 @@ use crate::facts::ask::Section;
 pub struct RestartKubelet {
     /// The version that has to run.
     pub to: Version,
+    /// How to speak to the stacked member, which the new kubelet may restart, and to the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<EtcdAccess>,
 }
 
 impl Act for RestartKubelet {
@@ -41,7 +46,7 @@ impl Act for RestartKubelet {
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
-        job(On::Lane, Script::KubeletRestart, Vec::<String>::new())
+        job(On::Lane, Script::KubeletRestart, [guard(self.member.as_ref())])
     }
 
     fn undo(&self) -> String {
@@ -65,7 +70,7 @@ pub struct AwaitReady {
 
 /// A restarted kubelet may restart the static pods some seconds later; an API server that answered once is not yet one
 /// that stays. Twice the kubelet's own sync period for static pods' restarts was enough on every run that was measured.
-const STATIC_PODS_SETTLE: Duration = Duration::from_secs(4);
+pub(in crate::decide) const STATIC_PODS_SETTLE: Duration = Duration::from_secs(4);
 
 impl Act for AwaitReady {
     fn describe(&self) -> String {

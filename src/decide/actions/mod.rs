@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod bootstrap;
+pub mod brought;
 pub mod certificates;
 pub mod command;
 pub mod cordon;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::brought::{Brought, guard, no_member};
+use super::etcd::EtcdAccess;
 use super::former::{Undo, former, former_look, in_words, restore};
 use crate::decide::action::{Act, Effect, Moment, On, Site, job};
 use crate::decide::call::{Call, Script};
@@ -80,11 +82,16 @@ pub struct PullImages {
     pub control_plane: bool,
     /// Whether etcd's image is among them (stacked etcd only).
     pub etcd: bool,
+    /// Which etcd kubeadm may bring to the stacked member: another is refused before anything is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brings: Option<Brought>,
 }
 
 impl Act for PullImages {
     fn describe(&self) -> String {
-        format!("pull the images that kubeadm {} asks for", self.to)
+        let unless =
+            if self.brings.is_some() { "; refuse an etcd among them that this one may not be raised to" } else { "" };
+        format!("pull the images that kubeadm {} asks for{unless}", self.to)
     }
 
     fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
@@ -97,7 +104,9 @@ impl Act for PullImages {
             (true, false) => "all-but-etcd",
             (false, _) => "worker",
         };
-        job(On::Lane, Script::PullImages, [format!("v{}", self.to), self.kubeadm.version.clone(), what.to_owned()])
+        let brings = self.brings.as_ref().map_or_else(no_member, Brought::args);
+        let args = [format!("v{}", self.to), self.kubeadm.version.clone(), what.to_owned()];
+        job(On::Lane, Script::PullImages, args.into_iter().chain(brings))
     }
 
     fn undo(&self) -> String {
@@ -121,6 +130,9 @@ pub struct InstallPackages {
     pub hold: Vec<String>,
     /// Whether they are put back when it fails.
     pub undo: Undo,
+    /// How to speak to the stacked member, which a new kubelet may restart, and to the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<EtcdAccess>,
 }
 
 impl Act for InstallPackages {
@@ -143,7 +155,7 @@ impl Act for InstallPackages {
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
-        job(On::Lane, Script::InstallPackages, install_args("-", &self.hold, &self.packages))
+        job(On::Lane, Script::InstallPackages, install_args(&guard(self.member.as_ref()), &self.hold, &self.packages))
     }
 
     fn undo(&self) -> String {
@@ -151,7 +163,8 @@ impl Act for InstallPackages {
     }
 
     fn way_back(&self, site: Site<'_>) -> Option<Call> {
-        restore(&self.undo, site, "-", &self.hold, "-", &former(&self.packages, &self.from))
+        let guard = guard(self.member.as_ref());
+        restore(&self.undo, site, &guard, &self.hold, "-", &former(&self.packages, &self.from))
     }
 
     fn look_back(&self, sight: &Sight) -> Look {

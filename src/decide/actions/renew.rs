@@ -135,7 +135,7 @@ impl Act for RenewKubelet {
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
-        job(On::Lane, Script::KubeletRestart, Vec::<String>::new())
+        job(On::Lane, Script::KubeletRestart, ["-"])
     }
 
     fn estimate(&self) -> u64 {

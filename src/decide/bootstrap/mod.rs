@@ -130,6 +130,7 @@ fn drawn(wanted: Wanted<'_>, findings: Vec<Finding>, draft: steps::Draft) -> Pla
             kube_nodes: Vec::new(),
             etcd_members: std::collections::BTreeMap::new(),
             etcd_cluster: 0,
+            stacked: inventory.etcd.topology == Topology::Stacked,
         },
         findings,
         left_out: Vec::new(),

@@ -121,7 +121,7 @@ fn install(wanted: Wanted<'_>, share: &Share<'_>) -> Vec<Step> {
     let mut add = |name: &str, packages: &[Pinned]| {
         let from = installed(share.machine, packages);
         let hold = packages.iter().map(|package| package.name.clone()).collect();
-        let install = InstallPackages { packages: packages.to_vec(), from, hold, undo: Undo::Automatic };
+        let install = InstallPackages { packages: packages.to_vec(), from, hold, undo: Undo::Automatic, member: None };
         steps.extend((!packages.is_empty()).then(|| step(name, 900, install)));
     };
     add("install-etcd", &share.etcd);
@@ -135,7 +135,8 @@ fn install(wanted: Wanted<'_>, share: &Share<'_>) -> Vec<Step> {
         if let Some(kubeadm) = share.kubernetes.iter().find(|package| package.name == "kubeadm") {
             let control_plane = share.node.roles.contains(&Role::ControlPlane);
             let etcd = wanted.inventory.etcd.topology == Topology::Stacked;
-            let pull = PullImages { to: wanted.kubernetes.clone(), kubeadm: kubeadm.clone(), control_plane, etcd };
+            let (to, kubeadm) = (wanted.kubernetes.clone(), kubeadm.clone());
+            let pull = PullImages { to, kubeadm, control_plane, etcd, brings: None };
             steps.push(step("pull-images", 900, pull));
         }
     }

@@ -113,8 +113,10 @@ fn packages(step: &Step) -> &[Pinned] {
 /// Law 3, small clusters: an outage is named and accepted, or there is no plan.
 fn outage(plan: &Plan) -> Option<Breach> {
     let members = plan.baseline.etcd_members.len();
-    let swaps = plan.placed().any(|placed| matches!(placed.step.action, Action::SwapEtcd(_)));
-    let few = swaps && members < 3;
+    let stops = plan.placed().any(|placed| {
+        matches!(placed.step.action, Action::SwapEtcd(_)) || restarts_stacked(plan, placed.node, placed.step)
+    });
+    let few = stops && members < 3;
     (few && !(plan.outage_accepted && plan.outages.iter().any(|outage| outage.needs_consent))).then(|| {
         let detail = format!(
             "etcd with {} cannot be raised without an outage, and nobody accepted one",
@@ -170,6 +172,12 @@ fn raises_server(step: &Step) -> bool {
 /// The roles that the plan's baseline gives a node.
 fn roles<'a>(plan: &'a Plan, node: &NodeName) -> &'a [Role] {
     plan.baseline.machines.get(node).map_or(&[], |machine| &machine.roles)
+}
+
+/// Whether a step restarts, or may restart, the stacked member on its node.
+fn restarts_stacked(plan: &Plan, node: Option<&NodeName>, step: &Step) -> bool {
+    let plane = node.is_some_and(|node| roles(plan, node).contains(&Role::ControlPlane));
+    plan.baseline.stacked && plane && (raises_server(step) || raises_kubelet(step))
 }
 
 fn is_control_plane(plan: &Plan, placed: &Placed<'_>) -> bool {

@@ -36,7 +36,8 @@ fn waves(plan: &Plan) -> Vec<Breach> {
                 let detail = "control planes are worked on one at a time";
                 breaches.push(Breach::new(Law::ServersFirst, &stage.name, detail));
             }
-            if lanes(touches_etcd) > 0 && lanes(touches_kubernetes) > 0 {
+            // A stacked member goes with its node.
+            if !plan.baseline.stacked && lanes(touches_etcd) > 0 && lanes(touches_kubernetes) > 0 {
                 let detail = "one wave would work on etcd and on Kubernetes";
                 breaches.push(Breach::new(Law::EtcdApart, &stage.name, detail));
             }
@@ -57,14 +58,16 @@ fn snapshots(plan: &Plan) -> Vec<Breach> {
     let snapshot_between =
         |from: usize, to: usize| steps[from..to].iter().any(|placed| matches!(placed.step.action, Action::Snapshot(_)));
     let etcd = position(&touches_etcd);
-    let after_etcd = steps.iter().rposition(|placed| touches_etcd(placed.step)).map_or(0, |at| at + 1);
     if let Some(at) = etcd
         && !snapshot_between(0, at)
     {
         breaches.push(Breach::new(Law::SnapshotFirst, steps[at].id(), "no snapshot stands before etcd is touched"));
     }
+    // Leadership that is moved for a step of Kubernetes comes after that snapshot.
+    let after_etcd =
+        |at: usize| steps[..at].iter().rposition(|placed| touches_etcd(placed.step)).map_or(0, |at| at + 1);
     if let Some(at) = position(&touches_kubernetes)
-        && !snapshot_between(after_etcd.min(at), at)
+        && !snapshot_between(after_etcd(at), at)
     {
         let detail = "no snapshot stands before Kubernetes is touched";
         breaches.push(Breach::new(Law::SnapshotFirst, steps[at].id(), detail));
@@ -87,9 +90,14 @@ fn snapshots(plan: &Plan) -> Vec<Breach> {
     breaches
 }
 
-/// All of etcd, its cluster version included, before any of Kubernetes.
+/// All of etcd, its cluster version included, before any of Kubernetes. A stacked member is kubeadm's alone to raise.
 fn apart(plan: &Plan) -> Vec<Breach> {
     let steps: Vec<Placed<'_>> = plan.placed().collect();
+    if plan.baseline.stacked {
+        let swaps = steps.iter().filter(|placed| matches!(placed.step.action, Action::SwapEtcd(_)));
+        let detail = "etcd is stacked, and would be raised apart from kubeadm";
+        return swaps.map(|placed| Breach::new(Law::EtcdApart, placed.id(), detail)).collect();
+    }
     let last_etcd = steps.iter().rposition(|placed| touches_etcd(placed.step));
     let first_kubernetes = steps.iter().position(|placed| touches_kubernetes(placed.step));
     let (Some(etcd), Some(kubernetes)) = (last_etcd, first_kubernetes) else { return Vec::new() };

@@ -1,7 +1,7 @@
 //! Laws about what belongs together within one lane: leadership moved and health seen around each member (3), drains and
 //! uncordons around each kubelet (6).
 
-use super::{Breach, raises_kubelet};
+use super::{Breach, raises_kubelet, restarts_stacked};
 use crate::decide::action::Action;
 use crate::decide::actions::etcd::{AwaitEtcd, MoveLeader};
 use crate::decide::plan::{Lane, Law, Plan, Stage, Step, Task};
@@ -12,7 +12,9 @@ pub(super) fn check(plan: &Plan) -> Vec<Breach> {
         let lanes = stage.waves.iter().flat_map(|wave| &wave.lanes);
         lanes.map(move |lane| LaneOf { plan, stage, lane })
     });
-    lanes.flat_map(|lane| [lane.members(), lane.defrags(), lane.drains(), lane.uncordons()].concat()).collect()
+    lanes
+        .flat_map(|lane| [lane.members(), lane.stacked(), lane.defrags(), lane.drains(), lane.uncordons()].concat())
+        .collect()
 }
 
 #[derive(Clone, Copy)]
@@ -57,6 +59,47 @@ impl<'a> LaneOf<'a> {
                 let detail = "the members are not seen healthy just after it";
                 breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
             }
+        }
+        breaches
+    }
+
+    /// The same on a control plane with a stacked member, around each step that restarts it, or may: leadership is moved just
+    /// before, and all members are seen whole before anything but a wait for the node, or another such step on it.
+    fn stacked(self) -> Vec<Breach> {
+        let mut breaches = Vec::new();
+        let steps = self.steps();
+        let members = self.plan.baseline.etcd_members.len();
+        let mut restarted: Option<&Step> = None;
+        let mut breach = |step: &Step, detail: &str| {
+            breaches.push(Breach::new(Law::OneMemberAtATime, self.at(step), detail));
+        };
+        for (at, step) in steps.iter().enumerate() {
+            let told = step.action.stacked_member();
+            if restarts_stacked(self.plan, self.lane.node.as_ref(), step) {
+                let before = at.checked_sub(1).map(|before| &steps[before].action);
+                if !matches!(before, Some(Action::MoveLeader(moved)) if Some(&moved.access) == told) {
+                    breach(step, "leadership is not moved off the stacked member just before it may restart");
+                }
+                if told.is_none_or(|access| access.others.len() + 1 != members) {
+                    breach(step, "not all other members are asked for their health before the stacked one may restart");
+                }
+                restarted = Some(step);
+            } else {
+                if told.is_some() {
+                    breach(step, "it speaks of a stacked member where none restarts");
+                }
+                match (&step.action, restarted) {
+                    (Action::AwaitMembers(wait), _) if wait.peers.len() == members => restarted = None,
+                    (Action::MoveLeader(_) | Action::AwaitReady(_), _) | (_, None) => {}
+                    (_, Some(member)) => {
+                        breach(member, "the members are not seen whole just after the stacked one may have restarted");
+                        restarted = None;
+                    }
+                }
+            }
+        }
+        if let Some(member) = restarted {
+            breach(member, "the members are not seen whole just after the stacked one may have restarted");
         }
         breaches
     }

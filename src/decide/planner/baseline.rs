@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::decide::plan::{Baseline, MachineBaseline};
 use crate::decide::rules::Case;
 use crate::facts::{EtcdFacts, Facts, MachineFacts, Seen};
-use crate::inventory::{Inventory, Node, Role};
+use crate::inventory::{Inventory, Node, Role, Topology};
 
 /// The baseline of a case: its machines that take part, Node objects, etcd members.
 pub(super) fn of(case: Case<'_>) -> Baseline {
@@ -25,6 +25,7 @@ pub(super) fn of(case: Case<'_>) -> Baseline {
         etcd_members: etcd
             .map_or_else(BTreeMap::new, |etcd| etcd.members.iter().map(|m| (m.id, m.name.clone())).collect()),
         etcd_cluster: etcd.map_or(0, |etcd| etcd.cluster_id),
+        stacked: case.inventory.etcd.topology == Topology::Stacked,
     }
 }
 
@@ -39,6 +40,7 @@ pub(crate) fn of_etcd(inventory: &Inventory, facts: &Facts, etcd: &EtcdFacts) ->
         kube_nodes: Vec::new(),
         etcd_members: etcd.members.iter().map(|member| (member.id, member.called())).collect(),
         etcd_cluster: etcd.cluster_id,
+        stacked: inventory.etcd.topology == Topology::Stacked,
     }
 }
 

@@ -1,5 +1,8 @@
 //! The table: what each `uses` of a playbook becomes on a node.
 
+mod around;
+pub(super) use around::around_member;
+
 use std::time::Duration;
 
 use semver::Version;
@@ -18,7 +21,7 @@ use crate::decide::actions::packages::{FetchPackages, InstallPackages, Pinned, P
 use crate::decide::actions::programs::FetchArchive;
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::plan::Step;
-use crate::decide::rules::Case;
+use crate::decide::rules::{Case, brought};
 use crate::facts::version::parse_version;
 use crate::facts::{EtcdMember, MachineFacts};
 use crate::inventory::{Node, Role, Topology, is_program};
@@ -46,6 +49,10 @@ pub(super) fn step(
             Ok(vec![named("run", *timeout, 600, action)])
         }
     }
+}
+
+fn is_stacked(case: Case<'_>) -> bool {
+    case.inventory.etcd.topology == Topology::Stacked
 }
 
 /// Steps of one procedure get names that differ.
@@ -102,6 +109,10 @@ fn at_target(case: Case<'_>, node: &Node, machine: &MachineFacts, uses: Uses) ->
                 .as_ref()
                 .is_none_or(|to| !node.roles.contains(&Role::Etcd) || package(&case.inventory.etcd.package, to));
             Some(if only_etcd(node) { etcd } else { kubernetes && etcd })
+        }
+        // They are not pulled alone: kubeadm is asked which etcd it brings.
+        Uses::PrepareImages if is_stacked(case) && node.roles.contains(&Role::ControlPlane) => {
+            kubernetes.map(|to| behind(machine, to).is_empty())
         }
         Uses::EtcdPackage => {
             let to = case.target.etcd.as_ref()?;
@@ -183,14 +194,17 @@ impl<'a> Bound<'a> {
             Uses::KubeadmPackage => named("kubeadm", timeout, 600, self.install(&["kubeadm"])?),
             Uses::KubeadmPlan => named("kubeadm-plan", timeout, 600, KubeadmPlan { to: self.to()?, ignore }),
             // kubeadm itself waits up to five minutes for each of up to four components.
-            Uses::KubeadmApply => named("kubeadm-apply", timeout, 1800, KubeadmApply { to: self.to()?, ignore }),
+            Uses::KubeadmApply => {
+                named("kubeadm-apply", timeout, 1800, KubeadmApply { to: self.to()?, ignore, member: None })
+            }
             Uses::KubeadmUpgradeNode => {
-                let action = KubeadmNode { to: self.to()?, control_plane: self.is_control_plane()?, ignore };
+                let action =
+                    KubeadmNode { to: self.to()?, control_plane: self.is_control_plane()?, ignore, member: None };
                 named("kubeadm-node", timeout, 1800, action)
             }
             Uses::ApiAwaitVersion => named("api-servers", timeout, 300, AwaitApiServers { to: self.to()? }),
             Uses::KubeletPackage => named("kubelet", timeout, 600, self.install(&["kubelet", "kubectl"])?),
-            Uses::KubeletRestart => named("restart", timeout, 120, RestartKubelet { to: self.to()? }),
+            Uses::KubeletRestart => named("restart", timeout, 120, RestartKubelet { to: self.to()?, member: None }),
             Uses::AwaitReady => {
                 let action = AwaitReady { to: self.to()?, control_plane: self.is_control_plane()? };
                 named("await-ready", timeout, 300, action)
@@ -275,12 +289,13 @@ impl<'a> Bound<'a> {
             hold: held(machine, &packages),
             undo: undo(machine, &packages),
             packages,
+            member: None,
         })
     }
 
     fn archive(self) -> Result<ArchiveNode, Finding> {
         let etcd = &self.case.inventory.etcd;
-        let member = self.node()?.roles.contains(&Role::Etcd) && etcd.topology == Topology::External;
+        let member = self.node()?.roles.contains(&Role::Etcd) && !is_stacked(self.case);
         Ok(ArchiveNode {
             service: member.then(|| etcd.service.clone()),
             paths: if member { vec![etcd.env_file.to_string()] } else { Vec::new() },
@@ -291,11 +306,13 @@ impl<'a> Bound<'a> {
         let (to, machine) = (self.to()?, self.machine()?);
         let packages = kubernetes_packages(machine, &to).map_err(|why| self.missing(&why))?;
         let kubeadm = packages.into_iter().find(|package| package.name == "kubeadm");
+        let (stacked, control_plane) = (is_stacked(self.case), self.is_control_plane()?);
         Ok(PullImages {
             to,
             kubeadm: kubeadm.ok_or_else(|| self.missing(&["kubeadm".to_owned()]))?,
-            control_plane: self.is_control_plane()?,
-            etcd: self.case.inventory.etcd.topology == Topology::Stacked,
+            control_plane,
+            etcd: stacked,
+            brings: if stacked && control_plane { Some(brought(self.case, self.node()?)?) } else { None },
         })
     }
 

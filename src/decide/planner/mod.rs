@@ -17,11 +17,12 @@ use super::checker;
 use super::finding::{Finding, Rule, Severity};
 use super::plan::{FORMAT, Lane, Law, Outage, Plan, Raise, RunId, Skipped, Sources, Stage, Step, Task, Wave};
 use super::rules::{self, Case};
+use super::stacked;
 use super::target::{Target, minor};
 use super::words;
 use crate::facts::version::parse_version;
 use crate::facts::{Facts, Seen};
-use crate::inventory::{Inventory, Node, NodeName, Role};
+use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
 use crate::playbook::{self, Pick, Playbook, Raises, Select, Uses};
 
 /// What a plan is made from.
@@ -55,7 +56,8 @@ pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
             draft.stage(case, playbook, stage).map_err(|finding| vec![finding])?;
         }
     }
-    fit(finish(wanted, case, draft, findings))
+    let tools = draft.tools(case).map_err(|finding| vec![finding])?;
+    fit(finish(wanted, case, draft, tools, findings))
 }
 
 /// The plan that a planner has made, or why nobody may have it: a word in it that a machine could read as something else, or
@@ -68,10 +70,10 @@ pub(super) fn fit(plan: Plan) -> Result<Plan, Vec<Finding>> {
     }
 }
 
-fn finish(wanted: Wanted<'_>, case: Case<'_>, mut draft: Draft, findings: Vec<Finding>) -> Plan {
+fn finish(wanted: Wanted<'_>, case: Case<'_>, mut draft: Draft, tools: Option<Stage>, findings: Vec<Finding>) -> Plan {
     let archives = draft.take_archives();
     draft.prepare_first();
-    draft.stages.splice(0..0, archives);
+    draft.stages.splice(0..0, archives.into_iter().chain(tools));
     draft.drop_idle();
     let facts = wanted.facts;
     let mut findings: Vec<Finding> = findings.into_iter().filter(|f| f.severity == Severity::Warning).collect();
@@ -131,11 +133,13 @@ fn outages(case: Case<'_>, draft: &Draft) -> Vec<Outage> {
     let planes = case.with_role(Role::ControlPlane).count();
     let does =
         |what: fn(&Action) -> bool| draft.stages.iter().any(|stage| draft.steps(stage).any(|step| what(&step.action)));
-    if does(|action| matches!(action, Action::SwapEtcd(_))) {
+    if does(|action| matches!(action, Action::SwapEtcd(_)) || action.stacked_member().is_some()) {
         let members = case.facts.etcd.known().map_or(0, |etcd| etcd.members.len());
+        let stacked = case.inventory.etcd.topology == Topology::Stacked;
         let (what, seconds, needs_consent) = match members {
             0 | 1 => ("etcd, and with it the API, while its only member restarts", 10, true),
             2 => ("etcd, and with it the API, each time one of its 2 members restarts", 10, true),
+            _ if stacked => ("one etcd member at a time, with the API server on its node", 1, false),
             _ => ("one etcd member at a time; its clients go on with another", 1, false),
         };
         outages.push(Outage { what: what.to_owned(), seconds, needs_consent });
@@ -215,6 +219,7 @@ impl Draft {
         for step in &stage.steps {
             steps.extend(expand::step(case, playbook, node, step)?);
         }
+        let mut steps = expand::around_member(case, node, steps)?;
         expand::name_apart(&mut steps);
         Ok(Some(Lane { node: node.map(|node| node.name.clone()), procedure: self.procedure(steps) }))
     }
@@ -246,6 +251,26 @@ impl Draft {
             }
         };
         self.stages.splice(0..0, first);
+    }
+
+    /// What moves a stacked member's leadership, and asks the others, is fetched on its machine before anything else.
+    fn tools(&mut self, case: Case<'_>) -> Result<Option<Stage>, Finding> {
+        let moves = |lane: &&Lane| {
+            let steps = &self.procedures[lane.procedure];
+            steps.iter().any(|step| matches!(step.action, Action::MoveLeader(_)))
+        };
+        let waves = self.stages.iter().flat_map(|stage| &stage.waves);
+        let moving: BTreeSet<NodeName> =
+            waves.flat_map(|wave| &wave.lanes).filter(moves).filter_map(|lane| lane.node.clone()).collect();
+        let mut lanes = Vec::new();
+        for node in case.nodes().filter(|node| moving.contains(&node.name)) {
+            if let Some(fetch) = stacked::etcdctl(case.inventory, case.facts, &node.name)? {
+                let step = Step { name: "fetch-tool".to_owned(), timeout_seconds: 300, action: fetch.into() };
+                lanes.push(Lane { node: Some(node.name.clone()), procedure: self.procedure(vec![step]) });
+            }
+        }
+        let stage = |lanes: Vec<Lane>| Stage { name: self.free_name("fetch", &lanes), waves: vec![Wave { lanes }] };
+        Ok((!lanes.is_empty()).then(|| stage(lanes)))
     }
 
     /// A plan that changes nothing has no stages, also no snapshot.
@@ -291,7 +316,14 @@ fn selected<'a>(case: Case<'a>, select: &Select, steps: &[playbook::Step]) -> Ve
             }
         }
     };
-    let restarts = |step: &playbook::Step| matches!(step, playbook::Step::Uses { uses: Uses::EtcdPackage, .. });
+    let stacked = case.inventory.etcd.topology == Topology::Stacked;
+    let restarts = |step: &playbook::Step| match step {
+        playbook::Step::Uses { uses: Uses::EtcdPackage, .. } => true,
+        playbook::Step::Uses { uses, .. } => {
+            stacked && matches!(uses, Uses::KubeadmUpgradeNode | Uses::KubeletPackage | Uses::KubeletRestart)
+        }
+        _ => false,
+    };
     if steps.iter().any(restarts)
         && let Some(leader) = leader(case)
     {

@@ -14,7 +14,7 @@ use super::plan::{Baseline, FORMAT, Law, Outage, Plan, Restore, RunId, Sources, 
 use super::planner::{fit, machine_baseline};
 use super::rules::forbid;
 use crate::facts::Facts;
-use crate::inventory::{Inventory, Node, NodeName, Role};
+use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
 
 use members::Member;
 
@@ -119,6 +119,7 @@ fn draw(wanted: Wanted<'_>, members: &[Member<'_>], findings: Vec<Finding>) -> P
             etcd_members: etcd
                 .map_or_else(BTreeMap::new, |etcd| etcd.members.iter().map(|m| (m.id, m.name.clone())).collect()),
             etcd_cluster: etcd.map_or(0, |etcd| etcd.cluster_id),
+            stacked: wanted.inventory.etcd.topology == Topology::Stacked,
         },
         findings: findings.into_iter().filter(|finding| finding.severity == Severity::Warning).collect(),
         left_out: wanted.fenced.to_vec(),

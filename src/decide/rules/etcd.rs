@@ -20,20 +20,26 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
         Err(finding) => found.push(finding),
         Ok(etcd) => {
             found.extend(standing(case, etcd));
-            if let Some(to) = &case.target.etcd {
+            if stacked(case) {
+                found.extend(case.target.kubernetes.iter().flat_map(|to| super::stacked::findings(case, etcd, to)));
+            } else if let Some(to) = &case.target.etcd {
                 found.extend(ways(etcd, to));
                 found.extend(users(etcd, to));
-                found.extend(few(case, etcd, to));
+                found.extend(few(case, etcd).filter(|_| !idle(etcd, to)));
             }
         }
     }
     found.extend(topology(case));
-    if let Some(to) = &case.target.etcd {
+    if let Some(to) = case.target.etcd.as_ref().filter(|_| !stacked(case)) {
         found.extend(releases(to));
         found.extend(processes(case).filter_map(|(node, process)| v2_data(node, process, to)));
-        found.extend(processes(case).filter_map(|(node, process)| removed(node, process, to)));
+        found.extend(processes(case).filter_map(|(node, process)| removed(node, process, to, &[])));
     }
     found
+}
+
+fn stacked(case: Case<'_>) -> bool {
+    case.inventory.etcd.topology == Topology::Stacked
 }
 
 /// What holds whatever is asked for.
@@ -153,7 +159,7 @@ fn alarms(etcd: &EtcdFacts) -> Vec<Finding> {
     etcd.alarms.iter().map(alarm).collect()
 }
 
-fn versions(etcd: &EtcdFacts) -> impl Iterator<Item = (&str, &Version)> {
+pub(super) fn versions(etcd: &EtcdFacts) -> impl Iterator<Item = (&str, &Version)> {
     etcd.members.iter().filter_map(|m| m.status.known().map(|status| (m.name.as_str(), &status.version)))
 }
 
@@ -168,15 +174,23 @@ fn spread(etcd: &EtcdFacts) -> Option<Finding> {
     })
 }
 
-/// etcd does not refuse a skipped minor itself: its smallest cluster version is 3.0 in every release up to 3.7.
 fn ways(etcd: &EtcdFacts, to: &Version) -> Vec<Finding> {
     let way = |(name, from): (&str, &Version)| match Way::between(from, to) {
-        Way::Same | Way::Patch => None,
         Way::Minor => floor(from, to).map(|floor| {
             let detail =
                 format!("is at {from}; before etcd {}.{} it has to be at {floor} or later", to.major, to.minor);
             Finding::refusal(Rule::EtcdRelease, name, detail)
         }),
+        _ => unraisable(name, from, to),
+    };
+    versions(etcd).filter_map(way).collect()
+}
+
+/// Why a member can never be raised like this. etcd does not refuse a skipped minor itself: its smallest cluster version is 3.0
+/// in every release up to 3.7.
+pub(super) fn unraisable(name: &str, from: &Version, to: &Version) -> Option<Finding> {
+    match Way::between(from, to) {
+        Way::Same | Way::Patch | Way::Minor => None,
         Way::Down => {
             let detail = format!("is at {from}, newer than {to}; etcd does not go back this way");
             Some(Finding::refusal(Rule::EtcdDowngrade, name, detail))
@@ -189,8 +203,7 @@ fn ways(etcd: &EtcdFacts, to: &Version) -> Vec<Finding> {
             );
             Some(Finding::refusal(Rule::EtcdSkip, name, detail))
         }
-    };
-    versions(etcd).filter_map(way).collect()
+    }
 }
 
 /// The release that a member has to be at before the next minor: 3.5.32 before 3.6 (etcd.io upgrade_3_6), 3.6.11 before
@@ -206,7 +219,7 @@ fn floor(from: &Version, to: &Version) -> Option<Version> {
 
 /// 3.4 and 3.5 write users down differently: a member of the one does not apply what the other has logged of them, so that
 /// etcd with auth cannot be raised member by member there (etcd.io upgrade_3_5).
-fn users(etcd: &EtcdFacts, to: &Version) -> Option<Finding> {
+pub(super) fn users(etcd: &EtcdFacts, to: &Version) -> Option<Finding> {
     let crosses = |(_, from): (&str, &Version)| Way::between(from, to) == Way::Minor;
     if (to.major, to.minor) != (3, 5) || !versions(etcd).any(crosses) {
         return None;
@@ -223,7 +236,7 @@ fn users(etcd: &EtcdFacts, to: &Version) -> Option<Finding> {
 }
 
 /// 3.5.0 to 3.5.2 can lose consistency when killed under load (etcd-io/etcd#13766).
-fn releases(to: &Version) -> Option<Finding> {
+pub(super) fn releases(to: &Version) -> Option<Finding> {
     (to >= &Version::new(3, 5, 0) && to <= &Version::new(3, 5, 2)).then(|| {
         let detail =
             format!("{to} can corrupt its data when it is killed under load (etcd-io/etcd#13766): use 3.5.3 or later");
@@ -232,7 +245,7 @@ fn releases(to: &Version) -> Option<Finding> {
 }
 
 /// 3.6 has no v2 API any more, and 3.4 and 3.5 serve it only when they are told to.
-fn v2_data(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Finding> {
+pub(super) fn v2_data(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Finding> {
     let target = format!("etcd {}.{}", to.major, to.minor);
     let refuse = |detail: String| Some(Finding::refusal(Rule::EtcdV2Data, node, detail));
     let gone = (to.major, to.minor) >= (3, 6);
@@ -260,8 +273,9 @@ fn v2_data(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Findi
 }
 
 /// Etcd does not start with a flag that it does not know: 3.6 has dropped the v2 API's and the proxy's (etcd.io upgrade_3_6),
-/// 3.7 every experimental one (etcd.io upgrade_3_7). Of a variable that it does not know it only warns.
-fn removed(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Finding> {
+/// 3.7 every experimental one (etcd.io upgrade_3_7). Of a variable that it does not know it only warns. Who starts it may take
+/// some out by itself.
+pub(super) fn removed(node: &NodeName, process: &EtcdProcess, to: &Version, taken_out: &[&str]) -> Option<Finding> {
     let release = |version: &Version| (version.major, version.minor);
     if process.server_version.known().is_some_and(|from| release(from) >= release(to)) {
         return None;
@@ -271,7 +285,8 @@ fn removed(node: &NodeName, process: &EtcdProcess, to: &Version) -> Option<Findi
         (3, 7) => flag.starts_with("experimental-"),
         _ => false,
     };
-    let flags: Vec<String> = process.flags.iter().filter(|flag| gone(flag)).map(|flag| format!("--{flag}")).collect();
+    let stays = |flag: &&String| gone(flag) && !taken_out.contains(&flag.as_str());
+    let flags: Vec<String> = process.flags.iter().filter(stays).map(|flag| format!("--{flag}")).collect();
     (!flags.is_empty()).then(|| {
         let detail = format!(
             "is started with {}, which etcd {}.{} does not know: it would not start; take that out first",
@@ -322,19 +337,36 @@ fn strangers(case: Case<'_>, etcd: &EtcdFacts) -> Vec<Finding> {
     found
 }
 
-/// On a stacked node every kubeadm step and kubelet restart stops a member too, which needs leadership moved and members
-/// seen healthy around it; that has not been tried.
-fn topology(case: Case<'_>) -> Option<Finding> {
-    (case.inventory.etcd.topology == Topology::Stacked).then(|| {
-        let detail = "etcd is stacked on the control planes, and this Windlass raises only clusters with external etcd";
-        Finding::refusal(Rule::EtcdTopology, "etcd", detail)
-    })
+/// A stacked etcd has no target of its own; and kubeadm, which raises it, has to take it for one.
+fn topology(case: Case<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut refuse = |detail: &str| found.push(Finding::refusal(Rule::EtcdTopology, "etcd", detail));
+    if stacked(case) && case.target.etcd.is_some() {
+        refuse(
+            "is stacked on the control planes, where kubeadm raises it together with Kubernetes: leave --etcd-to away, and raise \
+             Kubernetes with --to",
+        );
+    }
+    let kubeadm = case.facts.api.known().and_then(|api| api.kubeadm.known());
+    match kubeadm.map(|config| config.external_etcd) {
+        Some(true) if stacked(case) => refuse("is stacked by the inventory's word, and external by kubeadm-config's"),
+        Some(false) if !stacked(case) && case.target.kubernetes.is_some() => {
+            refuse("is external by the inventory's word, and stacked by kubeadm-config's: kubeadm would raise it, too");
+        }
+        _ => {}
+    }
+    found
 }
 
-fn few(case: Case<'_>, etcd: &EtcdFacts, to: &Version) -> Option<Finding> {
+/// Whether every member is at `to` already.
+fn idle(etcd: &EtcdFacts, to: &Version) -> bool {
+    etcd.members.iter().all(|member| member.status.known().is_some_and(|status| &status.version == to))
+}
+
+/// An etcd that is away while one of its members is.
+pub(super) fn few(case: Case<'_>, etcd: &EtcdFacts) -> Option<Finding> {
     let voters = etcd.members.iter().filter(|member| !member.learner).count();
-    let idle = etcd.members.iter().all(|member| member.status.known().is_some_and(|status| &status.version == to));
-    (voters < 3 && !idle).then(|| {
+    (voters < 3).then(|| {
         let detail = format!(
             "with {}, etcd and with it the API are away while a member restarts, about 10 s each time",
             crate::text::count(voters, "voting member")

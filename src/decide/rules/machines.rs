@@ -178,6 +178,9 @@ fn room(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
     if node.roles.contains(&Role::ControlPlane) {
         if case.target.kubernetes.is_some() {
             want("the images", &["/var/lib/containerd", "/var/lib", "/"], ROOM_FOR_IMAGES);
+            if case.inventory.etcd.topology == Topology::Stacked {
+                want("kubeadm's copy of etcd's data", &["/etc/kubernetes", "/"], room_for_data(case));
+            }
         }
         want("the copy of the snapshot", &["/var/lib", "/"], room_for_snapshots(case));
     }
@@ -188,6 +191,11 @@ fn room(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
 pub(in crate::decide) fn database(case: Case<'_>) -> u64 {
     let statuses = |etcd: &EtcdFacts| etcd.members.iter().filter_map(|m| Some(m.status.known()?.db_size)).max();
     case.facts.etcd.known().and_then(statuses).unwrap_or(0)
+}
+
+/// What kubeadm copies of a stacked member: its database, and its log, of which etcd keeps five files of 64 MiB and begins one.
+fn room_for_data(case: Case<'_>) -> u64 {
+    database(case).saturating_add(6 * (64 << 20))
 }
 
 /// Two snapshots, and room to breathe.

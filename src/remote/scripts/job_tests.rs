@@ -177,7 +177,7 @@ fn an_image_that_reads_like_an_option_is_not_pulled() {
         ("crictl", NOTHING),
         ("dpkg-query", "printf 1.21.14-00"),
     ]);
-    let (status, said) = fakes.run(Script::PullImages, &["v1.21.14", "1.21.14-00", "all"]);
+    let (status, said) = fakes.run(Script::PullImages, &["v1.21.14", "1.21.14-00", "all", "-", "-", "-"]);
     assert_eq!((status, said.as_str()), (1, "not an image: --config=/tmp/x/pause:3.2\n"));
     assert!(fakes.calls("crictl").is_empty());
 }

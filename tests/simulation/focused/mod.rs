@@ -13,6 +13,7 @@ mod operators;
 mod programs;
 mod resuming;
 mod snapshots;
+mod stacked;
 mod taking_over;
 mod together;
 mod undoing;

@@ -21,8 +21,10 @@ enum Field {
     Proof,
 }
 
-fn field(job: &Begun) -> Field {
+fn field(world: &World, job: &Begun) -> Field {
     match job.job.as_str() {
+        // A stacked member goes with its control plane.
+        "move-leader" if world.machines[job.on].plane.is_some() => Field::Kubernetes,
         "archive" | "fetch-packages" | "fetch-archive" | "fetch-tool" | "pull-images" => Field::Nothing,
         "prove-snapshot" => Field::Proof,
         "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
@@ -139,7 +141,7 @@ impl Watch {
 
     /// Laws 2, 4 and 5: what stands before it, and what must not be at work beside it.
     fn in_its_place(&mut self, world: &World, job: &Begun, name: &str) {
-        let own = field(job);
+        let own = field(world, job);
         if own == Field::Proof {
             return self.proves(world, job, name);
         }
@@ -147,10 +149,10 @@ impl Watch {
             return;
         }
         // What it renews leans on nothing that was saved.
-        if world.begun.iter().any(|other| other.run == job.run && field(other) == Field::Restore) {
+        if world.begun.iter().any(|other| other.run == job.run && field(world, other) == Field::Restore) {
             return self.restores(world, job, name);
         }
-        let of = |wanted: Field| world.begun.iter().filter(move |other| field(other) == wanted);
+        let of = |wanted: Field| world.begun.iter().filter(move |other| field(world, other) == wanted);
         let prepared = of(Field::Nothing).filter_map(|other| other.ended).map(|(at, _)| at).max();
         let etcd = of(Field::Etcd).filter_map(|other| other.ended).map(|(at, _)| at).max();
         let before = if own == Field::Kubernetes { prepared.max(etcd) } else { prepared };

@@ -136,6 +136,16 @@ async fn a_patch_is_interrupted_everywhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_minor_with_stacked_members_is_interrupted_everywhere() {
+    matrix("kubeadm-minor, which moves stacked members by a minor", || Bench::stacked_raise(KUBERNETES)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patch_with_stacked_members_is_interrupted_everywhere() {
+    matrix("kubeadm-patch with stacked members", || Bench::stacked_raise(PATCH)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn etcd_is_interrupted_everywhere() {
     matrix("etcd-external", || Bench::new(ETCD)).await;
 }

@@ -5,7 +5,7 @@ use windlass::decide::checker;
 use windlass::decide::plan::{Plan, Stage, Step, Wave};
 
 use super::{Mutant, broken};
-use crate::bench::{Bench, KUBERNETES, MINOR, Raise, lab, lab_plan};
+use crate::bench::{Bench, KUBERNETES, MINOR, PATCH, Raise, lab, lab_plan, stacked_plan};
 use crate::laws::Invariant;
 use crate::world::World;
 
@@ -39,6 +39,8 @@ pub(super) async fn all() -> Vec<Mutant> {
         })
         .await,
         changed(law(3), "leadership is not moved, and the guard asks nobody", MINOR, unguarded).await,
+        stacked("a stacked member is restarted while it leads, and no guard asks", leads).await,
+        stacked("stacked members go one after another unseen, and no guard asks", unseen).await,
         changed(law(4), "a member and a control plane in one wave", MINOR, |plan| {
             let lane = stage(plan, "etcd").waves[0].lanes[0].clone();
             stage(plan, "first-control-plane").waves[0].lanes.push(lane);
@@ -81,6 +83,45 @@ fn drop_steps(plan: &mut Plan, drop: fn(&Action) -> bool) {
     for steps in &mut plan.procedures {
         steps.retain(|step: &Step| !drop(&step.action));
     }
+}
+
+/// A change of the plan whose members are static pods.
+async fn stacked(name: &'static str, change: Change) -> Mutant {
+    let mut plan = stacked_plan(PATCH);
+    change(&mut plan);
+    let plan = plan.sealed();
+    let checker = Some(!checker::check(&plan).is_empty());
+    let bench = Bench { plan, ..Bench::stacked_raise(PATCH) };
+    let _ = bench.run().await;
+    Mutant { invariant: Invariant::Law(3), name, checker, seen: broken(&bench) }
+}
+
+/// No job asks the others any more.
+fn unasked(plan: &mut Plan) {
+    for step in plan.procedures.iter_mut().flatten() {
+        match &mut step.action {
+            Action::KubeadmApply(apply) => apply.member = None,
+            Action::KubeadmNode(node) => node.member = None,
+            Action::InstallPackages(install) => install.member = None,
+            Action::RestartKubelet(restart) => restart.member = None,
+            _ => {}
+        }
+    }
+}
+
+fn leads(plan: &mut Plan) {
+    unasked(plan);
+    drop_steps(plan, |it| matches!(it, Action::MoveLeader(_)));
+}
+
+fn unseen(plan: &mut Plan) {
+    unasked(plan);
+    drop_steps(plan, |it| {
+        matches!(
+            it,
+            Action::MoveLeader(_) | Action::AwaitMembers(_) | Action::AwaitReady(_) | Action::AwaitApiServers(_)
+        )
+    });
 }
 
 fn unguarded(plan: &mut Plan) {

@@ -14,6 +14,8 @@ pub(super) const KINDS: usize = 16;
 const RESTARTS: u64 = 3;
 /// Machines of the lab.
 const MACHINES: u64 = 8;
+/// Machines of it when its members are on the control planes.
+const STACKED: usize = 5;
 
 /// A fault and the call at which it strikes, counted over all processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(super) struct Cut {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Schedule {
     pub(super) raise: Raise,
+    /// Whether etcd's members are static pods on the control planes.
+    pub(super) stacked: bool,
     pub(super) faults: Vec<Fault>,
     /// The processes before the last.
     pub(super) cuts: Vec<Cut>,
@@ -61,7 +65,7 @@ impl Schedule {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  raise {:?}", self.raise)?;
+        writeln!(f, "  raise {:?}{}", self.raise, if self.stacked { ", stacked" } else { "" })?;
         for (number, cut) in (1..).zip(&self.cuts) {
             match cut.burns {
                 Some(burns) => write!(f, "  process {number} is killed at write or start {burns}")?,
@@ -104,7 +108,14 @@ pub(super) fn draw(seed: u64) -> Schedule {
         })
         .collect();
     faults.sort_by_key(|fault| fault.call);
-    Schedule { raise, faults, cuts }
+    // Drawn last: the seeds of before stay what they were.
+    let stacked = raise.1.is_none() && chance.below(2) == 0;
+    if stacked {
+        for at in faults.iter_mut().filter_map(|fault| fault.elsewhere.as_mut()) {
+            *at %= STACKED;
+        }
+    }
+    Schedule { raise, stacked, faults, cuts }
 }
 
 /// Whether the fault may strike a machine that is not asked anything.

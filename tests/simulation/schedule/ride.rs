@@ -13,7 +13,7 @@ use windlass::journal::Standing;
 use windlass::remote::Clock;
 
 use super::drawn::Schedule;
-use crate::bench::Bench;
+use crate::bench::{Bench, Raise};
 use crate::focused::timeless;
 use crate::seams::fault::{Trap, When};
 
@@ -49,8 +49,12 @@ pub(super) fn ride(schedule: &Schedule) -> Result<Ride, String> {
     })
 }
 
+fn bench(raise: Raise, stacked: bool) -> Bench {
+    if stacked { Bench::stacked_raise(raise) } else { Bench::new(raise) }
+}
+
 async fn through(schedule: &Schedule) -> Result<Ride, String> {
-    let bench = Bench::new(schedule.raise);
+    let bench = bench(schedule.raise, schedule.stacked);
     let traps = schedule.faults.iter().map(|fault| Trap {
         when: When::Call(fault.call),
         then: fault.then.clone(),
@@ -145,19 +149,19 @@ async fn at_its_end(bench: &Bench, schedule: &Schedule) -> Result<(), String> {
 fn whole(schedule: &Schedule) -> Facts {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
-    static WHOLE: Mutex<BTreeMap<crate::bench::Raise, Facts>> = Mutex::new(BTreeMap::new());
-    if let Some(known) = WHOLE.lock().unwrap_or_else(PoisonError::into_inner).get(&schedule.raise) {
+    static WHOLE: Mutex<BTreeMap<(Raise, bool), Facts>> = Mutex::new(BTreeMap::new());
+    if let Some(known) = WHOLE.lock().unwrap_or_else(PoisonError::into_inner).get(&(schedule.raise, schedule.stacked)) {
         return known.clone();
     }
     // In a thread of its own, because a runtime cannot be begun within another.
-    let raise = schedule.raise;
+    let (raise, stacked) = (schedule.raise, schedule.stacked);
     let looked = std::thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
-        runtime.block_on(crate::matrix::reference(move || Bench::new(raise))).end
+        runtime.block_on(crate::matrix::reference(move || bench(raise, stacked))).end
     });
     let facts = looked.join().expect("a run without faults");
-    WHOLE.lock().unwrap_or_else(PoisonError::into_inner).insert(raise, facts.clone());
+    WHOLE.lock().unwrap_or_else(PoisonError::into_inner).insert((raise, stacked), facts.clone());
     facts
 }
 

@@ -1,6 +1,7 @@
 //! etcd: members, terms and leaders, quorum, writes, the cluster version, and the data that lets an old binary refuse to start.
 
 use semver::Version;
+use windlass::facts::version::parse_version;
 use windlass::facts::{Alarm, EtcdMember, MemberStatus, Seen};
 use windlass::remote::{HashKv, ListedMember, MemberList, SnapshotContents, SnapshotWanted};
 
@@ -61,6 +62,10 @@ pub(crate) struct Member {
     pub(crate) restored: Option<String>,
     /// It is in the list of members.
     pub(crate) listed: bool,
+    /// The tag of the image that its manifest names, where it is a static pod.
+    pub(crate) manifest: Option<String>,
+    /// The job that is about to stop its pod.
+    pub(crate) stopped_by: Option<usize>,
 }
 
 impl Member {
@@ -294,7 +299,8 @@ impl World {
             return;
         }
         // A stacked one's version is its image's.
-        let version = machine.etcd().unwrap_or_else(|| known.told.status.known().expect("it answered").version.clone());
+        let image = || parse_version(known.manifest.as_deref().expect("a manifest")).expect("a version");
+        let version = machine.etcd().unwrap_or_else(image);
         if self.is_sick(member, Sick::Silent, &version) {
             return;
         }

@@ -34,6 +34,7 @@ pub(super) fn world(facts: Facts) -> World {
         acting: None,
         happened: Vec::new(),
         breaks: super::Breaks::default(),
+        kubeadm_etcd: std::collections::BTreeMap::from([(20, "3.4.23-0"), (21, "3.5.16-0")]),
         waits_for_word: false,
         silenced: BTreeSet::new(),
         base: facts.taken_at,
@@ -70,6 +71,8 @@ fn member(told: EtcdMember, machines: &[Machine]) -> Member {
     let name = told.node.as_ref().expect("its machine");
     let at: At = machines.iter().position(|machine| machine.name == name.as_str()).expect("a machine");
     let process = machines[at].told.etcd.known().cloned().flatten().expect("a process");
+    let pods = machines[at].told.static_pods.known();
+    let manifest = pods.and_then(|pods| Some(pods.get("etcd")?.rsplit_once(':')?.1.to_owned()));
     let (runs, cluster): (Version, Version) = (known(process.server_version), known(process.cluster_version));
     Member {
         at,
@@ -82,6 +85,8 @@ fn member(told: EtcdMember, machines: &[Machine]) -> Member {
         listed: true,
         blocked: false,
         restored: None,
+        manifest,
+        stopped_by: None,
     }
 }
 

@@ -14,6 +14,7 @@ use super::kept;
 use super::planes::COMPONENTS;
 use super::programs::{self, Programs};
 use super::restore::{self, Restoring};
+use super::stacked::{self, Raising};
 use super::{At, Dpkg, World};
 
 /// One effect of a job.
@@ -95,6 +96,8 @@ pub(crate) enum Op {
     Programs(Programs),
     /// Something of a restore's.
     Restoring(Restoring),
+    /// Something about a stacked member that kubeadm raises.
+    Raising(Raising),
     /// Not the job's doing: a person installs a package.
     SomebodyInstalls(&'static str, &'static str),
     /// Not the job's doing: a person uncordons the node.
@@ -114,7 +117,7 @@ impl World {
             ("restore-packages", [run, guard, holds, cluster, specs @ ..]) if !specs.is_empty() => {
                 kept::restore(run, guard, holds, cluster, specs)
             }
-            ("pull-images", [version, package, what]) => pull(version, package, what),
+            ("pull-images", [version, package, what, etcd @ ..]) => pull(version, package, what, etcd),
             ("install-packages", [guard, holds, specs @ ..]) if !specs.is_empty() => install(guard, holds, specs),
             ("move-leader", [_, _, _, own, others]) => {
                 assert!(own.starts_with("https://") && !others.is_empty(), "{own} {others}");
@@ -136,8 +139,16 @@ impl World {
             ("kubeadm-plan", [version, ignore]) if ignore == "-" => {
                 vec![seconds(2, Op::Preflight(target(version))), seconds(13, Op::Preflight(target(version)))]
             }
-            ("kubeadm-apply", [version, ignore]) if ignore == "-" => apply(&target(version)),
-            ("kubeadm-node", [ignore]) if ignore == "-" => vec![seconds(1, Op::NodePreflight)],
+            ("kubeadm-apply", [version, ignore, guard, now, pinned, first]) if ignore == "-" => {
+                let mut ops = stacked::before(&target(version), guard, [now, pinned, first]);
+                ops.extend(apply(&target(version)));
+                ops
+            }
+            ("kubeadm-node", [version, ignore, guard, now, pinned, first]) if ignore == "-" => {
+                let mut ops = stacked::before(&target(version), guard, [now, pinned, first]);
+                ops.push(seconds(1, Op::NodePreflight));
+                ops
+            }
             ("cordon", [name, run]) => vec![seconds(1, Op::Cordon(name.clone(), run.clone()))],
             ("uncordon", [name, run]) => vec![seconds(1, Op::Uncordon(name.clone(), run.clone()))],
             ("drain", [name, limit, emptydir, force]) if emptydir == "no" && force == "no" => {
@@ -149,7 +160,10 @@ impl World {
                 let prove = Op::Prove(file.clone(), super::own::number(revision), minor.clone());
                 vec![seconds(2, Op::Begin), seconds(1, prove)]
             }
-            ("kubelet-restart", []) => vec![seconds(2, Op::RestartKubelet)],
+            ("kubelet-restart", [guard]) => {
+                let guards = guarded(guard).map(|others| (Duration::from_millis(200), Op::Guard(others)));
+                guards.into_iter().chain([seconds(2, Op::RestartKubelet)]).collect()
+            }
             _ => programs::program(job, args)
                 .or_else(|| restore::program(job, args))
                 .unwrap_or_else(|| panic!("the simulation does not know the job {job} with {args:?}")),
@@ -209,6 +223,7 @@ impl World {
             }
             Op::Programs(op) => self.programs(at, key, op)?,
             Op::Restoring(op) => self.restoring(at, key, op)?,
+            Op::Raising(op) => self.raising(at, key, op)?,
             Op::SomebodyUncordons(name) => {
                 self.acting = None;
                 let node = self.node_at(&name);
@@ -232,10 +247,13 @@ fn target(version: &str) -> Version {
 }
 
 /// One pull stands for all the images: they differ in nothing that matters here.
-fn pull(version: &str, package: &str, what: &str) -> Vec<(Duration, Op)> {
-    assert!(["all-but-etcd", "worker"].contains(&what), "{version} {what}");
+fn pull(version: &str, package: &str, what: &str, etcd: &[String]) -> Vec<(Duration, Op)> {
+    let [now, pinned, first] = etcd else { panic!("{etcd:?}") };
+    assert!(["all-but-etcd", "worker", "all"].contains(&what) && (what == "all") == (now != "-"), "{version} {what}");
     let image = |name: &str| seconds(6, Op::Image(format!("{name}:{version}")));
-    vec![seconds(1, Op::HasKubeadm(package.to_owned())), image("kube-proxy"), image("pause")]
+    let fits = stacked::fits(&target(version), now, pinned, first);
+    let has = seconds(1, Op::HasKubeadm(package.to_owned()));
+    [has].into_iter().chain(fits).chain([image("kube-proxy"), image("pause")]).collect()
 }
 
 pub(super) fn unhold(holds: &str) -> Option<(Duration, Op)> {
@@ -265,7 +283,7 @@ pub(super) fn unpack_and_configure(specs: &[String]) -> Vec<(Duration, Op)> {
 pub(super) fn guarded(guard: &str) -> Option<Vec<String>> {
     match guard.split(';').collect::<Vec<_>>()[..] {
         ["-"] => None,
-        ["etcd", "etcd", _, _, _, own, others] if own.starts_with("https://") => {
+        ["etcd", "etcd" | "-", _, _, _, own, others] if own.starts_with("https://") => {
             Some(others.split(',').filter(|url| *url != "-").map(str::to_owned).collect())
         }
         _ => panic!("the simulation does not know the guard {guard}"),
@@ -284,7 +302,7 @@ fn install(guard: &str, holds: &str, specs: &[String]) -> Vec<(Duration, Op)> {
         ops.push((Duration::from_millis(500), Op::Guard(others.clone())));
     }
     ops.extend(unpack_and_configure(specs));
-    if others.is_some() {
+    if others.is_some() && !guard.starts_with("etcd;-") {
         ops.push((Duration::from_millis(500), Op::RestartIfOld));
     }
     // apt and `apt-mark` need a while until the holds are back, as the lab's power losses showed.
@@ -301,7 +319,7 @@ fn components(to: &Version) -> Vec<(Duration, Op)> {
 }
 
 fn apply(to: &Version) -> Vec<(Duration, Op)> {
-    let mut ops = vec![seconds(12, Op::Preflight(to.clone()))];
+    let mut ops = vec![seconds(12, Op::Preflight(to.clone())), seconds(1, Op::Raising(Raising::Manifest(to.clone())))];
     ops.extend(components(to));
     ops.push(seconds(2, Op::UploadConfig(to.clone())));
     ops.push(seconds(1, Op::UploadKubeletConfig(to.clone())));

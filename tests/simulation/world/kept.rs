@@ -43,7 +43,7 @@ pub(super) fn restore(run: &str, guard: &str, holds: &str, cluster: &str, specs:
     ops.push((Duration::from_millis(200), Op::FinishDpkg));
     ops.extend(guards(100));
     ops.extend(unpack_and_configure(specs));
-    if others.is_some() {
+    if others.is_some() && !guard.starts_with("etcd;-") {
         ops.push((Duration::from_millis(100), Op::RestartIfOld));
     }
     ops
@@ -109,7 +109,8 @@ impl World {
             }
             Op::GuardIfRuns(others) => {
                 let member = self.member_of(at).expect("a member");
-                if self.etcd.members[member].runs.is_some() {
+                // Whether a stacked one runs is not asked.
+                if self.etcd.members[member].runs.is_some() || self.stacked(at).is_some() {
                     return self.guard(at, &others);
                 }
             }

@@ -101,6 +101,10 @@ impl World {
         self.after(SECOND * REPORTS, Later::KubeletReports(at, boot));
         if self.machines[at].plane.is_some() && self.acting.is_some() {
             self.static_pods_restart(at);
+            // A kubelet as it was leaves a member's pod alone: a restore restarts it as it is.
+            if from != to && self.stacked(at).is_some() {
+                self.member_pod_restarts(at, SECOND * 2);
+            }
         }
     }
 

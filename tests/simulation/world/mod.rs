@@ -15,6 +15,7 @@ mod planes;
 mod pods;
 mod programs;
 mod restore;
+mod stacked;
 mod text;
 pub(crate) mod units;
 
@@ -56,6 +57,8 @@ pub(crate) struct World {
     pub(crate) happened: Vec<Happened>,
     /// Deliberate breaks of what runs on the nodes, for the tests of the laws' teeth.
     pub(crate) breaks: Breaks,
+    /// The tag of the etcd that the kubeadm of each minor brings to stacked members.
+    pub(crate) kubeadm_etcd: BTreeMap<u64, &'static str>,
     /// How long a kubelet takes to its first word is chance: with this, none says it before it is let.
     pub(crate) waits_for_word: bool,
     /// Machines whose kubelets were not let.
@@ -126,6 +129,8 @@ pub(crate) enum Later {
     ComponentStops(At, usize, u32),
     /// It runs again.
     ComponentStarts(At, usize, u32),
+    /// The stacked member of a control plane stops, and starts again.
+    MemberPodStops(usize, u32),
     /// The machine's API server knows everything; of this boot only.
     ServerWarm(At, u32),
     /// The load balancer has noticed.
@@ -182,6 +187,7 @@ impl World {
             Later::LeaseEnds(at) => self.lease_ends(at),
             Later::ComponentStops(at, component, boot) => self.component_stops(at, component, boot),
             Later::ComponentStarts(at, component, boot) => self.component_starts(at, component, boot),
+            Later::MemberPodStops(member, boot) => self.member_pod_stops(member, boot),
             Later::ServerWarm(at, boot) => self.api_warm(at, boot),
             Later::Balance(at) => self.balance(at),
             Later::MemberStarts(member, boot) => self.member_starts(member, boot),

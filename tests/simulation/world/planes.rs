@@ -80,7 +80,7 @@ impl World {
         let machine = &self.machines[at];
         let runs =
             |plane: &Plane| plane.components[0].runs.is_some() && !plane.components[0].warming && !plane.api_away;
-        machine.up && machine.plane.as_ref().is_some_and(runs) && self.etcd_serves()
+        machine.up && machine.plane.as_ref().is_some_and(runs) && self.has_etcd(at)
     }
 
     /// The API answers through the load balancer.

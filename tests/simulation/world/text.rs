@@ -9,7 +9,6 @@ use windlass::facts::{CORDON_ANNOTATION, MachineFacts, Seen};
 use super::planes::COMPONENTS;
 use super::pods::Kind;
 use super::{At, Machine, NodeObject, World};
-use crate::lab::STACKED_IMAGE;
 
 type Lines = Result<Vec<String>, String>;
 
@@ -35,8 +34,7 @@ impl World {
                 "etcd" => Ok(self.etcd_process(at)),
                 "windlass" => Ok(own(machine)),
                 "kept" => Ok(machine.own.kept()),
-                "etcd-tool" if self.stacked(at).is_some() => Ok(vec![format!("image {STACKED_IMAGE}")]),
-                "etcd-tool" => Ok(vec![format!("tool /usr/bin/etcdctl {} no", machine.upstream("etcd-client"))]),
+                "etcd-tool" => Ok(self.etcd_tool(at)),
                 other => panic!("the simulation does not know the probe's section {other}"),
             };
             section(&mut text, name, &lines);
@@ -114,10 +112,9 @@ impl World {
         lines
     }
 
-    /// The member on the machine, when it is a static pod.
-    pub(super) fn stacked(&self, at: At) -> Option<&super::etcd::Member> {
-        self.machines[at].plane.as_ref()?;
-        Some(&self.etcd.members[self.member_of(at)?])
+    fn etcd_tool(&self, at: At) -> Vec<String> {
+        let installed = || format!("tool /usr/bin/etcdctl {} no", self.machines[at].upstream("etcd-client"));
+        vec![self.member_image(at).map_or_else(installed, |image| format!("image {image}"))]
     }
 
     fn static_pods(&self, at: At) -> Vec<String> {
@@ -125,7 +122,8 @@ impl World {
         let pods = COMPONENTS.iter().zip(&plane.components).filter(|(_, component)| !component.away);
         let mut lines: Vec<String> =
             pods.map(|(name, component)| format!("pod {name} k8s.gcr.io/{name}:v{}", component.manifest)).collect();
-        lines.extend(self.stacked(at).filter(|member| !member.blocked).map(|_| format!("pod etcd {STACKED_IMAGE}")));
+        let member = self.stacked(at).filter(|member| !member.blocked);
+        lines.extend(member.and_then(|_| Some(format!("pod etcd {}", self.member_image(at)?))));
         lines
     }
 
@@ -155,11 +153,17 @@ impl World {
     }
 
     fn kubeadm(&self) -> Vec<String> {
+        let stacked = (0..self.machines.len()).any(|at| self.stacked(at).is_some());
+        let [etcd, setting] = if stacked {
+            ["local:", "dataDir: /var/lib/etcd"]
+        } else {
+            ["external:", "caFile: /etc/kubernetes/pki/etcd/ca.crt"]
+        };
         vec![
             format!("controlPlaneEndpoint: {}", self.kube.endpoint),
             "etcd:".to_owned(),
-            "  external:".to_owned(),
-            "    caFile: /etc/kubernetes/pki/etcd/ca.crt".to_owned(),
+            format!("  {etcd}"),
+            format!("    {setting}"),
             "kind: ClusterConfiguration".to_owned(),
             format!("kubernetesVersion: v{}", self.kube.version),
         ]

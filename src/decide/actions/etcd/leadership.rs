@@ -60,5 +60,6 @@ impl Act for MoveLeader {
 
     fn serves(&self, later: &Action) -> bool {
         matches!(later, Action::SwapEtcd(_) | Action::RemoveMember(_) | Action::DefragMember(_))
+            || later.stacked_member().is_some()
     }
 }

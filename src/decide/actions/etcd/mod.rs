@@ -30,6 +30,11 @@ pub struct EtcdAccess {
 }
 
 impl EtcdAccess {
+    /// What a job refuses by unless all others are healthy and this one does not lead; `-` for a member that is no service.
+    pub(in crate::decide::actions) fn guard(&self, service: &str) -> String {
+        format!("etcd;{service};{}", self.args().join(";"))
+    }
+
     fn args(&self) -> Vec<String> {
         let others = if self.others.is_empty() { "-".to_owned() } else { self.others.join(",") };
         vec![self.ca.clone(), self.cert.clone(), self.key.clone(), self.own.clone(), others]

@@ -63,7 +63,7 @@ impl SwapEtcd {
     }
 
     fn guard(&self) -> String {
-        format!("etcd;{};{}", self.service, self.access.args().join(";"))
+        self.access.guard(&self.service)
     }
 }
 

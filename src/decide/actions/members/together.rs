@@ -63,8 +63,8 @@ pub struct AwaitMembers {
 
 impl Act for AwaitMembers {
     fn describe(&self) -> String {
-        let count = self.peers.len();
-        format!("wait: {count} members, all voting and healthy, one leader and little lag for {} ms", self.steady_ms)
+        let count = crate::text::count(self.peers.len(), "member");
+        format!("wait: {count}, all voting and healthy, one leader and little lag for {} ms", self.steady_ms)
     }
 
     fn question(&self, _: Site<'_>) -> Question {

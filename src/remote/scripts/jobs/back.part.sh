@@ -15,6 +15,8 @@ guard_restore() {
     [ "$guard" != - ] || return 0
     read_guard "$guard" || return
     [ "$cluster" = - ] || others_are_at "$cluster" || return
-    pid=$(systemctl show -p MainPID --value "$service")
+    # A stacked member is the kubelet's: whether it runs is not asked.
+    pid=stacked
+    [ -z "$service" ] || pid=$(systemctl show -p MainPID --value "$service")
     [ "${pid:-0}" = 0 ] || guard_etcd "$guard"
 }

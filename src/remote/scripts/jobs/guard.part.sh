@@ -1,11 +1,11 @@
 # Part of the jobs that touch a member of etcd: only when all others are well and it does not lead.
 
-# Sets service, own, others and etcdctl's environment from a guard's fields.
+# Sets service, own, others and etcdctl's environment from a guard's fields. A stacked member is no service: - stands for none.
 read_guard() {
     # shellcheck disable=SC2086 # split into words on purpose
     IFS=';' && set -- $1 && unset IFS
     [ "$#" -eq 7 ] || refuse "the guard has $# fields, not 7" || return
-    service=$2 own=$6 others=$7
+    service=${2#-} own=$6 others=$7
     export ETCDCTL_API=3 ETCDCTL_CACERT="$3" ETCDCTL_CERT="$4" ETCDCTL_KEY="$5"
 }
 

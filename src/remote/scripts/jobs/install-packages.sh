@@ -2,14 +2,14 @@
 # Arguments: GUARD  HOLDS(comma list, - for none)  NAME=VERSION…
 #   GUARD: - for none, or etcd;SERVICE;CA;CERT;KEY;OWN-URL;OTHER-URLS(comma list, -): refuses, before anything is touched and
 #   again just before its member is stopped, unless all others are healthy and one of them leads; and restarts the service
-#   if its package did not.
+#   if its package did not. SERVICE - is a stacked member, which the package's kubelet may restart.
 # Exit: 0 done; 75 the guard refused; 76 the installation would touch a package that is not named; else apt-get's.
 
-# etcd's packages are downloaded, and other users of dpkg waited for, before the guard looks again: what it saw has to be
+# Packages that stop a member are downloaded, and other users of dpkg waited for, before the guard looks again: what it saw has to be
 # young when the member stops.
 install_named() {
     wait=300
-    if [ -n "$service" ]; then
+    if [ "$guard" != - ]; then
         apt-get install -q -y --download-only --allow-change-held-packages --no-install-recommends \
             -o "DPkg::Lock::Timeout=$wait" -- "$@" || return
         guard_etcd "$guard" || return

@@ -1,6 +1,7 @@
 # Job: pulls the images that the target's own kubeadm asks for; what is there already is not pulled again.
-# Arguments: KUBERNETES-VERSION (v1.21.14)  KUBEADM-PACKAGE-VERSION  all|all-but-etcd|worker
-# Exit: 0 all there; 1 one could not be had; 2 the downloaded package is not there.
+# Arguments: KUBERNETES-VERSION (v1.21.14)  KUBEADM-PACKAGE-VERSION  all|all-but-etcd|worker  ETCD-NOW  ETCD-PINNED  ETCD-FIRST
+#   The last three say which etcd kubeadm may bring to the stacked member here, as brought.part.sh has it; - for none.
+# Exit: 0 all there; 1 one could not be had; 2 the downloaded package is not there; 75 kubeadm would bring an etcd that may not be.
 # The cluster's own image repository, a mirror perhaps; nothing when it cannot be read. Nodes may read kubeadm-config.
 image_repository() {
     conf=/etc/kubernetes/admin.conf
@@ -11,7 +12,7 @@ image_repository() {
 
 main() {
     set -u
-    version=$1 package=$2 which=$3
+    version=$1 package=$2 which=$3 now=$4 pinned=$5 first=$6
     # apt writes the colon of an epoch as %3a in file names.
     file=$(printf '%s' "$package" | sed 's/:/%3a/g')
     deb=
@@ -34,6 +35,7 @@ main() {
     [ -z "$repository" ] || set -- "--image-repository=$repository"
     images=$("$kubeadm" config images list --kubernetes-version "$version" "$@") || return 1
     rm -rf "${unpacked:-}"
+    etcd_fits "$images" || return
     failed=0
     # The repository's name comes from the cluster: nothing of it is an option, or matches files.
     set -f
@@ -46,6 +48,7 @@ main() {
             all-but-etcd:etcd:*) continue ;;
             worker:kube-proxy:* | worker:pause:* | worker:coredns:*) ;;
             worker:*) continue ;;
+            all:etcd:*) [ "$brought" = - ] || image=${image%:*}:$brought ;;
         esac
         if crictl inspecti -q "$image" >/dev/null 2>&1; then
             echo "$image is there"

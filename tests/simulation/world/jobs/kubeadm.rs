@@ -3,6 +3,7 @@
 use semver::Version;
 
 use super::{Op, components, seconds};
+use crate::world::stacked::Raising;
 use crate::world::{At, Dpkg, Kube, NodeObject, World};
 
 impl World {
@@ -24,7 +25,11 @@ impl World {
         if !self.api_balanced() || self.api_warms() || !own || !installed {
             return Err(1);
         }
-        let mut ops = if plane { components(&to) } else { Vec::new() };
+        let mut ops = Vec::new();
+        if plane {
+            ops.push(seconds(1, Op::Raising(Raising::Manifest(to.clone()))));
+            ops.extend(components(&to));
+        }
         ops.push(seconds(1, Op::KubeletConfig));
         self.next(at, key, ops);
         Ok(())
