@@ -290,7 +290,7 @@ fn raised(ignore: &[String], member: Option<&StackedMember>) -> Result<(), Strin
 /// Tags of images.
 fn brings(brings: &Brought) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    for tag in std::iter::once(&brings.now).chain(&brings.pinned) {
+    for tag in std::iter::once(&brings.tag).chain(&brings.pinned) {
         let begins = tag.starts_with(|c: char| c.is_ascii_alphanumeric());
         if !begins || tag.len() > LONGEST_VERSION || !tag.chars().all(fits) {
             return Err(format!("{} as the tag of an image", crate::text::quoted(tag)));

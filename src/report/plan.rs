@@ -40,6 +40,9 @@ fn head(plan: &Plan) -> String {
             };
         }
     }
+    if plan.baseline.stacked && plan.kubernetes.is_some() && !plan.is_empty() {
+        let _ = writeln!(out, "  {:<11} stacked: kubeadm raises each member with its control plane", "etcd");
+    }
     let made = plan.made_at.strftime("%Y-%m-%d %H:%M:%S UTC");
     let _ = writeln!(out, "  {:<11} {}", "machines", plan.baseline.machines.len());
     let _ = writeln!(out, "  {:<11} {made}, by windlass {}", "seen", plan.windlass);

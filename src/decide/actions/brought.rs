@@ -21,7 +21,7 @@ pub struct StackedMember {
 #[serde(deny_unknown_fields)]
 pub struct Brought {
     /// The tag of the image that its manifest names: with that, etcd stays what it is.
-    pub now: String,
+    pub tag: String,
     /// The tag that kubeadm-config asks for (`etcd.local.imageTag`), which kubeadm puts above its own choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<String>,
@@ -30,11 +30,11 @@ pub struct Brought {
 }
 
 impl Brought {
-    /// As jobs take it: the tag of now, the pinned one or `-`, the first releases or `-`.
+    /// As jobs take it: its tag, the pinned one or `-`, the first releases or `-`.
     pub(super) fn args(&self) -> [String; 3] {
         let lowest: Vec<String> = self.lowest.iter().map(ToString::to_string).collect();
         let lowest = if lowest.is_empty() { "-".to_owned() } else { lowest.join(",") };
-        [self.now.clone(), self.pinned.clone().unwrap_or_else(|| "-".to_owned()), lowest]
+        [self.tag.clone(), self.pinned.clone().unwrap_or_else(|| "-".to_owned()), lowest]
     }
 }
 

@@ -284,8 +284,8 @@ pub(crate) fn manifests_after(action: &Action, log: &[String], sight: &Sight) ->
 /// What it means that the member's manifest names this tag.
 fn moved(action: &Action, tag: &str) -> String {
     match action.stacked_brings() {
-        Some(brings) if brings.now != tag => {
-            format!(" (before: {}; members of two releases go on together until the others follow)", brings.now)
+        Some(brings) if brings.tag != tag => {
+            format!(" (before: {}; members of two releases go on together until the others follow)", brings.tag)
         }
         _ => String::new(),
     }

@@ -64,8 +64,8 @@ pub(super) fn findings(case: Case<'_>, etcd: &EtcdFacts, to: &Version) -> Vec<Fi
 /// What kubeadm-config asks for goes before what kubeadm itself would bring.
 fn by_the_pin(case: Case<'_>, etcd: &EtcdFacts, pinned: &str, brings: &[Brought]) -> Vec<Finding> {
     let asks = "which kubeadm-config asks for (etcd.local.imageTag)";
-    if brings.iter().all(|brings| brings.now == pinned) {
-        let detail = format!("kubeadm leaves it at {pinned}, {asks}; its members restart all the same");
+    if brings.iter().all(|brings| brings.tag == pinned) {
+        let detail = format!("kubeadm leaves it at {pinned}, {asks}; its members may restart all the same");
         return vec![Finding::warning(Rule::EtcdBrought, "etcd", detail)];
     }
     let Some(version) = parse_version(pinned) else {
@@ -91,9 +91,9 @@ fn by_the_table(case: Case<'_>, etcd: &EtcdFacts, to: &Version, brings: &[Brough
         let detail = format!("kubeadm raises it too, nobody here knows to which release: {asked}, {}", may(brings));
         return vec![Finding::warning(Rule::EtcdBrought, "etcd", detail)];
     };
-    let stays = brings.iter().all(|brings| brings.now == *known);
+    let stays = brings.iter().all(|brings| brings.tag == *known);
     let what = if stays {
-        format!("kubeadm of {}.{} is known to leave it at {known}, yet its members restart", to.major, to.minor)
+        format!("kubeadm of {}.{} is known to leave it at {known}, yet its members may restart", to.major, to.minor)
     } else {
         format!("kubeadm of {}.{} is known to bring it to {known}, or to a later patch", to.major, to.minor)
     };
@@ -122,10 +122,10 @@ fn may(brings: &[Brought]) -> String {
 /// What the node's member may be brought to.
 pub(in crate::decide) fn brought(case: Case<'_>, node: &Node) -> Result<Brought, Finding> {
     let image = member_image(case.facts, &node.name)?;
-    let now = tag(image).to_owned();
+    let own = tag(image).to_owned();
     let pinned = case.facts.api.known().and_then(|api| api.kubeadm.known()?.etcd_image_tag.clone());
-    let lowest = case.facts.etcd.known().map_or_else(Vec::new, |etcd| lowest(case, etcd, &now));
-    Ok(Brought { now, pinned, lowest })
+    let lowest = case.facts.etcd.known().map_or_else(Vec::new, |etcd| lowest(case, etcd, &own));
+    Ok(Brought { tag: own, pinned, lowest })
 }
 
 /// The first release of each minor that a member with an image of this tag may be brought to: its own minor, from where it is,

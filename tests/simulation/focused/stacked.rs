@@ -2,7 +2,7 @@
 //! alone, does not lead, and is seen whole after.
 
 use semver::Version;
-use windlass::engine::Outcome;
+use windlass::engine::{Abort, Outcome};
 use windlass::error::Exit;
 use windlass::facts::Seen;
 use windlass::journal::Event;
@@ -128,7 +128,7 @@ async fn an_abort_between_two_members_names_both_releases() {
     // cp2 leads, and so is the last one.
     bench.when("kubeadm-node", "cp3", Then::Fail(1));
     bench.fail().await;
-    let windlass::engine::Abort::Aborted { stays, facts } = bench.abort().await.expect("it is given up") else {
+    let Abort::Aborted { stays, facts } = bench.abort().await.expect("it is given up") else {
         panic!("there was something to give up")
     };
     assert!(
@@ -138,4 +138,36 @@ async fn an_abort_between_two_members_names_both_releases() {
     let Seen::Known(etcd) = &facts.etcd else { panic!("etcd answers") };
     assert_eq!(etcd.members.len(), 3);
     bench.assert_lawful();
+}
+
+/// Wherever it is given up: no member was stopped out of turn, all of them are there, and nothing is left cordoned or locked.
+#[tokio::test(start_paused = true)]
+async fn a_raise_is_given_up_after_a_failure_in_any_stage() {
+    for (job, node) in [
+        ("fetch-tool", "cp2"),
+        ("pull-images", "cp3"),
+        ("kubeadm-apply", "cp1"),
+        ("install-packages", "cp3"),
+        ("kubeadm-node", "cp3"),
+        ("kubeadm-node", "cp2"),
+        ("drain", "cp1"),
+        ("kubelet-restart", "cp1"),
+        ("kubelet-restart", "cp2"),
+        ("kubeadm-node", "w1"),
+    ] {
+        for after in [false, true] {
+            let bench = Bench::stacked_raise(KUBERNETES);
+            bench.when(job, node, if after { Then::FailAfter(1) } else { Then::Fail(1) });
+            bench.fail().await;
+            let ended = bench.abort().await;
+            assert!(matches!(ended, Ok(Abort::Aborted { .. })), "{job} {node} {after}: {ended:?}");
+            bench.assert_lawful();
+            let now = bench.now();
+            let members = 0..now.etcd.members.len();
+            assert!(members.into_iter().all(|member| now.member_healthy(member)), "{job} {node} {after}");
+            assert!(now.kube.nodes.iter().all(|node| !node.unschedulable), "{job} {node} {after}");
+            drop(now);
+            assert_eq!(bench.locked(), [""; 0], "{job} {node} {after}");
+        }
+    }
 }
