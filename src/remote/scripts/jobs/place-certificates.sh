@@ -60,6 +60,6 @@ main() {
     fi
     each put "$@" || return 1
     # The keys are where they are used, and nowhere else.
-    { : >"$sent.placed" && sync "$sent.placed" && rm -f "$sent"; } || return 1
+    { (umask 077 && : >"$sent.placed") && sync "$sent.placed" && rm -f "$sent"; } || return 1
 }
 main "$@" </dev/null

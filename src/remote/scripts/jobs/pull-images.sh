@@ -6,6 +6,8 @@
 image_repository() {
     conf=/etc/kubernetes/admin.conf
     [ -f "$conf" ] || conf=/etc/kubernetes/kubelet.conf
+    # A machine that has not joined yet knows of none.
+    [ -f "$conf" ] || return 0
     kubectl --kubeconfig="$conf" --request-timeout=20s -n kube-system get configmap kubeadm-config \
         -o 'jsonpath={.data.ClusterConfiguration}' | sed -n 's/^imageRepository: *//p'
 }
