@@ -10,7 +10,7 @@ const GUARD: &str = "etcd;-;/ca;/cert;/key;https://own:2379;https://other:2379";
 fn node(brings: &str, leader: u64) -> Fakes {
     let kubeadm = format!(
         r#"case "$*" in
-            *'images list'*) printf '%s\n' registry.k8s.io/kube-apiserver:v1.22.17 {brings} registry.k8s.io/pause:3.5 ;;
+            *'images list'*) printf '%s\n' k8s.gcr.io/kube-apiserver:v1.22.17 {brings} k8s.gcr.io/pause:3.5 ;;
         esac"#
     );
     Fakes::new(&[
@@ -23,7 +23,7 @@ fn node(brings: &str, leader: u64) -> Fakes {
     ])
 }
 
-const ETCD: &str = "registry.k8s.io/etcd:3.5.16-0";
+const ETCD: &str = "k8s.gcr.io/etcd:3.5.16-0";
 
 fn apply(fakes: &Fakes, [now, pinned, first]: [&str; 3]) -> (i32, String) {
     fakes.run(Script::KubeadmApply, &["v1.22.17", "-", GUARD, now, pinned, first])
@@ -43,8 +43,8 @@ fn only_an_etcd_that_may_come_lets_kubeadm_begin() {
         (ETCD, "3.5.24-0", "-", "3.5.24,3.6.0", false),
         (ETCD, "3.4.13-0", "-", "-", false),
         ("mirror.example:5000/k8s/etcd:v3.5.16", "3.4.13-0", "-", "3.5.3", true),
-        ("registry.k8s.io/etcd:3.5.x", "3.4.13-0", "-", "3.5.3", false),
-        ("registry.k8s.io/coredns:1.7.0", "3.4.13-0", "-", "3.5.3", false),
+        ("k8s.gcr.io/etcd:3.5.x", "3.4.13-0", "-", "3.5.3", false),
+        ("k8s.gcr.io/coredns:1.7.0", "3.4.13-0", "-", "3.5.3", false),
         // kubeadm-config's word goes before its own.
         (ETCD, "3.4.13-0", "3.4.13-0", "3.4.13", true),
         (ETCD, "3.4.13-0", "3.6.4-0", "3.4.13,3.5.3", false),
@@ -61,7 +61,7 @@ fn only_an_etcd_that_may_come_lets_kubeadm_begin() {
 
 #[test]
 fn a_refusal_says_what_comes_what_may_come_and_what_to_do() {
-    let (_, said) = apply(&node("registry.k8s.io/etcd:3.6.4-0", 42), ["3.4.13-0", "-", "3.4.13,3.5.3"]);
+    let (_, said) = apply(&node("k8s.gcr.io/etcd:3.6.4-0", 42), ["3.4.13-0", "-", "3.4.13,3.5.3"]);
     let wanted = "refused: kubeadm brings etcd 3.6.4-0, and the member here, at 3.4.13-0, may only stay, to 3.4.13 or a later one of \
                   3.4, to 3.5.3 or a later one of 3.5; nothing was changed; to have another etcd brought, set etcd.local.imageTag \
                   in kubeadm-config, and plan again\n";
@@ -120,7 +120,7 @@ fn images_are_not_pulled_when_the_etcd_among_them_may_not_come() {
         (status, fakes.calls("crictl").len(), asked)
     };
     assert_eq!(pull(&node(ETCD, 42), ["3.4.13-0", "-", "3.4.13"]), (75, 0, Vec::new()));
-    let there = |tag: &str| vec![format!("crictl inspecti -q registry.k8s.io/etcd:{tag}")];
+    let there = |tag: &str| vec![format!("crictl inspecti -q k8s.gcr.io/etcd:{tag}")];
     assert_eq!(pull(&node(ETCD, 42), ["3.4.13-0", "-", "3.5.3"]), (0, 3, there("3.5.16-0")));
     assert_eq!(pull(&node(ETCD, 42), ["3.4.13-0", "3.4.13-0", "-"]), (0, 3, there("3.4.13-0")), "the pinned one");
 }
