@@ -29,6 +29,9 @@ pub fn drift(plan: &Plan, inventory: &Inventory, facts: &Facts, progress: &dyn F
         drift.push("etcd is stacked in the plan or in the inventory, but not in both".to_owned());
     }
     // A restore goes back to the nodes and members of another time, and a bootstrap makes them.
+    if plan.task.begin().is_some() {
+        occupied(plan, facts, progress, &mut drift);
+    }
     if plan.task.is_upgrade() {
         kube_nodes(plan, facts, &mut drift);
     }
@@ -83,6 +86,21 @@ fn machines(
                     allowed.join(" or ")
                 ));
             }
+        }
+    }
+}
+
+/// Machines that no step has touched yet, and that have something of a cluster since the plan was made.
+fn occupied(plan: &Plan, facts: &Facts, progress: &dyn Fn(&str) -> Progress, drift: &mut Vec<String>) {
+    let begun: BTreeSet<&NodeName> = plan
+        .placed()
+        .filter(|placed| !placed.step.action.prepares() && progress(&placed.id()) != Progress::Untouched)
+        .filter_map(|placed| placed.node)
+        .collect();
+    for name in plan.baseline.machines.keys().filter(|name| !begun.contains(name)) {
+        let Some(Seen::Known(ground)) = facts.machine(name).map(|machine| &machine.ground) else { continue };
+        if let Some(first) = ground.remains.first() {
+            drift.push(format!("{name} was free, and has something of a cluster now: {first}"));
         }
     }
 }

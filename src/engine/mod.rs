@@ -35,7 +35,7 @@ use crate::facts::{Facts, Seen};
 use crate::inventory::Inventory;
 use crate::journal::store::Journal;
 use crate::journal::{self, How};
-use crate::observe::{Ask, observe};
+use crate::observe::{Ask, Measure, observe};
 use crate::remote::{Clock, Remote};
 
 pub use abort::Abort;
@@ -191,7 +191,10 @@ impl Engine<'_> {
     /// Looks at all machines that take part; any that does not answer ends the run here.
     async fn look_around(&self) -> Result<Facts, Failure> {
         let _busy = self.meter.remote(self.clock);
-        let facts = observe(self.remote, self.clock, self.inventory, &Ask::about(self.inventory, false)).await;
+        // Machines that are not begun yet may have become somebody else's since.
+        let measure = if self.plan.task.begin().is_some() { Measure::Ground } else { Measure::Nothing };
+        let ask = Ask { measure, ..Ask::about(self.inventory, false) };
+        let facts = observe(self.remote, self.clock, self.inventory, &ask).await;
         self.still_fenced(&facts)?;
         let gone: Vec<String> = facts
             .nodes

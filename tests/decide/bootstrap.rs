@@ -142,6 +142,7 @@ fn members_of_an_external_etcd_are_formed_together_with_certificates_of_the_oper
     assert_eq!(setting("ETCD_LISTEN_CLIENT_URLS"), "https://127.0.0.1:2379,https://172.30.0.12:2379");
     let all = "etcd1=https://172.30.0.11:2380,etcd2=https://172.30.0.12:2380,etcd3=https://172.30.0.13:2380";
     assert_eq!((setting("ETCD_INITIAL_CLUSTER"), setting("ETCD_INITIAL_CLUSTER_STATE")), (all, "new"));
+    assert_eq!(setting("ETCD_INITIAL_CLUSTER_TOKEN"), "lab-@RUN@", "no two clusters have one");
     assert_eq!([setting("ETCD_CLIENT_CERT_AUTH"), setting("ETCD_PEER_CLIENT_CERT_AUTH")], ["true", "true"]);
     let Action::SendCertificates(send) = &step(&plan, "install/etcd2/make-certificates").action else { panic!("sent") };
     let made: Vec<(&str, bool)> = send
@@ -235,7 +236,10 @@ fn what_would_be_guessed_or_leaked_is_refused() {
     let head = "apiVersion: kubeadm.k8s.io/v1beta2\nkind: ";
     let token =
         refused(&mut bare, &format!("{head}InitConfiguration\nbootstrapTokens:\n- token: abcdef.0123456789abcdef\n"));
-    assert_eq!(token, "kubeadm: leave bootstrapTokens out of the InitConfiguration: it is filled in for each machine");
+    assert_eq!(
+        token,
+        "kubeadm: leave bootstrapTokens out of the InitConfiguration: what is there is Windlass's to say"
+    );
     let endpoint = refused(&mut bare, &format!("{head}ClusterConfiguration\ncontrolPlaneEndpoint: other:6443\n"));
     assert_eq!(endpoint, "kubeadm: its controlPlaneEndpoint is \"other:6443\", and here it is \"172.30.0.10:6443\"");
     let kind = refused(&mut bare, "apiVersion: v1\nkind: Secret\n");
@@ -243,6 +247,24 @@ fn what_would_be_guessed_or_leaked_is_refused() {
     let external = refused(&mut bare, &format!("{head}ClusterConfiguration\netcd:\n  external: {{}}\n"));
     assert_eq!(external, "kubeadm: its etcd is external, and in the inventory it is stacked");
     assert!(refused(&mut bare, "a: [\n").contains("unclosed bracket"));
+    let data = refused(&mut bare, &format!("{head}ClusterConfiguration\netcd:\n  local:\n    dataDir: /data\n"));
+    assert_eq!(
+        data,
+        "kubeadm: leave etcd.local.dataDir out of the ClusterConfiguration: only /var/lib/etcd is looked after"
+    );
+    let socket =
+        refused(&mut bare, &format!("{head}JoinConfiguration\nnodeRegistration:\n  criSocket: /run/crio.sock\n"));
+    assert_eq!(
+        socket,
+        "kubeadm: the JoinConfiguration names another criSocket than containerd's, which is what is set up"
+    );
+    let cgroups = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\ncgroupDriver: cgroupfs\n";
+    let cgroups = refused(&mut bare, cgroups);
+    assert_eq!(cgroups, "kubeadm: its cgroupDriver is not systemd's, and containerd's is: name its configuration, too");
+    bare.files.kubeadm = None;
+    bare.files.containerd = Some("version = 2\n[a.auth]\n  password = \"x\"\n".to_owned());
+    let found = bare.refused().join("\n");
+    assert!(found.starts_with("containerd: line 3 of its configuration has a password"), "{found}");
 }
 
 #[test]
@@ -325,6 +347,33 @@ fn the_checker_holds_a_bootstrap_to_the_laws() {
     says(broken(&without("snapshot-etcd")), "it does not end with a backup that has been proven");
     says(broken(&without("workers")), "not each node joins, once");
     says(
+        broken(&without("etcd-settled")),
+        "a member is not told that its cluster exists, and would begin another without its data",
+    );
+    says(broken(&without("tokens")), "tokens are not taken back once everybody has joined");
+    let in_steps = |change: fn(&mut Action)| {
+        move |plan: &mut Plan| plan.procedures.iter_mut().flatten().for_each(|step| change(&mut step.action))
+    };
+    let newer = in_steps(|action| {
+        if let Action::InstallPackages(install) = action {
+            install
+                .packages
+                .iter_mut()
+                .filter(|it| it.name == "kubelet")
+                .for_each(|it| it.version = "1.33.0-1.1".into());
+        }
+    });
+    says(broken(&newer), "it would install kubelet=1.33.0-1.1, which the plan does not name");
+    let elsewhere = in_steps(|action| {
+        if let Action::KubeadmInit(init) = action {
+            init.configuration = init.configuration.replace("172.30.0.10:6443", "172.30.0.99:6443");
+        }
+    });
+    says(broken(&elsewhere), "kubeadm would be told of another cluster than the plan names");
+    let mut stacked = bare(Cluster::stacked()).plan().expect("a plan");
+    stacked.procedures.iter_mut().for_each(|steps| steps.retain(|step| step.name != "await-members"));
+    says(checker::check(&stacked).into_iter().map(|it| it.detail).collect(), "its member is not waited for");
+    says(
         broken(&|plan| {
             let at = |plan: &Plan, name: &str| plan.stages.iter().position(|stage| stage.name == name).expect("there");
             let (workers, planes) = (at(plan, "workers"), at(plan, "join-cp3"));
@@ -353,4 +402,33 @@ fn the_checker_holds_a_bootstrap_to_the_laws() {
     upgrade.procedures[0].push(begins);
     let found: Vec<String> = checker::check(&upgrade).into_iter().map(|breach| breach.detail).collect();
     assert!(found.iter().any(|it| it == "only a bootstrap may do this"), "{found:?}");
+}
+
+/// A plan may be carried out long after it was made, or a second one beside it.
+#[test]
+fn a_machine_that_is_not_free_any_more_stops_a_run_that_has_not_begun_there() {
+    use windlass::decide::drift::{Progress, drift};
+    let bare = bare(Cluster::base());
+    let plan = bare.plan().expect("a plan");
+    let mut later = bare.cluster.clone();
+    let remains = vec!["/var/lib/etcd/default/member".to_owned()];
+    later.machine(&name("etcd1")).ground = Seen::Known(Ground { remains, ..Ground::default() });
+    let found = |begun: &'static str| {
+        let progress = |step: &str| if step == begun { Progress::InDoubt } else { Progress::Untouched };
+        drift(&plan, &later.inventory, &later.facts, &progress)
+    };
+    let wanted = ["etcd1 was free, and has something of a cluster now: /var/lib/etcd/default/member"];
+    assert_eq!(found(""), wanted);
+    assert_eq!(found("prepare/etcd1/fetch-packages"), wanted, "a download begins nothing");
+    assert_eq!(found("install/etcd1/install-etcd"), Vec::<String>::new(), "its package has started an etcd");
+}
+
+#[test]
+fn images_of_ones_own_are_pulled_by_kubeadm_itself() {
+    let mut bare = bare(Cluster::stacked());
+    let text =
+        "apiVersion: kubeadm.k8s.io/v1beta2\nkind: ClusterConfiguration\nimageRepository: mirror.example.org/k8s\n";
+    bare.files.kubeadm = Some(text.to_owned());
+    let plan = bare.plan().expect("a plan");
+    assert_eq!(stages(&plan)[1], "install x5: install-runtime set-up-runtime install-kubernetes");
 }

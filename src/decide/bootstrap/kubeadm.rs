@@ -111,6 +111,8 @@ impl Documents {
     /// What nobody but Windlass says: secrets, which are made when they are needed, and what differs between machines.
     fn not_ones_own(&self) -> Vec<String> {
         let left = [
+            ("ClusterConfiguration", &self.cluster, "certificatesDir"),
+            ("JoinConfiguration", &self.join, "caCertPath"),
             ("InitConfiguration", &self.init, "bootstrapTokens"),
             ("InitConfiguration", &self.init, "certificateKey"),
             ("InitConfiguration", &self.init, "localAPIEndpoint"),
@@ -118,7 +120,37 @@ impl Documents {
             ("JoinConfiguration", &self.join, "controlPlane"),
         ];
         let found = left.into_iter().filter(|(_, document, key)| document.contains_key(*key));
-        found.map(|(kind, _, key)| format!("leave {key} out of the {kind}: it is filled in for each machine")).collect()
+        let mut wrong: Vec<String> = found
+            .map(|(kind, _, key)| format!("leave {key} out of the {kind}: what is there is Windlass's to say"))
+            .collect();
+        let data = self.cluster.get("etcd").and_then(|etcd| etcd.get("local")?.get("dataDir"));
+        if data.is_some_and(|data| data != "/var/lib/etcd") {
+            wrong.push(
+                "leave etcd.local.dataDir out of the ClusterConfiguration: only /var/lib/etcd is looked after"
+                    .to_owned(),
+            );
+        }
+        for (kind, document) in [("InitConfiguration", &self.init), ("JoinConfiguration", &self.join)] {
+            let socket = document.get("nodeRegistration").and_then(|it| it.get("criSocket")?.as_str());
+            if socket.is_some_and(|socket| socket.trim_start_matches("unix://") != SOCKET) {
+                wrong.push(format!("the {kind} names another criSocket than containerd's, which is what is set up"));
+            }
+        }
+        wrong
+    }
+
+    /// Whether images come from elsewhere than kubeadm's own list says: only kubeadm itself knows them then.
+    pub(super) fn names_images(&self) -> bool {
+        let within = |path: [&str; 2]| self.cluster.get(path[0]).and_then(|it| it.get(path[1])).is_some();
+        let etcd = self
+            .cluster
+            .get("etcd")
+            .and_then(|etcd| etcd.get("local"))
+            .is_some_and(|local| ["imageRepository", "imageTag"].iter().any(|key| local.get(*key).is_some()));
+        self.cluster.contains_key("imageRepository")
+            || etcd
+            || within(["dns", "imageRepository"])
+            || within(["dns", "imageTag"])
     }
 
     /// Whether kubelets may run beside swap.
@@ -149,6 +181,10 @@ impl Documents {
         let mut kubelet = self.kubelet.clone();
         kubelet.entry("apiVersion").or_insert_with(|| json!(KUBELET));
         kubelet.entry("kind").or_insert_with(|| json!("KubeletConfiguration"));
+        if inventory.bootstrap.containerd.is_none() && kubelet.get("cgroupDriver").is_some_and(|own| own != "systemd") {
+            wrong
+                .push("its cgroupDriver is not systemd's, and containerd's is: name its configuration, too".to_owned());
+        }
         if inventory.bootstrap.containerd.is_none() {
             // As containerd is set up; kubeadm's own default only from 1.22 on.
             kubelet.entry("cgroupDriver").or_insert_with(|| json!("systemd"));

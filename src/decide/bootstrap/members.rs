@@ -33,7 +33,8 @@ pub(super) fn form(inventory: &Inventory, node: &Node) -> FormMember {
         ("ADVERTISE_CLIENT_URLS", own),
         ("INITIAL_CLUSTER", members.join(",")),
         ("INITIAL_CLUSTER_STATE", "new".to_owned()),
-        ("INITIAL_CLUSTER_TOKEN", inventory.name.clone()),
+        // Another one whenever a cluster begins: members of an earlier one on these machines are never taken for its own.
+        ("INITIAL_CLUSTER_TOKEN", format!("{}-@RUN@", inventory.name)),
         ("TRUSTED_CA_FILE", etcd.ca.to_string()),
         ("CERT_FILE", server),
         ("KEY_FILE", server_key),

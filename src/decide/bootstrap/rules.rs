@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{RUNTIMES, Wanted, is_kube, is_member};
+use super::{RUNTIMES, Wanted, is_kube, is_member, members};
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::planner::packages::{KUBERNETES, afresh, whatever};
 use crate::decide::rules::clock;
@@ -100,6 +100,23 @@ fn whole(wanted: Wanted<'_>) -> Vec<Finding> {
         }
         _ => {}
     }
+    if let Some(line) = wanted.files.containerd.as_deref().and_then(secret_line) {
+        let detail = format!(
+            "line {line} of its configuration has a password, which would be in the plan and in process lists: put it in a file of \
+             the machines (certs.d, or an image credential provider)"
+        );
+        found.push(Finding::refusal(Rule::Configuration, "containerd", detail));
+    }
+    let order = |node: &Node| Some(members::order(inventory, authority?, node)?.files());
+    let doubled = inventory.nodes.iter().filter_map(order).find_map(|mut files| {
+        files.sort();
+        files.iter().zip(files.iter().skip(1)).find(|(one, other)| one == other).map(|(one, _)| one.clone())
+    });
+    if let Some(path) = doubled {
+        let detail =
+            format!("{path} would be the file of two certificates: its folder gets server.crt and peer.crt as well");
+        found.push(refuse(Rule::Certificate, &detail));
+    }
     if external && is_program(&inventory.etcd.package) {
         let detail =
             "is to be a program, and here it is installed from a package: name one in the inventory ([etcd] package)";
@@ -111,6 +128,14 @@ fn whole(wanted: Wanted<'_>) -> Vec<Finding> {
         found.push(Finding::warning(Rule::HostKeys, "inventory", detail));
     }
     found
+}
+
+/// The number of a line that has a secret of a registry's.
+fn secret_line(configuration: &str) -> Option<usize> {
+    const KEYS: [&str; 4] = ["password", "auth", "identitytoken", "username"];
+    let key = |line: &str| line.split('=').next().unwrap_or_default().trim().trim_matches('"').to_ascii_lowercase();
+    let secret = |line: &str| line.contains('=') && KEYS.contains(&key(line).as_str());
+    configuration.lines().position(secret).map(|at| at + 1)
 }
 
 /// Machines that were copied from one image and still take themselves for the same (kubeadm's documentation, "Verify the MAC
@@ -169,7 +194,11 @@ fn own(names: &[&str]) -> Vec<String> {
 fn of_machine(wanted: Wanted<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
     let mut found = packages(wanted, node, machine);
     found.extend(clock(node, machine));
-    if node.address.as_str().parse::<std::net::IpAddr>().is_err() && !node.roles.contains(&Role::Worker) {
+    let serves = node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd);
+    if node.address.as_str().parse::<std::net::Ipv6Addr>().is_ok() {
+        let detail = "has an IPv6 address: a cluster of such machines has not been tried, and is not begun";
+        found.push(Finding::refusal(Rule::Configuration, &node.name, detail));
+    } else if serves && node.address.as_str().parse::<std::net::IpAddr>().is_err() {
         let detail =
             "give its IP address in the inventory: etcd and API servers listen at it, and say it in certificates";
         found.push(Finding::refusal(Rule::Configuration, &node.name, detail));

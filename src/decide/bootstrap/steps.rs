@@ -40,7 +40,9 @@ pub(super) fn draw(wanted: Wanted<'_>, documents: &Documents) -> Result<Draft, V
     let kube = || nodes().filter(|node| is_kube(node));
     let swap_off = !documents.tolerates_swap();
     draft.together("prepare", nodes(), |node| share(node).map(|share| prepare(share, swap_off)).unwrap_or_default());
-    draft.together("install", nodes(), |node| share(node).map(|share| install(wanted, share)).unwrap_or_default());
+    draft.together("install", nodes(), |node| {
+        share(node).map(|share| install(wanted, documents, share)).unwrap_or_default()
+    });
     if inventory.etcd.topology == Topology::External {
         etcd(&mut draft, wanted);
     }
@@ -116,7 +118,7 @@ fn prepare(share: &Share<'_>, swap_off: bool) -> Vec<Step> {
 }
 
 /// Packages, the runtime with its images, and certificates.
-fn install(wanted: Wanted<'_>, share: &Share<'_>) -> Vec<Step> {
+fn install(wanted: Wanted<'_>, documents: &Documents, share: &Share<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut add = |name: &str, packages: &[Pinned]| {
         let from = installed(share.machine, packages);
@@ -132,7 +134,8 @@ fn install(wanted: Wanted<'_>, share: &Share<'_>) -> Vec<Step> {
         // Behind the runtime, before what asks it.
         let at = steps.iter().position(|step| step.name == "install-kubernetes").unwrap_or(steps.len());
         steps.insert(at, step("set-up-runtime", 120, runtime));
-        if let Some(kubeadm) = share.kubernetes.iter().find(|package| package.name == "kubeadm") {
+        let kubeadm = share.kubernetes.iter().find(|package| package.name == "kubeadm");
+        if let Some(kubeadm) = kubeadm.filter(|_| !documents.names_images()) {
             let control_plane = share.node.roles.contains(&Role::ControlPlane);
             let etcd = wanted.inventory.etcd.topology == Topology::Stacked;
             let (to, kubeadm) = (wanted.kubernetes.clone(), kubeadm.clone());

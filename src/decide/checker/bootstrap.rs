@@ -4,8 +4,13 @@
 use std::collections::BTreeSet;
 
 use super::{Breach, roles};
+use serde_json::Value;
+
 use crate::decide::action::Action;
+use crate::decide::actions::bootstrap::Newcomer;
+use crate::decide::bootstrap::{BESIDE, RUNC, RUNTIMES};
 use crate::decide::plan::{Begin, Law, Placed, Plan};
+use crate::facts::version::parse_version;
 use crate::inventory::{NodeName, Role};
 
 /// A step with the position of its wave: what has a lower one has ended when it begins.
@@ -63,6 +68,9 @@ pub(super) fn check(plan: &Plan) -> Vec<Breach> {
     breaches.extend(joins(plan, begin, &steps));
     breaches.extend(ends_with_proof(&steps));
     breaches.extend(versions(begin, &steps));
+    breaches.extend(packages(begin, &steps));
+    breaches.extend(configured(begin, &steps));
+    breaches.extend(cleared_up(begin, &steps));
     breaches
 }
 
@@ -151,6 +159,12 @@ fn joins(plan: &Plan, begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
         if !lane[position..].iter().any(|it| matches!(it.step.action, Action::AwaitReady(_))) {
             say(Law::ServersFirst, "it is not waited for");
         }
+        // The first one's member, and one more for each control plane that has joined.
+        let members = begin.control_planes.iter().position(|name| Some(name) == placed.node).map_or(0, |at| at + 1);
+        let whole = |it: &&Placed<'_>| matches!(&it.step.action, Action::AwaitMembers(it) if it.peers.len() == members);
+        if join.newcomer == Newcomer::ControlPlaneWithEtcd && !lane[position..].iter().any(whole) {
+            say(Law::OneMemberAtATime, "its member is not waited for");
+        }
         if !plane {
             let later = joined.iter().any(|(other, it)| {
                 other >= at && matches!(&it.step.action, Action::KubeadmJoin(it) if it.newcomer.is_control_plane())
@@ -171,6 +185,71 @@ fn joins(plan: &Plan, begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
             say(Law::SnapshotFirst, "no snapshot stands between it and the control plane before it");
         }
         before = Some(*at);
+    }
+    breaches
+}
+
+/// What is installed is what the plan names: Kubernetes' packages at its version, and etcd's at its.
+fn packages(begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
+    let kubernetes = |name: &str| ["kubeadm", "kubelet", "kubectl"].contains(&name);
+    let beside = |name: &str| BESIDE.iter().chain(&RUNTIMES).chain([&RUNC]).any(|known| *known == name);
+    let mut breaches = Vec::new();
+    for (_, placed) in steps {
+        let packages = match &placed.step.action {
+            Action::FetchPackages(it) => &it.packages,
+            Action::InstallPackages(it) => &it.packages,
+            _ => continue,
+        };
+        for package in packages.iter().filter(|package| !beside(&package.name)) {
+            let wanted = if kubernetes(&package.name) { Some(&begin.kubernetes) } else { begin.etcd.as_ref() };
+            if parse_version(&package.version).as_ref() != wanted {
+                let detail = format!("it would install {}, which the plan does not name", package.spec());
+                breaches.push(Breach::new(Law::NoSkip, placed.id(), detail));
+            }
+        }
+    }
+    breaches
+}
+
+/// kubeadm is told of this cluster: its version, its endpoint, and an etcd of the kind that the plan names.
+fn configured(begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    for (_, placed) in steps {
+        let Action::KubeadmInit(init) = &placed.step.action else { continue };
+        let documents = init.configuration.split("\n---\n").filter_map(|text| serde_json::from_str::<Value>(text).ok());
+        let cluster = documents.into_iter().find(|document| document["kind"] == "ClusterConfiguration");
+        let fits = cluster.is_some_and(|cluster| {
+            cluster["kubernetesVersion"] == format!("v{}", begin.kubernetes)
+                && cluster["controlPlaneEndpoint"] == begin.endpoint.as_str()
+                && cluster["etcd"].get("external").is_some() == begin.etcd.is_some()
+        });
+        if !fits {
+            let detail = "kubeadm would be told of another cluster than the plan names";
+            breaches.push(Breach::new(Law::NoSkip, placed.id(), detail));
+        }
+    }
+    breaches
+}
+
+/// Members are told that their cluster exists, and tokens are taken back once everybody has joined.
+fn cleared_up(begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    let settled: BTreeSet<&NodeName> = steps
+        .iter()
+        .filter(|(_, placed)| matches!(placed.step.action, Action::SettleMember(_)))
+        .filter_map(|(_, placed)| placed.node)
+        .collect();
+    if begin.etcd.is_some() && settled != begin.members.iter().collect() {
+        let detail = "a member is not told that its cluster exists, and would begin another without its data";
+        breaches.push(Breach::new(Law::OneMemberAtATime, "plan", detail));
+    }
+    let last = |kind: fn(&Action) -> bool| {
+        steps.iter().filter(|(_, placed)| kind(&placed.step.action)).map(|(at, _)| *at).max()
+    };
+    let introduced = last(|action| matches!(action, Action::Introduce(_)));
+    let revoked = last(|action| matches!(action, Action::RevokeTokens(_)));
+    if introduced.is_some() && revoked <= introduced {
+        breaches.push(Breach::new(Law::ServersFirst, "plan", "tokens are not taken back once everybody has joined"));
     }
     breaches
 }

@@ -107,3 +107,24 @@ fn what_is_no_authority_signs_nothing() {
     let said = issue(&order(found)).err().expect("it is refused").to_string();
     assert!(said.ends_with("it is another certificate than the one that was planned with"), "{said}");
 }
+
+#[test]
+fn an_authority_that_is_made_here_signs_what_openssl_believes_and_is_never_written_over() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = Utf8Path::from_path(folder.path()).expect("text");
+    let (certificate, key) = (folder.join("ca.crt"), folder.join("ca.key"));
+    let made = make("prod-etcd", &certificate, &key).expect("made");
+    assert_eq!(std::fs::metadata(&key).expect("a key").permissions().mode() & 0o777, 0o600);
+    issued(folder, &order(made));
+    let verified = shell(folder, "openssl verify -x509_strict -purpose sslserver -CAfile ca.crt 2");
+    assert_eq!(verified, "2: OK\n");
+    let subject = shell(folder, "openssl x509 -in ca.crt -noout -subject -ext basicConstraints");
+    assert!(subject.contains("prod-etcd") && subject.contains("CA:TRUE, pathlen:0"), "{subject}");
+    let before = std::fs::read(&key).expect("a key");
+    let again = make("other", &folder.join("other.crt"), &key).expect_err("a refusal");
+    assert!(again.to_string().contains("ca.key cannot be written"), "{again}");
+    assert_eq!(std::fs::read(&key).expect("a key"), before);
+    assert!(make("other", &certificate, &folder.join("other.key")).is_err());
+    assert!(!folder.join("other.key").exists(), "a key without its certificate would be in the way");
+}

@@ -12,6 +12,11 @@ const JOINED: &str = r#"{"kind":"JoinConfiguration","token":"@TOKEN@","caCertHas
 /// A kubeadm that keeps the configuration that it was given, and ends as the file `status` says.
 const KUBEADM: &str = r#"case "$1" in
     reset) rm -rf "$WINDLASS_FROM/etc/kubernetes" ;;
+    init) case "$*" in
+        *certs\ ca*) mkdir -p "$WINDLASS_FROM/etc/kubernetes/pki"; [ -e "$WINDLASS_FROM/etc/kubernetes/pki/ca.crt" ] || echo 'its CA' >"$WINDLASS_FROM/etc/kubernetes/pki/ca.crt" ;;
+        *preflight*--config*) exit "$(cat "$FAKES/preflight" 2>/dev/null || echo 0)" ;;
+        *) cp "$WINDLASS_DIR/bootstrap/r1/kubeadm.yaml" "$FAKES/given"; exit "$(cat "$FAKES/status" 2>/dev/null || echo 0)" ;;
+      esac ;;
     token) echo "kubeadm join 10.0.0.10:6443 --token abcdef.0123456789abcdef     --discovery-token-ca-cert-hash sha256:0123456789012345678901234567890123456789012345678901234567890123 " ;;
     *) cp "$3" "$FAKES/given"; exit "$(cat "$FAKES/status" 2>/dev/null || echo 0)" ;;
 esac"#;
@@ -42,7 +47,7 @@ fn introduced(fakes: &Fakes) {
 }
 
 fn join(fakes: &Fakes) -> (i32, String) {
-    fakes.run(Script::KubeadmJoin, &[JOINED, "introductions/r1/secret", "-", "r1"])
+    fakes.run(Script::KubeadmJoin, &[JOINED, "introductions/r1/secret", "-", "r1", "n1"])
 }
 
 #[test]
@@ -80,7 +85,7 @@ fn a_machine_of_another_cluster_is_left_alone() {
     write(&fakes, "from/etc/kubernetes/kubelet.conf", "another's");
     let (status, said) = join(&fakes);
     assert!(status == 75 && said.contains("belongs to a cluster already"), "{status} {said}");
-    let (status, said) = fakes.run(Script::KubeadmJoin, &[JOINED, "introductions/r2/secret", "-", "r2"]);
+    let (status, said) = fakes.run(Script::KubeadmJoin, &[JOINED, "introductions/r2/secret", "-", "r2", "n1"]);
     assert!(status == 75 && said.contains("no control plane has introduced"), "{status} {said}");
     write(&fakes, "from/etc/kubernetes/admin.conf", "another's");
     let (status, said) = fakes.run(Script::KubeadmInit, &["{}", "-", "r1"]);
@@ -88,42 +93,123 @@ fn a_machine_of_another_cluster_is_left_alone() {
     assert!(fakes.calls("kubeadm").is_empty(), "{:?}", fakes.calls(""));
 }
 
+/// An authority of a cluster: its certificate, and its hash as introductions name it.
+fn authority(fakes: &Fakes) -> (String, String) {
+    let script = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -subj /CN=ca -out ca.pem 2>/dev/null
+        openssl x509 -in ca.pem -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d' ' -f1";
+    let ran = Command::new("sh").args(["-ec", script]).current_dir(fakes.path()).output().expect("openssl runs");
+    (read(fakes, "ca.pem"), format!("sha256:{}", String::from_utf8_lossy(&ran.stdout).trim()))
+}
+
+fn introduced_by(fakes: &Fakes, certificate: &str, hash: &str) {
+    let secret = format!("token {TOKEN}\nhash {hash}\n--- ca.crt\n{certificate}--- ca.key\nITS KEY\n");
+    write(fakes, "windlass/introductions/r1/secret", &secret);
+}
+
+fn kubeconfig(certificate: &str) -> String {
+    format!(
+        "clusters:\n- cluster:\n    certificate-authority-data: {}\n",
+        data_encoding::BASE64.encode(certificate.as_bytes())
+    )
+}
+
 #[test]
 fn only_what_this_run_began_is_reset_and_keys_of_an_external_etcd_stay() {
     let fakes = fakes();
-    introduced(&fakes);
+    let (certificate, hash) = authority(&fakes);
+    introduced_by(&fakes, &certificate, &hash);
     write(&fakes, "status", "1");
     write(&fakes, "from/etc/kubernetes/pki/apiserver-etcd-client.key", "etcd's");
-    write(&fakes, "from/etc/kubernetes/pki/etcd/ca.crt", "etcd's CA");
+    write(&fakes, "from/etc/kubernetes/pki/etcd/server.key", "a member's own");
     assert_eq!(join(&fakes).0, 1);
     assert_eq!(join(&fakes).0, 1, "a try that came to nothing is simply made again");
     assert!(fakes.calls("kubeadm reset").is_empty(), "{:?}", fakes.calls("kubeadm"));
-    write(&fakes, "from/etc/kubernetes/kubelet.conf", "half of it");
+    write(&fakes, "from/etc/kubernetes/kubelet.conf", &kubeconfig(&certificate));
     write(&fakes, "status", "0");
-    assert_eq!(join(&fakes).0, 0);
+    assert_eq!(join(&fakes), (0, String::new()));
     assert_eq!(fakes.calls("kubeadm reset"), ["kubeadm reset --force"]);
     assert_eq!(read(&fakes, "from/etc/kubernetes/pki/apiserver-etcd-client.key"), "etcd's");
-    assert_eq!(read(&fakes, "from/etc/kubernetes/pki/etcd/ca.crt"), "etcd's CA");
-    assert_eq!(read(&fakes, "from/etc/kubernetes/pki/ca.crt"), "THE CA\n");
+    assert_eq!(read(&fakes, "from/etc/kubernetes/pki/etcd/server.key"), "a member's own");
+    assert_eq!(read(&fakes, "from/etc/kubernetes/pki/ca.crt"), certificate);
     assert!(!fakes.path().join("windlass/bootstrap/r1/pki").exists(), "a second copy of a key");
+}
+
+#[test]
+fn a_machine_that_went_to_another_cluster_since_is_not_reset() {
+    let fakes = fakes();
+    let (other, _) = authority(&fakes);
+    let (certificate, hash) = authority(&fakes);
+    introduced_by(&fakes, &certificate, &hash);
+    write(&fakes, "status", "1");
+    assert_eq!(join(&fakes).0, 1);
+    write(&fakes, "from/etc/kubernetes/kubelet.conf", &kubeconfig(&other));
+    let (status, said) = join(&fakes);
+    assert!(status == 75 && said.contains("belongs to another cluster by now"), "{status} {said}");
+    assert!(fakes.calls("kubeadm reset").is_empty());
+}
+
+/// kubeadm deletes a member's data whether or not it could take it off the list.
+#[test]
+fn a_member_of_etcd_is_never_reset_by_itself() {
+    let fakes = fakes();
+    let kubectl = r#"#!/bin/sh
+cat "$FAKES/node" 2>/dev/null"#;
+    write(&fakes, "kubectl", kubectl);
+    std::fs::set_permissions(fakes.path().join("kubectl"), std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let (certificate, hash) = authority(&fakes);
+    introduced_by(&fakes, &certificate, &hash);
+    write(&fakes, "status", "1");
+    assert_eq!(join(&fakes).0, 1);
+    write(&fakes, "from/etc/kubernetes/kubelet.conf", &kubeconfig(&certificate));
+    write(&fakes, "from/etc/kubernetes/manifests/etcd.yaml", "a member");
+    write(&fakes, "node", "n1   NotReady   control-plane   1m   v1.31.0   node-role.kubernetes.io/control-plane=\n");
+    let (status, said) = join(&fakes);
+    assert!(status == 75 && said.contains("windlass etcd member remove plan"), "{status} {said}");
+    write(&fakes, "node", "n1   Ready   control-plane   1m   v1.31.0   node-role.kubernetes.io/control-plane=\n");
+    assert_eq!(join(&fakes), (0, String::new()), "it had joined, and nobody was told");
+    assert!(fakes.calls("kubeadm reset").is_empty());
+    assert_eq!(read(&fakes, "windlass/introductions/r1/secret"), "", "nothing secret is left");
+}
+
+/// Of a worker kubeadm leaves no kubeconfig when the join breaks off there, and a certificate that its next try would not have.
+#[test]
+fn a_worker_that_was_half_joined_joins() {
+    let fakes = fakes();
+    let (certificate, hash) = authority(&fakes);
+    write(&fakes, "windlass/introductions/r1/secret", &format!("token {TOKEN}\nhash {hash}\n"));
+    write(&fakes, "status", "1");
+    assert_eq!(join(&fakes).0, 1);
+    write(&fakes, "from/etc/kubernetes/pki/ca.crt", &certificate);
+    write(&fakes, "status", "0");
+    assert_eq!(join(&fakes), (0, String::new()));
+    assert_eq!(fakes.calls("kubeadm reset"), ["kubeadm reset --force"]);
 }
 
 #[test]
 fn a_second_init_goes_on_with_what_the_first_has_made() {
     let fakes = fakes();
+    let init = |fakes: &Fakes| fakes.run(Script::KubeadmInit, &["{\"run\":\"@RUN@\"}", "NumCPU", "r1"]);
+    write(&fakes, "preflight", "1");
+    assert_eq!(init(&fakes).0, 1);
+    write(&fakes, "from/etc/kubernetes/admin.conf", "somebody's");
+    assert_eq!(init(&fakes).0, 75, "a try that never passed its checks began nothing");
+    std::fs::remove_file(fakes.path().join("from/etc/kubernetes/admin.conf")).expect("removed");
+    write(&fakes, "preflight", "0");
     write(&fakes, "status", "1");
-    let init = |fakes: &Fakes| fakes.run(Script::KubeadmInit, &["{\"run\":\"@RUN@\"}", "NumCPU", "r1"]).0;
-    assert_eq!(init(&fakes), 1);
+    assert_eq!(init(&fakes).0, 1);
     write(&fakes, "from/etc/kubernetes/admin.conf", "its own");
     write(&fakes, "status", "0");
-    assert_eq!(init(&fakes), 0);
+    assert_eq!(init(&fakes), (0, String::new()));
     assert_eq!(read(&fakes, "given"), "{\"run\":\"r1\"}\n");
-    let calls = fakes.calls("kubeadm");
+    let calls: Vec<String> = fakes.calls("kubeadm").into_iter().filter(|call| !call.contains("phase")).collect();
     assert!(calls.iter().all(|call| call.contains("--skip-token-print")), "{calls:?}");
     assert!(calls[0].ends_with("--ignore-preflight-errors=NumCPU"), "{calls:?}");
     let own = "--ignore-preflight-errors=NumCPU,FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml,";
     assert!(calls[1].contains(own) && calls[1].contains("DirAvailable--var-lib-etcd"), "{calls:?}");
     assert!(fakes.calls("kubeadm reset").is_empty(), "its authorities would be others");
+    write(&fakes, "from/etc/kubernetes/pki/ca.crt", "another's");
+    let (status, said) = init(&fakes);
+    assert!(status == 75 && said.contains("is not the one that this run made"), "{status} {said}");
 }
 
 #[test]
@@ -173,6 +259,20 @@ fn a_member_that_ends_at_once_is_not_waited_for() {
     let (status, said) = form();
     assert!(status == 1 && said.contains("its last words"), "{status} {said}");
     assert_eq!(read(&fakes, "data/default/member/snap"), "its own", "what is ours stays");
+    write(&fakes, "failed", "1");
+    for file in [
+        "# Written by windlass in run r0.\n",
+        "ETCD_INITIAL_CLUSTER_STATE=existing\n",
+        "ETCD_INITIAL_CLUSTER=\"a=b,c=d\"\n",
+    ] {
+        write(&fakes, "etcd.env", file);
+        let (status, said) = form();
+        assert!(status == 75 && said.contains("a member of a cluster already"), "{file}: {status} {said}");
+        assert_eq!(
+            (read(&fakes, "etcd.env").as_str(), read(&fakes, "data/default/member/snap").as_str()),
+            (file, "its own")
+        );
+    }
 }
 
 #[test]

@@ -23,6 +23,8 @@ main() {
     esac
     lock_folder
     raise_token "$1"
+    # The API may be slow, and the folder is everybody's.
+    exec 9>&-
     joining=$(KUBECONFIG=/etc/kubernetes/admin.conf kubeadm token create --ttl 30m --description "windlass-$2" --print-join-command) ||
         complain 4 "kubeadm made no token"
     shift 2

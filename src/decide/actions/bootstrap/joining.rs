@@ -174,7 +174,8 @@ impl Act for KubeadmJoin {
 
     fn effect(&self, site: Site<'_>) -> Effect {
         let (configuration, ignore) = (self.configuration.clone(), ignored(&self.ignore));
-        job(On::Lane, Script::KubeadmJoin, [configuration, introduction(site), ignore, site.run.to_string()])
+        let (run, node) = (site.run.to_string(), site.subject().to_owned());
+        job(On::Lane, Script::KubeadmJoin, [configuration, introduction(site), ignore, run, node])
     }
 
     fn undo(&self) -> String {

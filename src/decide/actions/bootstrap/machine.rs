@@ -32,7 +32,7 @@ impl Act for PrepareMachine {
     }
 
     fn undo(&self) -> String {
-        "delete /etc/modules-load.d/windlass.conf and /etc/sysctl.d/90-windlass.conf, and boot".to_owned()
+        "delete /etc/modules-load.d/windlass.conf and /etc/sysctl.d/99-zz-windlass.conf, and boot".to_owned()
     }
 
     fn estimate(&self) -> u64 {

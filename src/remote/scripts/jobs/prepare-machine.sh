@@ -32,7 +32,7 @@ load() {
 }
 
 set_kernel() {
-    for setting in $SETTINGS; do printf '%s = 1\n' "$setting"; done | write /etc/sysctl.d/90-windlass.conf || return 1
+    for setting in $SETTINGS; do printf '%s = 1\n' "$setting"; done | write /etc/sysctl.d/99-zz-windlass.conf || return 1
     for setting in $SETTINGS; do
         path=/proc/sys/$(printf %s "$setting" | tr . /)
         [ "$(cat "$path")" = 1 ] || echo 1 >"$path"

@@ -18,10 +18,9 @@ wanted() {
     fi
 }
 
-# crictl may come only later: containerd's own client says whether the part that kubelets speak to is well, and until 1.7 that
-# is one plugin, from 2.0 on several.
+# crictl may come only later: containerd's own client says whether the part that kubelets speak to is well.
 answers() {
-    ctr plugins ls | awk '($2 == "cri" || $1 ~ /^io[.]containerd[.]cri[.]/) && $NF == "ok" { found = 1 } END { exit !found }'
+    ctr plugins ls | awk '$2 == "cri" && $NF == "ok" { found = 1 } END { exit !found }'
 }
 
 main() {
@@ -36,6 +35,10 @@ main() {
             systemctl restart containerd || return 1
         fi
     fi
+    [ "$1" != - ] || would_do || {
+        echo "this containerd's own configuration has no SystemdCgroup: give it one" >&2
+        return 1
+    }
     systemctl enable --now containerd || return 1
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
         answers 2>/dev/null && return
