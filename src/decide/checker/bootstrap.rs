@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Breach, roles};
+use super::{At, Breach, roles, steps};
 use serde_json::Value;
 
 use crate::decide::action::Action;
@@ -12,9 +12,6 @@ use crate::decide::bootstrap::{BESIDE, RUNC, RUNTIMES};
 use crate::decide::plan::{Begin, Law, Placed, Plan};
 use crate::facts::version::parse_version;
 use crate::inventory::{NodeName, Role};
-
-/// A step with the position of its wave: what has a lower one has ended when it begins.
-type At<'a> = (usize, Placed<'a>);
 
 /// Whether only a bootstrap does this.
 fn begins(action: &Action) -> bool {
@@ -72,15 +69,6 @@ pub(super) fn check(plan: &Plan) -> Vec<Breach> {
     breaches.extend(configured(begin, &steps));
     breaches.extend(cleared_up(begin, &steps));
     breaches
-}
-
-fn steps(plan: &Plan) -> Vec<At<'_>> {
-    let waves = plan.stages.iter().flat_map(|stage| stage.waves.iter().map(move |wave| (stage, wave)));
-    let lanes = waves.enumerate().flat_map(|(at, (stage, wave))| wave.lanes.iter().map(move |lane| (at, stage, lane)));
-    let placed = lanes.flat_map(|(at, stage, lane)| {
-        plan.steps(lane).iter().map(move |step| (at, Placed { stage, node: lane.node.as_ref(), step }))
-    });
-    placed.collect()
 }
 
 /// Members of an external etcd are formed in one wave, each once, and seen whole before `kubeadm init`.

@@ -61,6 +61,22 @@ pub fn check(plan: &Plan) -> Vec<Breach> {
     breaches
 }
 
+/// A step with its wave's position: what has a lower one has ended when it begins.
+type At<'a> = (usize, Placed<'a>);
+
+/// Every step, in the plan's order.
+fn steps(plan: &Plan) -> Vec<At<'_>> {
+    let mut steps = Vec::new();
+    let waves = plan.stages.iter().flat_map(|stage| stage.waves.iter().map(move |wave| (stage, wave)));
+    for (at, (stage, wave)) in waves.enumerate() {
+        for lane in &wave.lanes {
+            let placed = plan.steps(lane).iter().map(|step| Placed { stage, node: lane.node.as_ref(), step });
+            steps.extend(placed.map(|placed| (at, placed)));
+        }
+    }
+    steps
+}
+
 /// Law 1, from the plan's own words: from, to, and what each step would install.
 fn no_skip(plan: &Plan) -> Vec<Breach> {
     let mut breaches = Vec::new();

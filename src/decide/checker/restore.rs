@@ -3,15 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Breach, roles};
+use super::{At, Breach, roles, steps};
 use crate::decide::action::Action;
 use crate::decide::actions::renew::{API_SERVER, ETCD};
 use crate::decide::actions::restore::RestoreMember;
 use crate::decide::plan::{Law, Placed, Plan, Restore};
 use crate::inventory::{NodeName, Role};
-
-/// A step with its wave's position: what has a lower one has ended when it begins.
-type At<'a> = (usize, Placed<'a>);
 
 /// A kind of step.
 type Kind = fn(&Action) -> bool;
@@ -48,18 +45,6 @@ pub(super) fn check(plan: &Plan) -> Vec<Breach> {
     breaches.extend(one_snapshot(restore, &steps));
     breaches.extend(given_back(&steps));
     breaches
-}
-
-fn steps(plan: &Plan) -> Vec<At<'_>> {
-    let mut steps = Vec::new();
-    let waves = plan.stages.iter().flat_map(|stage| stage.waves.iter().map(move |wave| (stage, wave)));
-    for (at, (stage, wave)) in waves.enumerate() {
-        for lane in &wave.lanes {
-            let placed = plan.steps(lane).iter().map(|step| Placed { stage, node: lane.node.as_ref(), step });
-            steps.extend(placed.map(|placed| (at, placed)));
-        }
-    }
-    steps
 }
 
 fn of<'a, 'b>(steps: &'b [At<'a>], kind: Kind) -> impl Iterator<Item = &'b At<'a>> {
