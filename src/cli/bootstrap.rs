@@ -10,10 +10,10 @@ use super::plan::{Shown, refuse, show};
 use super::run::Arguments;
 use super::signs::{Signs, absolute};
 use super::{Format, apply};
-use crate::decide::bootstrap::{BESIDE, Files, Manifest, RUNC, RUNTIMES, Wanted, plan};
+use crate::decide::bootstrap::{Files, Manifest, Wanted, plan};
 use crate::decide::plan::digest;
 use crate::error::{Exit, Failure};
-use crate::observe::{Ask, Measure};
+use crate::observe::Ask;
 
 /// A cluster that begins.
 #[derive(Debug, Subcommand)]
@@ -61,8 +61,7 @@ async fn make(planned: Planned) -> Result<(), Failure> {
     let read = files::inventory(&planned.inventory)?;
     let own = own_files(&read)?;
     let authority = planned.signs.authority()?;
-    let mut ask = Ask { measure: Measure::Ground, ..Ask::about(&read.inventory, true) };
-    ask.kubernetes_packages.extend(BESIDE.iter().chain(&RUNTIMES).chain([&RUNC]).map(|name| (*name).to_owned()));
+    let ask = Ask::before(&read.inventory);
     let (read, facts, sources) = Looked::asking(read, &ask).await?.close().await;
     let wanted = Wanted {
         inventory: &read.inventory,

@@ -5,7 +5,7 @@ use super::actions::defrag::DefragMember;
 use super::actions::etcd::{AwaitEtcd, EtcdAccess, MoveLeader, Snapshot, steady_ms};
 use super::actions::fetch_tool::FetchTool;
 use super::finding::{Finding, Rule, Severity};
-use super::plan::{FORMAT, Lane, Law, Outage, Plan, RunId, Skipped, Sources, Stage, Step, Task, Wave};
+use super::plan::{Lane, Outage, Plan, Skipped, Sources, Stage, Step, Task, Wave};
 use super::planner::{etcd_baseline, fit};
 use super::rules::forbid;
 use super::stacked;
@@ -156,25 +156,15 @@ impl<'a> Scene<'a> {
             stages.push(Stage { name: "defrag".to_owned(), waves });
             stages
         };
+        let (task, baseline) = (Task::Defrag, etcd_baseline(inventory, facts, self.etcd));
+        let begun = Plan::begun(&inventory.name, facts, sources, task, baseline);
         Plan {
-            format: FORMAT,
-            id: RunId(String::new()),
-            windlass: env!("CARGO_PKG_VERSION").to_owned(),
-            cluster: inventory.name.clone(),
-            made_at: facts.taken_at,
-            task: Task::Defrag,
-            kubernetes: None,
-            etcd: None,
-            sources: sources.clone(),
-            laws: Law::ALL.to_vec(),
-            baseline: etcd_baseline(inventory, facts, self.etcd),
             findings: findings.into_iter().filter(|finding| finding.severity == Severity::Warning).collect(),
-            left_out: Vec::new(),
-            outage_accepted: false,
             outages,
             skipped,
             procedures,
             stages,
+            ..begun
         }
         .sealed()
     }

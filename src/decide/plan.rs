@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::action::Action;
 use super::finding::Finding;
+use crate::facts::Facts;
 use crate::inventory::{NodeName, Role};
 use crate::text::hex;
 
@@ -282,6 +283,30 @@ impl Plan {
     /// Nothing to do.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty()
+    }
+
+    /// A plan in which nothing happens yet, as each planner begins one.
+    pub(super) fn begun(cluster: &str, facts: &Facts, sources: &Sources, task: Task, baseline: Baseline) -> Self {
+        Self {
+            format: FORMAT,
+            id: RunId(String::new()),
+            windlass: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster: cluster.to_owned(),
+            made_at: facts.taken_at,
+            task,
+            kubernetes: None,
+            etcd: None,
+            sources: sources.clone(),
+            laws: Law::ALL.to_vec(),
+            baseline,
+            findings: Vec::new(),
+            left_out: Vec::new(),
+            outage_accepted: false,
+            outages: Vec::new(),
+            skipped: Vec::new(),
+            procedures: Vec::new(),
+            stages: Vec::new(),
+        }
     }
 
     /// Gives the plan the id that its content asks for.

@@ -18,6 +18,7 @@ use futures_util::{StreamExt, stream};
 
 use jiff::Timestamp;
 
+use crate::decide::bootstrap::{BESIDE, RUNC, RUNTIMES};
 use crate::decide::call::{Call, Script};
 use crate::facts::ask::{ApiSection, Section};
 use crate::facts::load::NodeLoad;
@@ -79,6 +80,14 @@ impl Ask {
             etcd_tool: false,
             measure: Measure::Nothing,
         }
+    }
+
+    /// What has to be known of machines that are to become this cluster: whether they are free, and what can be had on them.
+    pub fn before(inventory: &Inventory) -> Self {
+        let mut ask = Self { measure: Measure::Ground, ..Self::about(inventory, true) };
+        let beside = BESIDE.iter().chain(&RUNTIMES).chain([&RUNC]);
+        ask.kubernetes_packages.extend(beside.map(|name| (*name).to_owned()));
+        ask
     }
 
     /// The packages to look up on `node`.

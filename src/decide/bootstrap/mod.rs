@@ -10,7 +10,7 @@ use semver::Version;
 
 use super::actions::certificates::Authority;
 use super::finding::{Finding, Severity};
-use super::plan::{Baseline, Begin, FORMAT, Law, Plan, RunId, Skipped, Sources, Task};
+use super::plan::{Baseline, Begin, Plan, Skipped, Sources, Task};
 use super::planner::{fit, machine_baseline};
 use super::rules::forbid;
 use crate::facts::Facts;
@@ -114,31 +114,23 @@ fn drawn(wanted: Wanted<'_>, findings: Vec<Finding>, draft: steps::Draft) -> Pla
         subject: "cluster".to_owned(),
         why: format!("Kubernetes {kubernetes} runs on all of these machines already"),
     });
-    Plan {
-        format: FORMAT,
-        id: RunId(String::new()),
-        windlass: env!("CARGO_PKG_VERSION").to_owned(),
-        cluster: inventory.name.clone(),
-        made_at: facts.taken_at,
-        task: Task::Bootstrap(begin),
-        kubernetes: None,
-        etcd: None,
-        sources: sources.clone(),
-        laws: Law::ALL.to_vec(),
-        baseline: Baseline {
+    let (task, baseline) = (
+        Task::Bootstrap(begin),
+        Baseline {
             machines: machines.collect(),
             kube_nodes: Vec::new(),
             etcd_members: std::collections::BTreeMap::new(),
             etcd_cluster: 0,
             stacked: inventory.etcd.topology == Topology::Stacked,
         },
+    );
+    let begun = Plan::begun(&inventory.name, facts, sources, task, baseline);
+    Plan {
         findings,
-        left_out: Vec::new(),
-        outage_accepted: false,
-        outages: Vec::new(),
         skipped: skipped.into_iter().collect(),
         procedures: draft.procedures,
         stages: draft.stages,
+        ..begun
     }
     .sealed()
 }

@@ -10,8 +10,7 @@ mod steps;
 
 use super::actions::certificates::Authority;
 use super::finding::{Finding, Rule, Severity};
-use super::plan::Law;
-use super::plan::{FORMAT, Leaving, MemberChange, Plan, RunId, Sources, Task};
+use super::plan::{Leaving, MemberChange, Plan, Sources, Task};
 use super::planner::{etcd_baseline, fit};
 use super::rules::forbid;
 use crate::facts::ready::Ready;
@@ -183,25 +182,13 @@ impl<'a> Scene<'a> {
             voters: self.etcd.voters().map(|member| member.id).collect(),
             healthy: healthy.map(|member| member.id).collect(),
         };
+        let (task, baseline) = (Task::Members(change), etcd_baseline(inventory, facts, self.etcd));
+        let begun = Plan::begun(&inventory.name, facts, sources, task, baseline);
         Plan {
-            format: FORMAT,
-            id: RunId(String::new()),
-            windlass: env!("CARGO_PKG_VERSION").to_owned(),
-            cluster: inventory.name.clone(),
-            made_at: facts.taken_at,
-            task: Task::Members(change),
-            kubernetes: None,
-            etcd: None,
-            sources: sources.clone(),
-            laws: Law::ALL.to_vec(),
-            baseline: etcd_baseline(inventory, facts, self.etcd),
             findings: findings.into_iter().filter(|finding| finding.severity == Severity::Warning).collect(),
-            left_out: Vec::new(),
-            outage_accepted: false,
-            outages: Vec::new(),
-            skipped: Vec::new(),
             procedures: draft.procedures,
             stages: draft.stages,
+            ..begun
         }
         .sealed()
     }

@@ -15,7 +15,7 @@ use semver::Version;
 use super::action::Action;
 use super::checker;
 use super::finding::{Finding, Rule, Severity};
-use super::plan::{FORMAT, Lane, Law, Outage, Plan, Raise, RunId, Skipped, Sources, Stage, Step, Task, Wave};
+use super::plan::{Lane, Outage, Plan, Raise, Skipped, Sources, Stage, Step, Task, Wave};
 use super::rules::{self, Case};
 use super::stacked;
 use super::target::{Target, minor};
@@ -89,18 +89,11 @@ fn finish(wanted: Wanted<'_>, case: Case<'_>, mut draft: Draft, tools: Option<St
         Some(Raise { from, to: to.clone() })
     });
     let outages = outages(case, &draft);
+    let (task, baseline) = (Task::Upgrade, baseline::of(case));
+    let begun = Plan::begun(&wanted.inventory.name, facts, wanted.sources, task, baseline);
     Plan {
-        format: FORMAT,
-        id: RunId(String::new()),
-        windlass: env!("CARGO_PKG_VERSION").to_owned(),
-        cluster: wanted.inventory.name.clone(),
-        made_at: facts.taken_at,
-        task: Task::Upgrade,
         kubernetes,
         etcd,
-        sources: wanted.sources.clone(),
-        laws: Law::ALL.to_vec(),
-        baseline: baseline::of(case),
         findings,
         left_out: case.target.leave_out.iter().cloned().collect(),
         outage_accepted: case.target.accept_outage,
@@ -108,6 +101,7 @@ fn finish(wanted: Wanted<'_>, case: Case<'_>, mut draft: Draft, tools: Option<St
         skipped: draft.skipped,
         procedures: draft.procedures,
         stages: draft.stages,
+        ..begun
     }
     .sealed()
 }

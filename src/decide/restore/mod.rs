@@ -10,7 +10,7 @@ mod steps;
 use std::collections::BTreeMap;
 
 use super::finding::{Finding, Severity};
-use super::plan::{Baseline, FORMAT, Law, Outage, Plan, Restore, RunId, Sources, Task};
+use super::plan::{Baseline, Outage, Plan, Restore, Sources, Task};
 use super::planner::{fit, machine_baseline};
 use super::rules::forbid;
 use crate::facts::Facts;
@@ -95,13 +95,8 @@ fn draw(wanted: Wanted<'_>, members: &[Member<'_>], findings: Vec<Finding>) -> P
             facts.machine(&node.name).map(|machine| (node.name.clone(), machine_baseline(node, machine)))
         })
         .collect();
-    Plan {
-        format: FORMAT,
-        id: RunId(String::new()),
-        windlass: env!("CARGO_PKG_VERSION").to_owned(),
-        cluster: inventory.name.clone(),
-        made_at: facts.taken_at,
-        task: Task::Restore(Restore {
+    let (task, baseline) = (
+        Task::Restore(Restore {
             file: snapshot.file.clone(),
             sha256: snapshot.sha256.clone(),
             revision: snapshot.revision,
@@ -109,11 +104,7 @@ fn draw(wanted: Wanted<'_>, members: &[Member<'_>], findings: Vec<Finding>) -> P
             bump: bump(members),
             fenced: wanted.fenced.to_vec(),
         }),
-        kubernetes: None,
-        etcd: None,
-        sources: wanted.sources.clone(),
-        laws: Law::ALL.to_vec(),
-        baseline: Baseline {
+        Baseline {
             machines,
             kube_nodes: Vec::new(),
             etcd_members: etcd
@@ -121,18 +112,20 @@ fn draw(wanted: Wanted<'_>, members: &[Member<'_>], findings: Vec<Finding>) -> P
             etcd_cluster: etcd.map_or(0, |etcd| etcd.cluster_id),
             stacked: wanted.inventory.etcd.topology == Topology::Stacked,
         },
+    );
+    let begun = Plan::begun(&inventory.name, facts, wanted.sources, task, baseline);
+    Plan {
         findings: findings.into_iter().filter(|finding| finding.severity == Severity::Warning).collect(),
         left_out: wanted.fenced.to_vec(),
-        outage_accepted: false,
         outages: vec![Outage {
             what: "etcd and the API, on all control planes; pods go on as they are".to_owned(),
             // Static pods away and back take most of it, as the kubelet looks for them.
             seconds: 90,
             needs_consent: false,
         }],
-        skipped: Vec::new(),
         procedures,
         stages,
+        ..begun
     }
     .sealed()
 }
