@@ -44,13 +44,14 @@ fn words_of_roles_are_those_of_files() {
 #[test]
 fn what_is_not_said_is_as_usual() {
     let inventory = inventory::parse(GOOD).expect("it is good").value;
-    let Inventory { name, ssh, api, etcd, kubeadm, bootstrap, nodes } = &inventory;
+    let Inventory { name, ssh, api, load_balancer, etcd, kubeadm, bootstrap, nodes } = &inventory;
     assert_eq!((name.as_str(), api), ("lab", &Api::default()));
     assert_eq!((ssh.port, ssh.connect_timeout, ssh.keepalive), (22, Duration::from_secs(10), Duration::from_secs(5)));
     assert!(ssh.sudo && ssh.strict_host_keys && ssh.jump.is_none());
     assert_eq!((etcd.topology, etcd.client_port), (Topology::Stacked, 2379));
     assert_eq!(etcd.ca, "/etc/kubernetes/pki/etcd/ca.crt");
     assert_eq!(etcd.client_package, None);
+    assert_eq!(load_balancer.router_id, 51);
     assert!(kubeadm.ignore_preflight_errors.is_empty());
     assert_eq!(bootstrap, &Bootstrap::default());
     assert_eq!((bootstrap.heartbeat_ms, bootstrap.election_ms), (100, 1000), "as etcd's own");

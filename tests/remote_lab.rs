@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8PathBuf;
 use windlass::facts::unit::{UnitState, report};
 use windlass::inventory::{
-    Address, Api, Bootstrap, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology, UserName,
+    Address, Api, Bootstrap, Etcd, Inventory, Kubeadm, LoadBalancer, Node, NodeName, Role, Ssh, Topology, UserName,
 };
 use windlass::remote::ssh::Fleet;
 use windlass::remote::{Call, Output, Remote, RemoteError, Script, SnapshotWanted};
@@ -45,6 +45,7 @@ fn inventory() -> Inventory {
             strict_host_keys: true,
         },
         api: Api::default(),
+        load_balancer: LoadBalancer::default(),
         etcd: Etcd {
             topology: Topology::External,
             service: "etcd".to_owned(),

@@ -11,7 +11,9 @@ use crate::decide::discover::{self, Found};
 use crate::error::{Exit, Failure, chain};
 use crate::facts::ask::ApiSection;
 use crate::facts::found::{self, FoundCluster, FoundEtcd};
-use crate::inventory::{self, Address, Etcd, Inventory, NameError, NodeName, Role, Ssh, UserName, check_jump};
+use crate::inventory::{
+    self, Address, Etcd, Inventory, LoadBalancer, NameError, NodeName, Role, Ssh, UserName, check_jump,
+};
 use crate::observe::api_call;
 use crate::remote::ssh::Fleet;
 use crate::remote::{Remote as _, RemoteError};
@@ -113,6 +115,7 @@ fn provisional(addresses: &[Address], ssh: &Ssh) -> Result<Inventory, Failure> {
         name: "found".to_owned(),
         ssh: ssh.clone(),
         api: inventory::Api::default(),
+        load_balancer: LoadBalancer::default(),
         etcd: Etcd::stacked(),
         kubeadm: inventory::Kubeadm::default(),
         bootstrap: inventory::Bootstrap::default(),

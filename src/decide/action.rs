@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::actions::archive::ArchiveNode;
+use super::actions::balancer::{AwaitServers, DrainServer, HandOver, ReturnServer, SetUpBalancer};
 use super::actions::bootstrap::{
     ApplyManifest, FormMember, Introduce, KubeadmInit, KubeadmJoin, PrepareMachine, RevokeTokens, SendManifest,
     SetUpRuntime, SettleMember,
@@ -100,12 +101,14 @@ pub enum Effect {
 }
 
 /// On which machine a job runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum On {
     /// The lane's node.
     Lane,
     /// A healthy control plane other than the lane's node.
     AnotherControlPlane,
+    /// This machine.
+    Machine(NodeName),
 }
 
 /// When an action's success may be believed.
@@ -293,6 +296,16 @@ actions! {
     KubeadmJoin,
     /// Take tokens back.
     RevokeTokens,
+    /// Set up a load balancer.
+    SetUpBalancer,
+    /// Wait until a load balancer leads to every API server.
+    AwaitServers,
+    /// Give a shared address away.
+    HandOver,
+    /// Take an API server out of service at a load balancer.
+    DrainServer,
+    /// Give it back.
+    ReturnServer,
     /// Wait for a condition of the cluster.
     Gate,
     /// A command of the operator's.
@@ -371,6 +384,16 @@ impl Action {
         }
     }
 
+    /// Whether it restarts its node's API server where there is one, or may: a kubelet may start its static pods anew.
+    pub fn restarts_api_server(&self) -> bool {
+        match self {
+            Self::KubeadmApply(_) | Self::RestartKubelet(_) => true,
+            Self::KubeadmNode(node) => node.control_plane,
+            Self::InstallPackages(install) => install.packages.iter().any(|package| package.name == "kubelet"),
+            _ => false,
+        }
+    }
+
     /// Which etcd kubeadm may bring with it to a stacked member.
     pub fn stacked_brings(&self) -> Option<&Brought> {
         match self {
@@ -417,6 +440,7 @@ impl Action {
                 | Self::AwaitClusterVersion(_)
                 | Self::AwaitApiServers(_)
                 | Self::AwaitReady(_)
+                | Self::AwaitServers(_)
                 | Self::Gate(_)
         )
     }

@@ -125,6 +125,14 @@ pub enum Script {
     StartEtcd,
     /// Job: ends containers, so that the kubelet starts them anew.
     RestartContainers,
+    /// Job: gives a load balancer its configuration.
+    SetUpBalancer,
+    /// Job: has a load balancer give the shared address to the other one.
+    HandOver,
+    /// Job: takes an API server out of service at a load balancer.
+    DrainServer,
+    /// Job: gives it back.
+    ReturnServer,
     /// Job: a command of the operator's.
     Run,
 }

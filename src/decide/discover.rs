@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::found::{FoundCluster, FoundEtcd};
 use crate::inventory::{
-    Address, Api, Bootstrap, CLIENT_PORT, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology,
+    Address, Api, Bootstrap, CLIENT_PORT, Etcd, Inventory, Kubeadm, LoadBalancer, Node, NodeName, Role, Ssh, Topology,
     check_endpoint, check_etcd, check_node_path, check_package, check_slug, check_unit,
 };
 use crate::text;
@@ -43,6 +43,7 @@ pub fn inventory(found: Found<'_>) -> Result<Inventory, Vec<String>> {
             name: name.to_owned(),
             ssh: found.ssh.clone(),
             api: Api { endpoint, ..Api::default() },
+            load_balancer: LoadBalancer::default(),
             etcd,
             kubeadm: Kubeadm::default(),
             bootstrap: Bootstrap::default(),

@@ -134,6 +134,8 @@ pub enum Rule {
     Occupied,
     /// Machines that take themselves for the same one.
     Alike,
+    /// A load balancer of the cluster's own that does not lead where it should.
+    LoadBalancer,
     /// What the operator's files say does not fit what is wanted.
     Configuration,
 }

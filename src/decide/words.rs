@@ -49,6 +49,14 @@ fn step(plan: &Plan, placed: &Placed<'_>) -> Result<(), String> {
         return Err(format!("the plan does not say what {node} was like"));
     }
     seconds(placed.step.timeout_seconds)?;
+    let beside = match &placed.step.action {
+        Action::DrainServer(it) => Some(&it.balancer),
+        Action::ReturnServer(it) => Some(&it.balancer),
+        _ => None,
+    };
+    if let Some(node) = beside.filter(|node| !plan.baseline.machines.contains_key(node)) {
+        return Err(format!("the plan does not say what {node} was like"));
+    }
     action(&placed.step.action)
 }
 
@@ -106,7 +114,9 @@ fn action(action: &Action) -> Result<(), String> {
         | Action::SendManifest(_)
         | Action::ApplyManifest(_)
         | Action::Introduce(_)
-        | Action::RevokeTokens(_) => begins(action),
+        | Action::RevokeTokens(_)
+        | Action::SetUpBalancer(_)
+        | Action::HandOver(_) => begins(action),
         Action::KubeadmPlan(plan) => ignored(&plan.ignore),
         Action::KubeadmApply(apply) => raised(&apply.ignore, apply.member.as_ref()),
         Action::KubeadmNode(node) => raised(&node.ignore, node.member.as_ref()),
@@ -133,6 +143,9 @@ fn action(action: &Action) -> Result<(), String> {
         | Action::Cordon(_)
         | Action::AwaitReady(_)
         | Action::Uncordon(_)
+        | Action::AwaitServers(_)
+        | Action::DrainServer(_)
+        | Action::ReturnServer(_)
         | Action::Gate(_) => Ok(()),
     }
 }
@@ -150,7 +163,7 @@ fn changes_members(action: &Action) -> Result<(), String> {
             access(&it.access)
         }
         Action::KubeadmMember(it) => {
-            it.address.parse::<IpAddr>().map_err(|_| format!("{} is no address", crate::text::quoted(&it.address)))?;
+            ip(&it.address)?;
             address(&it.peer_url)?;
             check("a path on the node", check_node_path, &it.data_dir)?;
             access(&it.access)
@@ -182,6 +195,10 @@ fn brings_back(action: &Action) -> Result<(), String> {
     }
 }
 
+fn ip(address: &str) -> Result<(), String> {
+    address.parse::<IpAddr>().map(drop).map_err(|_| format!("{} is no address", crate::text::quoted(address)))
+}
+
 /// What makes a cluster begin.
 fn begins(action: &Action) -> Result<(), String> {
     match action {
@@ -201,6 +218,12 @@ fn begins(action: &Action) -> Result<(), String> {
             argument(&it.configuration)?;
             ignored(&it.ignore)
         }
+        Action::SetUpBalancer(it) => {
+            argument(&it.haproxy)?;
+            it.keepalived.iter().try_for_each(|text| argument(text))?;
+            ip(&it.address)
+        }
+        Action::HandOver(it) => ip(&it.address),
         Action::SendManifest(it) => sha256(&it.sha256),
         Action::ApplyManifest(it) => sha256(&it.sha256),
         _ => Ok(()),

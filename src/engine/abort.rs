@@ -114,6 +114,7 @@ impl Engine<'_> {
             self.settle_in_hand(placed(step), &steps[..at], stays).await?;
         }
         self.start_new_kubelet(stage, lane, stays).await?;
+        self.lead_again(stage, lane, stays).await?;
         match steps.iter().find(|step| matches!(step.action, Action::Uncordon(_))) {
             Some(uncordon) => self.uncordon_if_ready(placed(uncordon), stays).await,
             None => Ok(()),
@@ -223,6 +224,11 @@ impl Engine<'_> {
             | Action::Introduce(_)
             | Action::KubeadmJoin(_)
             | Action::RevokeTokens(_)
+            | Action::SetUpBalancer(_)
+            | Action::AwaitServers(_)
+            | Action::HandOver(_)
+            | Action::DrainServer(_)
+            | Action::ReturnServer(_)
             | Action::Gate(_)
             | Action::RunCommand(_) => Ok(()),
         }
@@ -339,6 +345,27 @@ impl Engine<'_> {
             Ok(()) if self.interrupts.stop_soon() => Err(self.interrupted()),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Load balancers lead clients again to an API server that the lane took out of service there.
+    async fn lead_again(&self, stage: &Stage, lane: &Lane, stays: &mut Vec<String>) -> Result<(), Failure> {
+        let steps = self.plan.steps(lane);
+        let progress = |step: &Step| self.history().progress(&Placed { stage, node: lane.node.as_ref(), step }.id());
+        for step in steps {
+            let Action::ReturnServer(back) = &step.action else { continue };
+            let out = steps
+                .iter()
+                .find(|step| matches!(&step.action, Action::DrainServer(it) if it.balancer == back.balancer));
+            let out = out.is_some_and(|out| progress(out) != Progress::Untouched);
+            if !out || progress(step) == Progress::Finished {
+                continue;
+            }
+            self.stopping.store(false, Ordering::SeqCst);
+            if let Err(failure) = self.step(Placed { stage, node: lane.node.as_ref(), step }).await {
+                self.or_stays(failure, stays)?;
+            }
+        }
+        Ok(())
     }
 
     /// A failure after which nothing is under way is told, and does not keep the rest from being put right.

@@ -66,6 +66,7 @@ impl Engine<'_> {
         let step = placed.id();
         let on = match (on, placed.node) {
             (On::Lane, Some(node)) => node.clone(),
+            (On::Machine(node), _) => node,
             _ => self.healthy_control_plane(placed.node).await.map_err(|why| {
                 Failure::new(Exit::StepFailed, format!("step {step} finds no healthy control plane to act through"))
                     .because(why)

@@ -37,6 +37,8 @@ pub enum Section {
     ApiRequests,
     /// What a machine is before a cluster stands on it.
     Ground,
+    /// What haproxy says of the API servers behind it.
+    Balancer,
 }
 
 impl Section {
@@ -74,6 +76,7 @@ impl Section {
             Self::EtcdPace => "etcd-pace",
             Self::ApiRequests => "api-requests",
             Self::Ground => "ground",
+            Self::Balancer => "balancer",
         }
     }
 }

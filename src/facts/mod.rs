@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod ask;
+pub mod balancer;
 mod certificates;
 mod cluster;
 pub mod copies;
@@ -33,6 +34,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
+use balancer::Balancer;
 use ground::Ground;
 
 pub(crate) use etcd::{DEFAULT_QUOTA, FETCHED_TOOL};
@@ -83,6 +85,10 @@ impl<T> Seen<T> {
 /// What was not asked, now or when it was saved.
 pub(crate) fn unasked<T>() -> Seen<T> {
     Seen::Unknown("not asked".to_owned())
+}
+
+fn is_unasked<T>(seen: &Seen<T>) -> bool {
+    matches!(seen, Seen::Unknown(_))
 }
 
 /// Everything seen of one cluster at one time.
@@ -177,6 +183,9 @@ pub struct MachineFacts {
     /// What it is before a cluster stands on it. It is looked at when it is needed, and not saved.
     #[serde(skip, default = "unasked")]
     pub ground: Seen<Ground>,
+    /// What its haproxy says of the API servers behind it; `None` when it does not run. Only asked of load balancers.
+    #[serde(default = "unasked", skip_serializing_if = "is_unasked")]
+    pub balancer: Seen<Option<Balancer>>,
     /// Units of Windlass that run on it, of any run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<RunningUnit>,

@@ -11,7 +11,9 @@ use serde::Deserialize;
 use super::measured::Measured;
 use super::sections::{Answer, AnswerError, beginning, seen, value, values};
 use super::version::parse_version;
-use super::{Container, Disk, MachineFacts, Os, RunningUnit, Seen, certificates, etcd, ground, kept, packages};
+use super::{
+    Container, Disk, MachineFacts, Os, RunningUnit, Seen, balancer, certificates, etcd, ground, kept, packages,
+};
 
 /// Why a probe's answer says nothing of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +53,7 @@ pub fn parse(stdout: &str) -> Result<MachineFacts, ProbeError> {
         etcd_tool: seen(answer.section("etcd-tool").and_then(etcd::tool)),
         measured: Measured::read(&answer),
         ground: seen(answer.section("ground").and_then(ground::read)),
+        balancer: seen(answer.section("balancer").and_then(balancer::read)),
         units: values(windlass, "unit").filter_map(RunningUnit::read).collect(),
     })
 }

@@ -46,6 +46,8 @@ pub struct Inventory {
     pub ssh: Ssh,
     /// Where the API is, and who looks at it.
     pub api: Api,
+    /// What load balancers of the inventory's own have to know.
+    pub load_balancer: LoadBalancer,
     /// Where etcd lives and how its clients prove who they are.
     pub etcd: Etcd,
     /// What kubeadm has to be told about this cluster.
@@ -116,6 +118,20 @@ pub struct Api {
 impl Default for Api {
     fn default() -> Self {
         Self { endpoint: None, kubeconfig: ADMIN_KUBECONFIG.into() }
+    }
+}
+
+/// What the machines with [`Role::LoadBalancer`] have to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadBalancer {
+    /// VRRP's number of the two, 1 to 255: another pair on the same network has another.
+    pub router_id: u8,
+}
+
+impl Default for LoadBalancer {
+    /// As keepalived's own example has it.
+    fn default() -> Self {
+        Self { router_id: 51 }
     }
 }
 
@@ -222,6 +238,13 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Node {
+    /// Whether it is, or becomes, a node of Kubernetes.
+    pub fn is_kube(&self) -> bool {
+        self.roles.contains(&Role::ControlPlane) || self.roles.contains(&Role::Worker)
+    }
+}
+
 /// What a machine does in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -232,6 +255,8 @@ pub enum Role {
     ControlPlane,
     /// Runs workloads.
     Worker,
+    /// Leads clients to the API servers that are ready.
+    LoadBalancer,
 }
 
 impl Topology {
@@ -241,8 +266,12 @@ impl Topology {
 
 impl Role {
     /// Each with the word used in files.
-    pub const WORDS: [(&'static str, Self); 3] =
-        [("etcd", Self::Etcd), ("control-plane", Self::ControlPlane), ("worker", Self::Worker)];
+    pub const WORDS: [(&'static str, Self); 4] = [
+        ("etcd", Self::Etcd),
+        ("control-plane", Self::ControlPlane),
+        ("worker", Self::Worker),
+        ("load-balancer", Self::LoadBalancer),
+    ];
 
     /// The word used in files and text.
     pub fn word(self) -> &'static str {
@@ -250,6 +279,7 @@ impl Role {
             Self::Etcd => "etcd",
             Self::ControlPlane => "control-plane",
             Self::Worker => "worker",
+            Self::LoadBalancer => "load-balancer",
         }
     }
 }

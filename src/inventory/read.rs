@@ -10,8 +10,8 @@ use camino::Utf8PathBuf;
 
 use super::names::{Address, NameError, NodeName, UserName};
 use super::{
-    Api, Bootstrap, CLIENT_PORT, Etcd, FORMAT, Inventory, Kubeadm, Node, Role, STACKED_PEMS, Ssh, Topology, rules,
-    words,
+    Api, Bootstrap, CLIENT_PORT, Etcd, FORMAT, Inventory, Kubeadm, LoadBalancer, Node, Role, STACKED_PEMS, Ssh,
+    Topology, rules, words,
 };
 use crate::document::{self, At, Complaint, Complaints, Parsed, Table, Value};
 
@@ -19,7 +19,8 @@ pub(super) fn inventory(text: &str) -> Result<Parsed<Inventory>, Complaints> {
     document::read(text, FORMAT, |table| {
         let name = table.need("name", "the cluster's name", |v| word(v, "a cluster name", words::check_slug));
         let ssh = table.get("ssh", |v| v.table(ssh)).unwrap_or_default();
-        let api = table.get("api", |v| v.table(api)).unwrap_or_default();
+        let (endpoint, api) = table.get("api", |v| v.table(api)).unwrap_or_default();
+        let load_balancer = table.get("load_balancer", |v| v.table(load_balancer)).unwrap_or_default();
         let etcd = table.need("etcd", "a table `[etcd]` with the topology of etcd", |v| v.table(etcd));
         let kubeadm = table.get("kubeadm", |v| v.table(kubeadm)).unwrap_or_default();
         let bootstrap = table.get("bootstrap", |v| v.table(bootstrap)).unwrap_or_default();
@@ -28,9 +29,10 @@ pub(super) fn inventory(text: &str) -> Result<Parsed<Inventory>, Complaints> {
         let (topology, etcd) = etcd.unwrap_or_default();
         if let Some(nodes) = &nodes {
             rules::check(table, nodes, topology.as_ref());
+            rules::load_balancers(table, nodes, endpoint.as_ref());
         }
         let nodes = nodes?.into_iter().map(NodeDraft::finish).collect::<Option<_>>()?;
-        Some(Inventory { name: name?, ssh, api, etcd: etcd?, kubeadm, bootstrap, nodes })
+        Some(Inventory { name: name?, ssh, api, load_balancer, etcd: etcd?, kubeadm, bootstrap, nodes })
     })
 }
 
@@ -65,11 +67,18 @@ fn strict_host_keys(value: &Value<'_>) -> Option<bool> {
     Some(strict)
 }
 
-fn api(table: &mut Table<'_>) -> Api {
-    Api {
-        endpoint: table.get("endpoint", |v| word(v, "an endpoint (host:port)", words::check_endpoint)),
-        kubeconfig: table.get("kubeconfig", node_path).unwrap_or_else(|| Api::default().kubeconfig),
-    }
+/// The endpoint is handed out beside it: rules about it point there.
+fn api(table: &mut Table<'_>) -> (Option<At<String>>, Api) {
+    let endpoint = table.get("endpoint", |v| v.at(|v| word(v, "an endpoint (host:port)", words::check_endpoint)));
+    let kubeconfig = table.get("kubeconfig", node_path).unwrap_or_else(|| Api::default().kubeconfig);
+    let api = Api { endpoint: endpoint.as_ref().map(|at| at.value.clone()), kubeconfig };
+    (endpoint, api)
+}
+
+fn load_balancer(table: &mut Table<'_>) -> LoadBalancer {
+    let number = table.get("router_id", |v| v.integer(1..=255));
+    let router_id = number.and_then(|number| u8::try_from(number).ok());
+    LoadBalancer { router_id: router_id.unwrap_or(LoadBalancer::default().router_id) }
 }
 
 /// Etcd's topology is handed out beside it: rules about it hold also when the rest could not be read.
@@ -187,13 +196,14 @@ fn node(table: &mut Table<'_>) -> NodeDraft {
         span: table.span(),
         name: table.need("name", "the node's name in Kubernetes", |v| v.at(|v| v.checked("a node name", node_name))),
         address: table.need("address", "what SSH connects to", |v| v.at(|v| v.checked("an address", Address::new))),
-        roles: table.need("roles", "some of: etcd, control-plane, worker", |v| v.at(roles)),
+        roles: table.need("roles", "some of: etcd, control-plane, worker, load-balancer", |v| v.at(roles)),
         labels: table.get("labels", |v| v.texts("a label", words::check_label)).unwrap_or_default(),
     }
 }
 
 fn roles(value: &Value<'_>) -> Option<BTreeSet<Role>> {
-    let roles = value.some("an array with some of: etcd, control-plane, worker", |v| v.word(&Role::WORDS))?;
+    let roles =
+        value.some("an array with some of: etcd, control-plane, worker, load-balancer", |v| v.word(&Role::WORDS))?;
     Some(roles.into_iter().collect())
 }
 

@@ -5,7 +5,7 @@
 use std::fmt::Display;
 
 use super::read::NodeDraft;
-use super::{Role, Topology};
+use super::{Address, Role, Topology};
 use crate::document::{At, Complaint, Table, repeated};
 use crate::text;
 
@@ -28,6 +28,56 @@ pub(super) fn check(table: &Table<'_>, nodes: &[NodeDraft], topology: Option<&At
             members(table, nodes, at, Role::ControlPlane);
         }
         None => {}
+    }
+}
+
+/// Machines that lead to the API servers: each does nothing else, because an API server listens where they would; two at most,
+/// which share an address that is theirs alone.
+pub(super) fn load_balancers(table: &Table<'_>, nodes: &[NodeDraft], endpoint: Option<&At<String>>) {
+    let balancers: Vec<&NodeDraft> = nodes.iter().filter(|node| node.is(Role::LoadBalancer)).collect();
+    let Some(first) = balancers.first() else { return };
+    for roles in balancers.iter().filter_map(|node| node.roles.as_ref()).filter(|roles| roles.value.len() > 1) {
+        table.complain(
+            Complaint::error(roles.span.clone(), "a load balancer is something else, too")
+                .expected("an API server listens where it would: it is a machine of its own"),
+        );
+    }
+    if let Some(third) = balancers.get(2) {
+        table.complain(
+            Complaint::error(third.span.clone(), "there are more than two load balancers")
+                .expected("two share one address: one has it, the other takes it when that one fails"),
+        );
+    }
+    let Some(endpoint) = endpoint else {
+        table.complain(
+            Complaint::error(first.span.clone(), "a load balancer leads nowhere without an endpoint")
+                .expected("expected `endpoint = \"ADDRESS:PORT\"` in `[api]`, which it serves"),
+        );
+        return;
+    };
+    if balancers.len() < 2 {
+        return;
+    }
+    let host = endpoint.value.rsplit_once(':').map_or(endpoint.value.as_str(), |(host, _)| host);
+    let four = |address: &str| address.parse::<std::net::Ipv4Addr>().is_ok();
+    let addresses: Vec<&At<Address>> = nodes.iter().filter_map(|node| node.address.as_ref()).collect();
+    if !four(host) {
+        table.complain(
+            Complaint::error(endpoint.span.clone(), "two load balancers share an IPv4 address")
+                .expected("expected one here that no machine has, as \"10.0.0.10:6443\""),
+        );
+    } else if let Some(own) = addresses.iter().find(|address| address.value.as_str() == host) {
+        table.complain(
+            Complaint::error(endpoint.span.clone(), "the address of two load balancers is that of a machine")
+                .expected("expected one that no machine has: they give it to each other")
+                .also(own.span.clone(), "this one's"),
+        );
+    }
+    for address in balancers.iter().filter_map(|node| node.address.as_ref()).filter(|at| !four(at.value.as_str())) {
+        table.complain(
+            Complaint::error(address.span.clone(), "two load balancers watch each other by their IPv4 addresses")
+                .expected("expected one here"),
+        );
     }
 }
 

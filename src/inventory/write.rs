@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::{Api, Bootstrap, CLIENT_PORT, Etcd, FORMAT, Inventory, Kubeadm, Node, Ssh, Topology};
+use super::{Api, Bootstrap, CLIENT_PORT, Etcd, FORMAT, Inventory, Kubeadm, LoadBalancer, Node, Ssh, Topology};
 
 pub(super) fn inventory(inventory: &Inventory) -> String {
-    let Inventory { name, ssh, api, etcd, kubeadm, bootstrap, nodes } = inventory;
+    let Inventory { name, ssh, api, load_balancer, etcd, kubeadm, bootstrap, nodes } = inventory;
     let mut text = format!("format = {FORMAT}\nname = {}\n", quoted(name));
     table(&mut text, "[ssh]", ssh_keys(ssh));
     table(&mut text, "[api]", api_keys(api));
+    table(&mut text, "[load_balancer]", load_balancer_keys(load_balancer));
     table(&mut text, "[etcd]", etcd_keys(etcd));
     table(&mut text, "[kubeadm]", kubeadm_keys(kubeadm));
     table(&mut text, "[bootstrap]", bootstrap_keys(bootstrap));
@@ -69,6 +70,11 @@ fn api_keys(api: &Api) -> Vec<Key> {
         unusual("kubeconfig", &api.kubeconfig, &Api::default().kubeconfig, |path| quoted(path)),
     ];
     keys.into_iter().flatten().collect()
+}
+
+fn load_balancer_keys(load_balancer: &LoadBalancer) -> Vec<Key> {
+    let usual = LoadBalancer::default().router_id;
+    unusual("router_id", &load_balancer.router_id, &usual, u8::to_string).into_iter().collect()
 }
 
 fn etcd_keys(etcd: &Etcd) -> Vec<Key> {

@@ -18,7 +18,7 @@ use futures_util::{StreamExt, stream};
 
 use jiff::Timestamp;
 
-use crate::decide::bootstrap::{BESIDE, RUNC, RUNTIMES};
+use crate::decide::bootstrap::{BALANCER_PACKAGES, BESIDE, RUNC, RUNTIMES};
 use crate::decide::call::{Call, Script};
 use crate::facts::ask::{ApiSection, Section};
 use crate::facts::load::NodeLoad;
@@ -53,6 +53,8 @@ pub enum Measure {
 pub struct Ask {
     /// Packages to look up on control planes and workers.
     pub kubernetes_packages: Vec<String>,
+    /// Packages to look up on load balancers.
+    pub balancer_packages: Vec<String>,
     /// Packages to look up on machines of role etcd.
     pub etcd_packages: Vec<String>,
     /// Whether to ask the package repositories which versions are to be had.
@@ -74,6 +76,7 @@ impl Ask {
         };
         Self {
             kubernetes_packages: ["kubeadm", "kubelet", "kubectl"].map(str::to_owned).to_vec(),
+            balancer_packages: Vec::new(),
             etcd_packages: etcd.into_iter().flatten().cloned().collect(),
             candidates,
             folder_here: None,
@@ -85,6 +88,7 @@ impl Ask {
     /// What has to be known of machines that are to become this cluster: whether they are free, and what can be had on them.
     pub fn before(inventory: &Inventory) -> Self {
         let mut ask = Self { measure: Measure::Ground, ..Self::about(inventory, true) };
+        ask.balancer_packages = BALANCER_PACKAGES.map(str::to_owned).to_vec();
         let beside = BESIDE.iter().chain(&RUNTIMES).chain([&RUNC]);
         ask.kubernetes_packages.extend(beside.map(|name| (*name).to_owned()));
         ask
@@ -92,8 +96,10 @@ impl Ask {
 
     /// The packages to look up on `node`.
     pub fn packages(&self, node: &Node) -> Vec<String> {
-        let kubernetes = node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Worker);
-        let mut packages = if kubernetes { self.kubernetes_packages.clone() } else { Vec::new() };
+        let mut packages = if node.is_kube() { self.kubernetes_packages.clone() } else { Vec::new() };
+        if node.roles.contains(&Role::LoadBalancer) {
+            packages.extend(self.balancer_packages.iter().cloned());
+        }
         if node.roles.contains(&Role::Etcd) {
             packages.extend(self.etcd_packages.iter().cloned());
         }
@@ -151,6 +157,7 @@ async fn look_at(remote: &dyn Remote, clock: &dyn Clock, inventory: &Inventory, 
         }
         Measure::Ground => sections.extend([Section::Size, Section::Ground]),
     }
+    sections.extend(node.roles.contains(&Role::LoadBalancer).then_some(Section::Balancer));
     let look = Look { sections, packages: ask.packages(node) };
     NodeFacts { name: node.name.clone(), machine: machine(remote, clock, inventory, node, &look).await }
 }

@@ -7,7 +7,7 @@ use semver::Version;
 use super::fake::{FakeClock, FakeRemote};
 use super::*;
 use crate::facts::MemberStatus;
-use crate::inventory::{ADMIN_KUBECONFIG, Address, Api, Bootstrap, Etcd, Kubeadm, Ssh};
+use crate::inventory::{ADMIN_KUBECONFIG, Address, Api, Bootstrap, Etcd, Kubeadm, LoadBalancer, Ssh};
 use crate::remote::{ListedMember, MemberList};
 
 const CP1: &str = include_str!("../../tests/fixtures/probe/control-plane.txt");
@@ -36,6 +36,7 @@ fn inventory() -> Inventory {
             strict_host_keys: true,
         },
         api: Api::default(),
+        load_balancer: LoadBalancer::default(),
         etcd: Etcd {
             topology: Topology::External,
             service: "etcd".to_owned(),

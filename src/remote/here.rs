@@ -18,7 +18,8 @@ use super::{
 };
 use crate::facts::MemberStatus;
 use crate::inventory::{
-    Address, Api, Bootstrap, CLIENT_PORT, Etcd, Inventory, Kubeadm, Node, NodeName, Role, STACKED_PEMS, Ssh, Topology,
+    Address, Api, Bootstrap, CLIENT_PORT, Etcd, Inventory, Kubeadm, LoadBalancer, Node, NodeName, Role, STACKED_PEMS,
+    Ssh, Topology,
 };
 
 /// Where a service's settings are: Debian, RHEL, etcdadm.
@@ -63,6 +64,7 @@ impl Here {
             name: String::new(),
             ssh: Ssh::default(),
             api: Api::default(),
+            load_balancer: LoadBalancer::default(),
             etcd,
             kubeadm: Kubeadm::default(),
             bootstrap: Bootstrap::default(),

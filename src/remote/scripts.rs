@@ -85,6 +85,10 @@ pub fn name(script: Script) -> &'static str {
         Script::KubeadmJoin => "kubeadm-join",
         Script::ApplyManifest => "apply-manifest",
         Script::RevokeTokens => "revoke-tokens",
+        Script::SetUpBalancer => "set-up-balancer",
+        Script::HandOver => "hand-over",
+        Script::DrainServer => "drain-server",
+        Script::ReturnServer => "return-server",
         Script::Run => "run",
     }
 }
@@ -93,7 +97,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 41] = [
+const JOBS: [Script; 45] = [
     Script::Archive,
     Script::FetchArchive,
     Script::InstallPrograms,
@@ -134,6 +138,10 @@ const JOBS: [Script; 41] = [
     Script::KubeadmJoin,
     Script::ApplyManifest,
     Script::RevokeTokens,
+    Script::SetUpBalancer,
+    Script::HandOver,
+    Script::DrainServer,
+    Script::ReturnServer,
     Script::Run,
 ];
 
@@ -255,6 +263,7 @@ fn own_text(script: Script) -> &'static str {
             include_str!("scripts/restores.part.sh"),
             include_str!("scripts/etcd-tool.part.sh"),
             include_str!("scripts/etcd-settings.part.sh"),
+            include_str!("scripts/balancer.part.sh"),
             include_str!("scripts/probe.sh")
         ),
         Script::Api => include_str!("scripts/api.sh"),
@@ -326,6 +335,14 @@ fn own_text(script: Script) -> &'static str {
         }
         Script::StartEtcd => include_str!("scripts/jobs/start-etcd.sh"),
         Script::RestartContainers => with_containers!("scripts/jobs/restart-containers.sh"),
+        Script::SetUpBalancer => include_str!("scripts/jobs/set-up-balancer.sh"),
+        Script::HandOver => include_str!("scripts/jobs/hand-over.sh"),
+        Script::DrainServer => {
+            concat!(include_str!("scripts/balancer.part.sh"), include_str!("scripts/jobs/drain-server.sh"))
+        }
+        Script::ReturnServer => {
+            concat!(include_str!("scripts/balancer.part.sh"), include_str!("scripts/jobs/return-server.sh"))
+        }
         Script::PrepareMachine => include_str!("scripts/jobs/prepare-machine.sh"),
         Script::SetUpRuntime => include_str!("scripts/jobs/set-up-runtime.sh"),
         Script::MemberForm => concat!(
@@ -344,6 +361,8 @@ fn own_text(script: Script) -> &'static str {
 
 #[cfg(test)]
 mod back_tests;
+#[cfg(test)]
+mod balancer_tests;
 #[cfg(test)]
 mod bootstrap_tests;
 #[cfg(test)]

@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::journal::id;
-use super::lab::{NODES, all_ready, kubectl, lab_ok, on};
+use super::lab::{BALANCERS, NODES, all_ready, api, kubectl, lab_ok, on};
 use super::run::{Ran, Watched, folder, start, windlass};
+use super::watching::away_while;
 
 /// Where windlass is killed: what is under way then, in words of a line that it prints.
 type Moment = &'static [&'static str];
 
-const EXTERNAL: [Moment; 10] = [
+const EXTERNAL: [Moment; 11] = [
     &["/fetch-packages: started unit"],
     &["/install-runtime: started unit"],
     &["> install/", "/make-certificates"],
     &["etcd/", "/form: started unit"],
+    &["load-balancers/", "/set-up: started unit"],
     &["kubeadm-init: started unit"],
     &["+ first-control-plane/cp1/kubeadm-init"],
     &["join-cp2/cp2/introduce: done"],
@@ -24,7 +26,7 @@ const EXTERNAL: [Moment; 10] = [
     &["tokens/cp1/revoke-tokens: started unit"],
 ];
 
-/// Killed in ten places: the same command again ends with the same cluster.
+/// Killed in eleven places: the same command again ends with the same cluster.
 pub(crate) fn an_external_etcd_and_its_cluster_begin() {
     let [certificate, key] =
         ["etcd-ca.crt", "etcd-ca.key"].map(|file| folder().join(file).to_string_lossy().into_owned());
@@ -41,7 +43,7 @@ pub(crate) fn an_external_etcd_and_its_cluster_begin() {
             break;
         }
         printed += &killed(run, moment);
-        if moment == &EXTERNAL[4] {
+        if moment == &EXTERNAL[5] {
             another_operator_may_not(&plan);
         }
         run = start(&["bootstrap", "apply", &plan, "--yes"]);
@@ -56,6 +58,49 @@ pub(crate) fn an_external_etcd_and_its_cluster_begin() {
         assert_eq!(found, "", "the authority's key is on {node}");
     }
     no_token_is_left(&NODES, &plan, &printed);
+    a_load_balancer_may_be_lost();
+}
+
+/// How long clients may be without the API when the load balancer that they reach it through loses its power: keepalived waits
+/// three advertisements and a bit, and a machine that does everything at once is slow.
+const FAILS_OVER: Duration = Duration::from_secs(10);
+
+/// A client reads on while the load balancer that has the address loses its power, and the other one keeps it afterwards.
+fn a_load_balancer_may_be_lost() {
+    let endpoint = api();
+    let address = endpoint.split(':').next().expect("an address");
+    let has = |node: &str| on(node, "ip -o addr").contains(&format!("{address}/"));
+    let [holder, other] = if has(BALANCERS[0]) { BALANCERS } else { [BALANCERS[1], BALANCERS[0]] };
+    assert!(has(holder) && !has(other), "one of them has the address");
+    let away = away_while(|| {
+        lab_ok(&["kill", holder]);
+        std::thread::sleep(FAILS_OVER * 2);
+    });
+    println!("--- {holder} lost its power; the API was away for {:.2} s", away.as_secs_f64());
+    assert!(away < FAILS_OVER && has(other), "the API was away for {away:?}");
+    let back = away_while(|| {
+        lab_ok(&["heal", holder]);
+        std::thread::sleep(FAILS_OVER);
+    });
+    println!("--- {holder} came back; the API was away for {:.2} s", back.as_secs_f64());
+    assert!(has(other) && !has(holder), "who has the address keeps it");
+    lead_to_all();
+}
+
+/// Each load balancer leads clients to each control plane.
+pub(crate) fn lead_to_all() {
+    let states = "echo show servers state windlass-control-planes | socat - /run/haproxy/admin.sock";
+    for node in BALANCERS {
+        let states = on(node, states);
+        let led: Vec<&str> = states
+            .lines()
+            .filter_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
+                [_, _, _, name, _, "2", "0", ..] => Some(name),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(led, ["cp1", "cp2", "cp3"], "{node}: {states}");
+    }
 }
 
 /// In one go, with how long each stage took.
@@ -64,9 +109,9 @@ pub(crate) fn a_cluster_with_a_stacked_etcd_begins() {
     let began = Instant::now();
     let run = windlass(&["bootstrap", "apply", &plan, "--yes"]);
     assert_eq!(run.code, 0, "{}", run.text);
-    println!("--- five bare machines to all Ready in {:.1} s", began.elapsed().as_secs_f64());
+    println!("--- seven bare machines to all Ready in {:.1} s", began.elapsed().as_secs_f64());
     stands("inventories/lab-stacked.toml", &[], "cp1");
-    no_token_is_left(&["cp1", "cp2", "cp3", "w1", "w2"], &plan, &run.text);
+    no_token_is_left(&["cp1", "cp2", "cp3", "w1", "w2", "lb1", "lb2"], &plan, &run.text);
     let members = lab_ok(&["kubectl", "-n", "kube-system", "get", "pods", "-l", "component=etcd", "-o", "name"]);
     let members: BTreeSet<&str> = members.lines().collect();
     assert_eq!(members, BTreeSet::from(["pod/etcd-cp1", "pod/etcd-cp2", "pod/etcd-cp3"]));

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Every machine of the inventory.
-pub(crate) const NODES: [&str; 8] = ["etcd1", "etcd2", "etcd3", "cp1", "cp2", "cp3", "w1", "w2"];
+pub(crate) const NODES: [&str; 10] = ["etcd1", "etcd2", "etcd3", "cp1", "cp2", "cp3", "w1", "w2", "lb1", "lb2"];
+/// The load balancers.
+pub(crate) const BALANCERS: [&str; 2] = ["lb1", "lb2"];
 /// The etcd machines.
 pub(crate) const ETCD: [&str; 3] = ["etcd1", "etcd2", "etcd3"];
 /// `etcdctl` on a machine of etcd, asking its own member.
@@ -12,8 +14,13 @@ pub(crate) const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/c
                        --key /etc/etcd/pki/client.key --endpoints https://127.0.0.1:2379";
 /// The machines with a kubelet.
 pub(crate) const KUBERNETES: [&str; 5] = ["cp1", "cp2", "cp3", "w1", "w2"];
-/// The load balancer's address.
-pub(crate) const API: &str = "172.30.0.10:6443";
+
+/// Where clients reach the API: an address that the load balancers share.
+pub(crate) fn api() -> String {
+    let inventory = std::fs::read_to_string(root().join("inventories/lab.toml")).expect("the lab's inventory");
+    let line = inventory.lines().find_map(|line| line.strip_prefix("endpoint = ")).expect("an endpoint");
+    line.trim_matches('"').to_owned()
+}
 
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
@@ -28,7 +35,8 @@ pub(crate) fn state() -> PathBuf {
 /// Runs the lab's command.
 pub(crate) fn lab(words: &[&str]) -> Output {
     let command = root().join("tests/lab/lab");
-    Command::new(command).args(words).output().expect("the lab's command runs")
+    let windlass = env!("CARGO_BIN_EXE_windlass");
+    Command::new(command).args(words).env("WINDLASS", windlass).output().expect("the lab's command runs")
 }
 
 /// Runs the lab's command, which has to succeed; returns what it printed.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::beginning::lead_to_all;
 use super::lab::digests;
 use super::outcome::assert_raised;
 use super::run::{apply, plan};
@@ -15,6 +16,7 @@ pub(crate) fn the_cluster_is_raised_under_load() {
     let (writer, watcher) = (Writer::start(), Watcher::start());
     let ran = apply(&plan);
     let (written, watch) = (writer.finish(), watcher.finish());
+    lead_to_all();
     assert_eq!(ran.code, 0, "{}", ran.text);
     secrets.assert_untold(&ran.text);
     assert_raised("1.21.14", "3.5.16", "3.5.0");

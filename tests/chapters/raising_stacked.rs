@@ -37,6 +37,7 @@ fn observed(work: impl FnOnce() -> Ran) -> (Ran, Written, Watch) {
     let ran = work();
     let (written, watch) = (writer.finish(), watcher.finish());
     assert_nothing_lost(&written, &watch);
+    lead_to_all();
     assert!(written.longest < Duration::from_secs(15), "a key waited for {:?}", written.longest);
     assert!(watch.longest_away < Duration::from_secs(15), "the API was away for {:?}", watch.longest_away);
     (ran, written, watch)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::lab::{API, state};
+use super::lab::{api, on};
 use super::run::folder;
 
 const SET: &str = "apis/apps/v1/namespaces/default/statefulsets";
@@ -43,7 +43,7 @@ fn curl(path: &str, patience: &str) -> Command {
     let mut command = Command::new("curl");
     command.args(["--silent", "--fail", "--no-buffer", "--connect-timeout", "1", "--max-time", patience]);
     command.arg("--cacert").arg(pem("ca.crt")).arg("--cert").arg(pem("client.crt")).arg("--key").arg(pem("client.key"));
-    command.arg(format!("https://{API}/{path}"));
+    command.arg(format!("https://{}/{path}", api()));
     command
 }
 
@@ -51,11 +51,11 @@ fn credentials() -> PathBuf {
     folder().join("credentials")
 }
 
-/// Writes the kubeconfig's certificates as files: those of the lab as it is now, which may be newer than an earlier chapter's.
+/// Writes the administrator's certificates as files: those of the lab as it is now, which may be newer than an earlier chapter's.
 fn write_credentials() {
     let folder = credentials();
     std::fs::create_dir_all(&folder).expect("a folder");
-    let kubeconfig = std::fs::read_to_string(state().join("kubeconfig")).expect("the kubeconfig");
+    let kubeconfig = on("cp1", "cat /etc/kubernetes/admin.conf");
     let pairs = [
         ("certificate-authority-data", "ca.crt"),
         ("client-certificate-data", "client.crt"),
@@ -99,6 +99,20 @@ impl Watcher {
         assert!(!ready.is_empty(), "the StatefulSet was never seen");
         Watch { ready, longest_away: Duration::from_millis(self.longest_away_millis.load(Ordering::SeqCst)) }
     }
+}
+
+/// For how long at a stretch the API is away for clients while `act` goes on.
+pub(crate) fn away_while(act: impl FnOnce()) -> Duration {
+    write_credentials();
+    let (stop, longest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let client = {
+        let (stop, longest) = (Arc::clone(&stop), Arc::clone(&longest));
+        std::thread::spawn(move || watch_api(&stop, &longest))
+    };
+    act();
+    stop.store(true, Ordering::SeqCst);
+    client.join().expect("a client");
+    Duration::from_millis(longest.load(Ordering::SeqCst))
 }
 
 /// Gets the set, then watches from the version that it had; begins again when the watch ends.

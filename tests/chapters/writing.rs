@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, TlsOptions};
 
-use super::lab::{on, state};
+use super::lab::{api, on};
 
 /// Writers at the same time; each writes a key every [`PACE`], so that 100 keys a second are asked for.
 const WRITERS: u64 = 4;
@@ -51,7 +51,7 @@ struct Members {
 
 impl Members {
     fn external() -> Self {
-        let file = |name: &str| std::fs::read(state().join("etcd").join(name)).expect("a certificate of the lab");
+        let file = |name: &str| on("etcd1", &format!("cat /etc/etcd/pki/{name}")).into_bytes();
         Self { endpoints: [11, 12, 13].map(endpoint), identity: ["ca.crt", "client.crt", "client.key"].map(file) }
     }
 
@@ -72,7 +72,9 @@ impl Members {
 }
 
 fn endpoint(host: u8) -> String {
-    format!("https://172.30.0.{host}:2379")
+    let api = api();
+    let (network, _) = api.rsplit_once('.').expect("an address");
+    format!("https://{network}.{host}:2379")
 }
 
 impl Writer {

@@ -17,13 +17,13 @@ use windlass::inventory::Topology;
 use super::cluster::{Cluster, name, sources, version};
 
 /// The machines of a cluster before there is one.
-struct Bare {
-    cluster: Cluster,
+pub(crate) struct Bare {
+    pub(crate) cluster: Cluster,
     files: Files,
     authority: Option<Authority>,
 }
 
-fn bare(mut cluster: Cluster) -> Bare {
+pub(crate) fn bare(mut cluster: Cluster) -> Bare {
     let external = cluster.inventory.etcd.topology == Topology::External;
     cluster.inventory.api.endpoint = Some("172.30.0.10:6443".to_owned());
     cluster.facts.api = Seen::Unknown("no API server".to_owned());
@@ -54,7 +54,7 @@ fn bare(mut cluster: Cluster) -> Bare {
 }
 
 impl Bare {
-    fn plan(&self) -> Result<Plan, Vec<Finding>> {
+    pub(crate) fn plan(&self) -> Result<Plan, Vec<Finding>> {
         let etcd = self.authority.is_some().then(|| version("3.4.23"));
         self.plan_of("1.20.2", etcd.as_ref())
     }
@@ -73,7 +73,7 @@ impl Bare {
     }
 
     /// What the planner has against it, as `SUBJECT: DETAIL`.
-    fn refused(&self) -> Vec<String> {
+    pub(crate) fn refused(&self) -> Vec<String> {
         let findings = self.plan().expect_err("a refusal");
         let graver = findings.into_iter().filter(|finding| finding.severity != Severity::Warning);
         graver.map(|finding| format!("{}: {}", finding.subject, finding.detail)).collect()
@@ -81,7 +81,7 @@ impl Bare {
 }
 
 /// Each stage, with its steps on the first of its machines.
-fn stages(plan: &Plan) -> Vec<String> {
+pub(crate) fn stages(plan: &Plan) -> Vec<String> {
     let lane = |stage: &windlass::decide::plan::Stage| {
         let lanes = &stage.waves[0].lanes;
         let steps: Vec<&str> = plan.steps(&lanes[0]).iter().map(|step| step.name.as_str()).collect();
@@ -90,7 +90,7 @@ fn stages(plan: &Plan) -> Vec<String> {
     plan.stages.iter().map(lane).collect()
 }
 
-fn step<'a>(plan: &'a Plan, id: &str) -> &'a Step {
+pub(crate) fn step<'a>(plan: &'a Plan, id: &str) -> &'a Step {
     plan.placed().find(|placed| placed.id() == id).unwrap_or_else(|| panic!("no {id}")).step
 }
 

@@ -4,6 +4,7 @@
 
 mod archive;
 mod back;
+mod balancers;
 mod bootstrap;
 mod check;
 mod checker;

@@ -10,8 +10,9 @@ use windlass::decide::planner::{self, Wanted};
 use windlass::decide::restore::{self, Snapshot};
 use windlass::decide::rules::Case;
 use windlass::decide::target::Target;
-use windlass::facts::{self, EtcdTool, Facts, MachineFacts, Seen};
-use windlass::inventory::{self, Inventory, Topology};
+use windlass::facts::balancer::{Balancer, Server};
+use windlass::facts::{self, EtcdTool, Facts, MachineFacts, NodeFacts, Seen};
+use windlass::inventory::{self, Inventory, NodeName, Topology};
 use windlass::playbook;
 
 use crate::world::real_certificate;
@@ -57,7 +58,30 @@ fn read_lab_facts() -> Facts {
             }
         }
     }
+    let balancers: Vec<NodeFacts> = ["lb1", "lb2"].map(|name| balancer(&facts, name)).into();
+    facts.nodes.extend(balancers);
     facts
+}
+
+/// A load balancer of the lab's, which was set up after these facts were taken: a worker's machine, without what makes it one.
+fn balancer(facts: &Facts, name: &str) -> NodeFacts {
+    let worker = facts.nodes.iter().find(|node| node.name.as_str() == "w1").expect("a worker");
+    let Seen::Known(worker) = &worker.machine else { panic!("it was reached") };
+    let servers = ["cp1", "cp2", "cp3"].map(|name| (name.to_owned(), Server::Ready));
+    let machine = MachineFacts {
+        hostname: name.to_owned(),
+        machine_id: Seen::Known(format!("{:0>32}", name.len() + usize::from(name.ends_with('2')))),
+        packages: BTreeMap::new(),
+        kubelet_running: Seen::Known(None),
+        static_pods: Seen::Known(BTreeMap::new()),
+        containers: Seen::Known(Vec::new()),
+        api_server: Seen::Known(None),
+        certificates: Seen::Known(Vec::new()),
+        etcd: Seen::Known(None),
+        balancer: Seen::Known(Some(Balancer { keepalived: true, servers: servers.into() })),
+        ..worker.clone()
+    };
+    NodeFacts { name: NodeName::new(name).expect("a name"), machine: Seen::Known(machine) }
 }
 
 /// The same lab with its members on the control planes, as static pods. Their etcd is in an image, as its programs are.

@@ -1,6 +1,7 @@
 //! One file for each family of actions. Each says what it is, what it looks at, what it makes of it, and what has to be done.
 
 pub mod archive;
+pub mod balancer;
 pub mod bootstrap;
 pub mod brought;
 pub mod certificates;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::is_member;
 use super::kubeadm::{EXTERNAL_PEMS, client_url, peer_url};
-use super::{is_kube, is_member};
 use crate::decide::actions::bootstrap::FormMember;
 use crate::decide::actions::certificates::{Authority, Certificate, Order, Usage};
 use crate::inventory::{Inventory, Node, Role, Topology};
@@ -75,7 +75,7 @@ pub(super) fn order(inventory: &Inventory, authority: &Authority, node: &Node) -
         add(&format!("{}-client", node.name), Usage::Client, &[], [etcd.cert.to_string(), etcd.key.to_string()]);
     }
     let [ca, cert, key] = EXTERNAL_PEMS.map(str::to_owned);
-    if plane && is_kube(node) && etcd.topology == Topology::External {
+    if plane && node.is_kube() && etcd.topology == Topology::External {
         add("kube-apiserver-etcd-client", Usage::Client, &[], [cert, key]);
         order.authorities.push(ca);
     }

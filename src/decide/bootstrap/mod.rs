@@ -1,6 +1,7 @@
 //! The planner for a cluster that begins: an inventory of machines, what was seen of them, and the versions that are wanted in;
 //! a plan, or every reason against one, out.
 
+mod balancer;
 mod kubeadm;
 mod members;
 mod rules;
@@ -13,6 +14,8 @@ use super::finding::{Finding, Severity};
 use super::plan::{Baseline, Begin, Plan, Skipped, Sources, Task};
 use super::planner::{fit, machine_baseline};
 use super::rules::forbid;
+pub use balancer::PACKAGES as BALANCER_PACKAGES;
+
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
 
@@ -105,6 +108,7 @@ fn drawn(wanted: Wanted<'_>, findings: Vec<Finding>, draft: steps::Draft) -> Pla
         members: inventory.etcd_nodes().map(|node| node.name.clone()).collect(),
         control_planes: names(Role::ControlPlane),
         workers: names(Role::Worker),
+        load_balancers: names(Role::LoadBalancer),
     };
     let machines = inventory.nodes.iter().filter_map(|node| {
         facts.machine(&node.name).map(|machine| (node.name.clone(), machine_baseline(node, machine)))
@@ -133,11 +137,6 @@ fn drawn(wanted: Wanted<'_>, findings: Vec<Finding>, draft: steps::Draft) -> Pla
         ..begun
     }
     .sealed()
-}
-
-/// Whether a machine becomes a node of Kubernetes.
-fn is_kube(node: &Node) -> bool {
-    node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Worker)
 }
 
 /// Whether a machine gets an etcd of its own.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{RUNTIMES, Wanted, is_kube, is_member, members};
+use super::{RUNTIMES, Wanted, balancer, is_member, members};
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::planner::packages::{KUBERNETES, afresh, whatever};
 use crate::decide::rules::clock;
@@ -25,7 +25,7 @@ const NODE_PORTS: [u16; 1] = [10250];
 pub(super) fn stands(wanted: Wanted<'_>) -> bool {
     let Some(api) = wanted.facts.api.known() else { return false };
     let known = |node: &Node| api.nodes.iter().any(|known| known.name == node.name.as_str());
-    wanted.inventory.nodes.iter().filter(|node| is_kube(node)).all(known)
+    wanted.inventory.nodes.iter().filter(|node| node.is_kube()).all(known)
 }
 
 /// What of a cluster that stands is not as it is wanted: a bootstrap neither raises nor heals it.
@@ -229,7 +229,14 @@ fn of_ground(wanted: Wanted<'_>, node: &Node, ground: &Ground) -> Vec<Finding> {
     }
     let plane = node.roles.contains(&Role::ControlPlane);
     let member = is_member(wanted.inventory, node) || plane && wanted.inventory.etcd.topology == Topology::Stacked;
-    let needed = [(member, &MEMBER_PORTS[..]), (plane, &PLANE_PORTS[..]), (is_kube(node), &NODE_PORTS[..])];
+    let served = [balancer::endpoint(wanted.inventory).1];
+    let serves = node.roles.contains(&Role::LoadBalancer);
+    let needed = [
+        (serves, &served[..]),
+        (member, &MEMBER_PORTS[..]),
+        (plane, &PLANE_PORTS[..]),
+        (node.is_kube(), &NODE_PORTS[..]),
+    ];
     let needed = needed.into_iter().filter(|(needed, _)| *needed).flat_map(|(_, ports)| ports);
     let busy: Vec<String> = needed.filter(|port| ground.listening.contains(port)).map(ToString::to_string).collect();
     if !busy.is_empty() {
@@ -272,13 +279,17 @@ fn packages(wanted: Wanted<'_>, node: &Node, machine: &MachineFacts) -> Vec<Find
         }
     }
     let mut missing: Vec<String> = Vec::new();
-    if is_kube(node) {
+    if node.is_kube() {
         for name in KUBERNETES {
             missing.extend(afresh(name, machine, wanted.kubernetes).err().map(|why| format!("{name}: {why}")));
         }
         if RUNTIMES.iter().all(|name| whatever(name, machine).is_none()) {
             missing.push(format!("neither {} is to be had", RUNTIMES.join(" nor ")));
         }
+    }
+    if node.roles.contains(&Role::LoadBalancer) {
+        let absent = balancer::packages(wanted.inventory).filter(|name| whatever(name, machine).is_none());
+        missing.extend(absent.map(|name| format!("{name} is not to be had")));
     }
     if let Some(version) = wanted.etcd.filter(|_| is_member(wanted.inventory, node)) {
         let etcd = &wanted.inventory.etcd;

@@ -1,7 +1,8 @@
 //! The stages of a cluster that begins.
 
 use super::kubeadm::{Documents, peer_url};
-use super::{BESIDE, RUNC, RUNTIMES, Wanted, is_kube, is_member, members, rules};
+use super::{BESIDE, RUNC, RUNTIMES, Wanted, balancer, is_member, members, rules};
+use crate::decide::actions::balancer::{AwaitServers, HandOver};
 use crate::decide::actions::bootstrap::{
     ApplyManifest, Introduce, KubeadmInit, KubeadmJoin, Newcomer, PrepareMachine, RevokeTokens, SendManifest,
     SetUpRuntime, SettleMember,
@@ -28,6 +29,7 @@ struct Share<'a> {
     runtime: Vec<Pinned>,
     kubernetes: Vec<Pinned>,
     etcd: Vec<Pinned>,
+    balancer: Vec<Pinned>,
 }
 
 /// Draws the plan, or says why its files do not fit it. What could not be had is the rules' to say.
@@ -37,7 +39,7 @@ pub(super) fn draw(wanted: Wanted<'_>, documents: &Documents) -> Result<Draft, V
     let shares: Vec<Share<'_>> = inventory.nodes.iter().filter_map(|node| share(wanted, node)).collect();
     let share = |node: &Node| shares.iter().find(|share| share.node.name == node.name);
     let nodes = || inventory.nodes.iter();
-    let kube = || nodes().filter(|node| is_kube(node));
+    let kube = || nodes().filter(|node| node.is_kube());
     let swap_off = !documents.tolerates_swap();
     draft.together("prepare", nodes(), |node| share(node).map(|share| prepare(share, swap_off)).unwrap_or_default());
     draft.together("install", nodes(), |node| {
@@ -46,6 +48,8 @@ pub(super) fn draw(wanted: Wanted<'_>, documents: &Documents) -> Result<Draft, V
     if inventory.etcd.topology == Topology::External {
         etcd(&mut draft, wanted);
     }
+    let balancers = || inventory.with_role(Role::LoadBalancer);
+    draft.together("load-balancers", balancers(), |node| Some(step("set-up", 120, balancer::set_up(inventory, node))));
     let mut planes = inventory.with_role(Role::ControlPlane);
     let Some(first) = planes.next() else { return Ok(draft) };
     let configuration = documents.of_init(inventory, first, wanted.kubernetes);
@@ -68,6 +72,18 @@ pub(super) fn draw(wanted: Wanted<'_>, documents: &Documents) -> Result<Draft, V
     }
     let workers = kube().filter(|node| !node.roles.contains(&Role::ControlPlane));
     draft.together("workers", workers, |node| join(wanted, documents, node, 0));
+    let servers: Vec<String> = inventory.with_role(Role::ControlPlane).map(|node| node.name.to_string()).collect();
+    draft.together("load-balancers-lead", balancers(), |_| {
+        Some(step("await-servers", 120, AwaitServers { servers: servers.clone() }))
+    });
+    if balancers().count() > 1 {
+        // Whichever has the address gives it to the other, and that one back.
+        for node in balancers() {
+            let (address, port) = balancer::endpoint(inventory);
+            let name = format!("hand-over-{}", node.name);
+            draft.alone(&name, Some(&node.name), vec![step("hand-over", 60, HandOver { address, port })]);
+        }
+    }
     draft.alone("tokens", Some(&first.name), vec![step("revoke-tokens", 60, RevokeTokens {})]);
     draft.alone("snapshot-etcd", None, vec![snapshot(true)]);
     Ok(draft)
@@ -83,8 +99,9 @@ fn ready(wanted: Wanted<'_>, control_plane: bool) -> AwaitReady {
 
 fn share<'a>(wanted: Wanted<'a>, node: &'a Node) -> Option<Share<'a>> {
     let machine = wanted.facts.machine(&node.name)?;
-    let mut share = Share { node, machine, runtime: Vec::new(), kubernetes: Vec::new(), etcd: Vec::new() };
-    if is_kube(node) {
+    let mut share =
+        Share { node, machine, runtime: Vec::new(), kubernetes: Vec::new(), etcd: Vec::new(), balancer: Vec::new() };
+    if node.is_kube() {
         let there = |name: &&&str| machine.packages.get(**name).is_some_and(|facts| facts.installed.is_some());
         let any = || RUNTIMES.iter().find(|name| whatever(name, machine).is_some());
         let runtime = RUNTIMES.iter().find(there).or_else(any).copied();
@@ -100,17 +117,20 @@ fn share<'a>(wanted: Wanted<'a>, node: &'a Node) -> Option<Share<'a>> {
         let names = std::iter::once(&etcd.package).chain(&etcd.client_package);
         share.etcd.extend(names.filter_map(|name| afresh(name, machine, version).ok()));
     }
+    if node.roles.contains(&Role::LoadBalancer) {
+        share.balancer.extend(balancer::packages(wanted.inventory).filter_map(|name| whatever(name, machine)));
+    }
     Some(share)
 }
 
 /// What changes nothing that runs: the kernel's settings, and everything that has to come over the network.
 fn prepare(share: &Share<'_>, swap_off: bool) -> Vec<Step> {
     let mut steps = Vec::new();
-    if is_kube(share.node) {
+    if share.node.is_kube() {
         steps.push(step("prepare-machine", 120, PrepareMachine { swap_off }));
     }
     let packages: Vec<Pinned> =
-        [&share.runtime, &share.kubernetes, &share.etcd].into_iter().flatten().cloned().collect();
+        [&share.runtime, &share.kubernetes, &share.etcd, &share.balancer].into_iter().flatten().cloned().collect();
     if !packages.is_empty() {
         steps.push(step("fetch-packages", 900, FetchPackages { packages, former: Vec::new() }));
     }
@@ -120,16 +140,18 @@ fn prepare(share: &Share<'_>, swap_off: bool) -> Vec<Step> {
 /// Packages, the runtime with its images, and certificates.
 fn install(wanted: Wanted<'_>, documents: &Documents, share: &Share<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut add = |name: &str, packages: &[Pinned]| {
+    let mut add = |name: &str, packages: &[Pinned], held: bool| {
         let from = installed(share.machine, packages);
-        let hold = packages.iter().map(|package| package.name.clone()).collect();
+        let hold = packages.iter().filter(|_| held).map(|package| package.name.clone()).collect();
         let install = InstallPackages { packages: packages.to_vec(), from, hold, undo: Undo::Automatic, member: None };
         steps.extend((!packages.is_empty()).then(|| step(name, 900, install)));
     };
-    add("install-etcd", &share.etcd);
-    add("install-runtime", &share.runtime);
-    add("install-kubernetes", &share.kubernetes);
-    if is_kube(share.node) {
+    add("install-etcd", &share.etcd, true);
+    add("install-runtime", &share.runtime, true);
+    add("install-kubernetes", &share.kubernetes, true);
+    // What is mended there is welcome at any time.
+    add("install-balancer", &share.balancer, false);
+    if share.node.is_kube() {
         let runtime = SetUpRuntime { configuration: wanted.files.containerd.clone() };
         // Behind the runtime, before what asks it.
         let at = steps.iter().position(|step| step.name == "install-kubernetes").unwrap_or(steps.len());

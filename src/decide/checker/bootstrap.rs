@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::decide::action::Action;
 use crate::decide::actions::bootstrap::Newcomer;
-use crate::decide::bootstrap::{BESIDE, RUNC, RUNTIMES};
+use crate::decide::bootstrap::{BALANCER_PACKAGES, BESIDE, RUNC, RUNTIMES};
 use crate::decide::plan::{Begin, Law, Placed, Plan};
 use crate::facts::version::parse_version;
 use crate::inventory::{NodeName, Role};
@@ -27,6 +27,9 @@ fn begins(action: &Action) -> bool {
             | Action::Introduce(_)
             | Action::KubeadmJoin(_)
             | Action::RevokeTokens(_)
+            | Action::SetUpBalancer(_)
+            | Action::AwaitServers(_)
+            | Action::HandOver(_)
     )
 }
 
@@ -61,6 +64,7 @@ pub(super) fn check(plan: &Plan) -> Vec<Breach> {
         .map(|(_, placed)| Breach::new(Law::ServersFirst, placed.id(), "a bootstrap does not do this"))
         .collect();
     breaches.extend(etcd_first(begin, &steps));
+    breaches.extend(led(begin, &steps));
     breaches.extend(one_first(plan, begin, &steps));
     breaches.extend(joins(plan, begin, &steps));
     breaches.extend(ends_with_proof(&steps));
@@ -97,6 +101,18 @@ fn etcd_first(begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
         breaches.push(Breach::new(Law::EtcdApart, "plan", "an API server would write to an etcd that is not whole"));
     }
     breaches
+}
+
+/// Load balancers of the cluster's own are set up before `kubeadm init`, whose API server is reached through them.
+fn led(begin: &Begin, steps: &[At<'_>]) -> Option<Breach> {
+    let init = steps.iter().find(|(_, placed)| matches!(placed.step.action, Action::KubeadmInit(_))).map(|(at, _)| *at);
+    let set_up: BTreeSet<&NodeName> = steps
+        .iter()
+        .filter(|(at, placed)| Some(*at) < init && matches!(placed.step.action, Action::SetUpBalancer(_)))
+        .filter_map(|(_, placed)| placed.node)
+        .collect();
+    let detail = "not each load balancer is set up before the API is reached through it";
+    (set_up != begin.load_balancers.iter().collect()).then(|| Breach::new(Law::ServersFirst, "plan", detail))
 }
 
 /// `kubeadm init` happens once, alone in its wave, on the first control plane.
@@ -180,7 +196,8 @@ fn joins(plan: &Plan, begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
 /// What is installed is what the plan names: Kubernetes' packages at its version, and etcd's at its.
 fn packages(begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
     let kubernetes = |name: &str| ["kubeadm", "kubelet", "kubectl"].contains(&name);
-    let beside = |name: &str| BESIDE.iter().chain(&RUNTIMES).chain([&RUNC]).any(|known| *known == name);
+    let others = || BESIDE.iter().chain(&RUNTIMES).chain([&RUNC]).chain(&BALANCER_PACKAGES);
+    let beside = |name: &str| others().any(|known| *known == name);
     let mut breaches = Vec::new();
     for (_, placed) in steps {
         let packages = match &placed.step.action {

@@ -1,11 +1,13 @@
 //! Laws about what belongs together within one lane: leadership moved and health seen around each member (3), drains and
 //! uncordons around each kubelet (6).
 
-use super::{Breach, raises_kubelet, restarts_stacked};
+use super::{Breach, raises_kubelet, restarts_stacked, roles};
 use crate::decide::action::Action;
+use crate::decide::actions::balancer::DrainServer;
 use crate::decide::actions::etcd::{AwaitEtcd, MoveLeader};
 use crate::decide::plan::{Lane, Law, Plan, Stage, Step, Task};
 use crate::decide::target::{Way, minor};
+use crate::inventory::Role;
 
 pub(super) fn check(plan: &Plan) -> Vec<Breach> {
     let lanes = plan.stages.iter().flat_map(|stage| {
@@ -13,7 +15,9 @@ pub(super) fn check(plan: &Plan) -> Vec<Breach> {
         lanes.map(move |lane| LaneOf { plan, stage, lane })
     });
     lanes
-        .flat_map(|lane| [lane.members(), lane.stacked(), lane.defrags(), lane.drains(), lane.uncordons()].concat())
+        .flat_map(|lane| {
+            [lane.members(), lane.stacked(), lane.defrags(), lane.drains(), lane.uncordons(), lane.served()].concat()
+        })
         .collect()
 }
 
@@ -170,6 +174,31 @@ impl<'a> LaneOf<'a> {
             if !drained {
                 let detail = "the node is not cordoned and drained before its kubelet changes minor";
                 breaches.push(Breach::new(Law::DrainFirst, self.at(step), detail));
+            }
+        }
+        breaches
+    }
+
+    /// An API server that is taken out of service at a load balancer is given back there in the same lane, after whatever
+    /// restarts it.
+    fn served(self) -> Vec<Breach> {
+        let mut breaches = Vec::new();
+        let steps = self.steps();
+        for (at, step) in steps.iter().enumerate() {
+            let Action::DrainServer(DrainServer { balancer }) = &step.action else { continue };
+            let back = |step: &Step| matches!(&step.action, Action::ReturnServer(it) if it.balancer == *balancer);
+            let last = steps.iter().rposition(|step| step.action.restarts_api_server());
+            let given_back = steps.iter().rposition(back).is_some_and(|back| back > at && Some(back) > last);
+            if !given_back {
+                let detail = format!("clients are not led to it again by {balancer}");
+                breaches.push(Breach::new(Law::ServersFirst, self.at(step), detail));
+            }
+            let own = |name: &crate::inventory::NodeName, role| roles(self.plan, name).contains(&role);
+            if !own(balancer, Role::LoadBalancer)
+                || !self.lane.node.as_ref().is_some_and(|node| own(node, Role::ControlPlane))
+            {
+                let detail = format!("{balancer} is no load balancer of a control plane's");
+                breaches.push(Breach::new(Law::ServersFirst, self.at(step), detail));
             }
         }
         breaches

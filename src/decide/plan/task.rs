@@ -39,6 +39,9 @@ pub struct Begin {
     pub control_planes: Vec<NodeName>,
     /// The workers.
     pub workers: Vec<NodeName>,
+    /// The load balancers that are set up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load_balancers: Vec<NodeName>,
 }
 
 /// A restore of etcd.
@@ -142,7 +145,13 @@ impl Task {
                 let (planes, workers) =
                     (count(begin.control_planes.len(), "control plane"), count(begin.workers.len(), "worker"));
                 let Begin { kubernetes, endpoint, .. } = begin;
-                Some(format!("a new cluster at {endpoint}: Kubernetes {kubernetes}, {planes}, {workers}, {etcd}"))
+                let balancers = match begin.load_balancers.len() {
+                    0 => String::new(),
+                    number => format!(", {}", count(number, "load balancer")),
+                };
+                Some(format!(
+                    "a new cluster at {endpoint}: Kubernetes {kubernetes}, {planes}, {workers}, {etcd}{balancers}"
+                ))
             }
             Self::Members(MemberChange { leaves, joins, .. }) => match (leaves, joins) {
                 (Some(leaves), Some(joins)) => {

@@ -1,7 +1,9 @@
 //! The table: what each `uses` of a playbook becomes on a node.
 
 mod around;
+mod served;
 pub(super) use around::around_member;
+pub(super) use served::around_server;
 
 use std::time::Duration;
 
@@ -258,7 +260,7 @@ impl<'a> Bound<'a> {
         let (node, machine) = (self.node()?, self.machine()?);
         let mut packages = Vec::new();
         if let Some(to) = &self.case.target.kubernetes
-            && (node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Worker))
+            && node.is_kube()
         {
             packages.extend(kubernetes_packages(machine, to).map_err(|why| self.missing(&why))?);
         }

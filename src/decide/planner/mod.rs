@@ -213,7 +213,7 @@ impl Draft {
         for step in &stage.steps {
             steps.extend(expand::step(case, playbook, node, step)?);
         }
-        let mut steps = expand::around_member(case, node, steps)?;
+        let mut steps = expand::around_server(case, node, expand::around_member(case, node, steps)?);
         expand::name_apart(&mut steps);
         Ok(Some(Lane { node: node.map(|node| node.name.clone()), procedure: self.procedure(steps) }))
     }

@@ -1,5 +1,6 @@
 //! The rules: pure functions from what is seen and wanted to findings. All are reported, never only the first.
 
+mod balancers;
 mod etcd;
 mod kubernetes;
 mod machines;
@@ -12,6 +13,7 @@ use super::target::Target;
 use crate::facts::{Facts, MachineFacts, NodeFacts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role};
 
+pub(super) use balancers::balancers;
 pub use etcd::health as etcd_health;
 pub(super) use etcd::{differing, processes};
 pub use kubernetes::oldest_api_server;
@@ -35,6 +37,7 @@ pub fn findings(case: Case<'_>) -> Vec<Finding> {
     all.extend(machines::findings(case));
     if case.target.kubernetes.is_some() {
         all.extend(kubernetes::findings(case));
+        all.extend(balancers::findings(case));
     }
     all.extend(etcd::findings(case));
     all.into_iter().collect()
@@ -43,6 +46,7 @@ pub fn findings(case: Case<'_>) -> Vec<Finding> {
 /// What of a cluster needs attention by itself: nothing is to be raised. Of etcd's members, when their list was seen.
 pub(in crate::decide) fn standing(case: Case<'_>) -> Vec<Finding> {
     let mut found = machines::standing(case);
+    found.extend(balancers::findings(case));
     found.extend(kubernetes::standing(case));
     found.extend(case.facts.etcd.known().into_iter().flat_map(|etcd| etcd::standing(case, etcd)));
     found
@@ -67,7 +71,7 @@ impl<'a> Case<'a> {
 
     /// Whether this node has a part in what is wanted.
     pub fn concerned(&self, node: &Node) -> bool {
-        let kubernetes = node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Worker);
+        let kubernetes = node.is_kube() || node.roles.contains(&Role::LoadBalancer);
         (self.target.kubernetes.is_some() && kubernetes)
             || node.roles.contains(&Role::Etcd)
             || node.roles.contains(&Role::ControlPlane)

@@ -34,7 +34,7 @@ main() {
   printf '@@ clock %s\n' "$(date +%s%3N)"
   for section in $(words_of "$1"); do
     case $section in
-      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept | etcd-tool | size | etcd-pace | api-requests | ground)
+      identity | packages | candidates | disks | kubelet | static-pods | containers | api-server | certificates | etcd | windlass | kept | etcd-tool | size | etcd-pace | api-requests | ground | balancer)
         answer "$section" "see_$(printf %s "$section" | tr - _)" ;;
       *) printf '@@ %s\n@@ end %s unseen this probe knows no such section\n' "$section" "$section" ;;
     esac
@@ -226,6 +226,14 @@ see_ground() {
     [ ! -e "$path" ] || printf 'has %s\n' "$path"
   done
   ! has timedatectl || printf 'synchronised %s\n' "$(timedatectl show -p NTPSynchronized --value)"
+}
+
+# The API servers that Windlass told haproxy of, as haproxy sees them.
+see_balancer() {
+  systemctl is-active --quiet haproxy || { echo none; return 0; }
+  ! systemctl is-active --quiet keepalived || echo 'keepalived yes'
+  has socat || unseen 'socat is not here, which asks haproxy' || return
+  servers | sed 's/^/server /'
 }
 
 # ---- Kubernetes ----

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 60] = [
+const ALL: [Script; 64] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -66,6 +66,10 @@ const ALL: [Script; 60] = [
     Script::KubeadmJoin,
     Script::ApplyManifest,
     Script::RevokeTokens,
+    Script::SetUpBalancer,
+    Script::HandOver,
+    Script::DrainServer,
+    Script::ReturnServer,
     Script::Run,
 ];
 

@@ -11,7 +11,7 @@ artefact_names() {
   PACKAGES_DIGEST=$(digest_of "$KUBERNETES_DIGEST" "$BUILD_DIR/packages.sh" "$BUILD_DIR/apt.sh" "$BUILD_DIR"/packages/*/*)
   IMAGES_DIGEST=$(digest_of "$PACKAGES_DIGEST" "$BUILD_DIR/images.sh" "$BUILD_DIR"/images/* "${LAB_ETCD_IMAGES[@]}")
   BASE_DIGEST=$(digest_of "$BUILD_DIR/base-image.sh" "$BUILD_DIR/apt.sh")
-  NODE_TAG=$(digest_of "$BASE_DIGEST" "$PACKAGES_DIGEST" "$BUILD_DIR/node-images.sh" "$BUILD_DIR"/node/* "$LAB_START_VERSION" "$LAB_ETCD_BUILT")
+  NODE_TAG=$(digest_of "$BASE_DIGEST" "$PACKAGES_DIGEST" "$BUILD_DIR/node-images.sh" "$BUILD_DIR"/node/*)
   STORE_DIGEST=$(digest_of "$IMAGES_DIGEST" "$BUILD_DIR/image-store.sh" "$BUILD_DIR/node/containerd.toml")
 
   KUBERNETES_BINARIES=$LAB_CACHE/kubernetes-$KUBERNETES_DIGEST
@@ -23,7 +23,7 @@ artefact_names() {
 
 node_images_exist() {
   local target
-  for target in infra etcd kube bare; do
+  for target in infra bare; do
     engine image inspect "windlass-lab/$target:$NODE_TAG" >/dev/null 2>&1 || return 1
   done
 }
@@ -65,7 +65,7 @@ build_node_images() {
   node_images_exist && return
   stage "building node images"
   quiet "$LAB_CACHE/logs/node-images.log" env ENGINE="${LAB_ENGINE[*]}" "$BUILD_DIR/node-images.sh" \
-    "$BASE_ARCHIVE" "$REPOSITORY" "$LAB_CACHE/node.work" "$NODE_TAG" "$LAB_START_VERSION" "$LAB_ETCD_BUILT"
+    "$BASE_ARCHIVE" "$REPOSITORY" "$LAB_CACHE/node.work" "$NODE_TAG"
 }
 
 build_image_store() {
@@ -73,7 +73,7 @@ build_image_store() {
   [ -f "$IMAGE_ARCHIVE" ] || build_image_archive
   stage "unpacking container images into a store"
   quiet "$LAB_CACHE/logs/image-store.log" env ENGINE="${LAB_ENGINE[*]}" "$BUILD_DIR/image-store.sh" \
-    "windlass-lab/kube:$NODE_TAG" "$IMAGE_ARCHIVE" "$IMAGE_STORE"
+    "windlass-lab/infra:$NODE_TAG" "$IMAGE_ARCHIVE" "$IMAGE_STORE"
 }
 
 lab_build() {

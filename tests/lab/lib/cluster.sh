@@ -1,5 +1,5 @@
-# Making a cluster out of started nodes: etcd, kubeadm init, the joins, the
-# workload, and the question whether all of that is well.
+# Windlass makes a cluster out of started nodes; the workload, and the question
+# whether all of that is well.
 # shellcheck shell=bash
 
 wait_until() {
@@ -27,57 +27,65 @@ etcd_is_healthy() {
   etcdctl_on "${nodes[0]}" endpoint health --cluster
 }
 
-# Another etcd than the node image's, before there are any data.
-# shellcheck disable=SC2016  # the node's shell
-install_etcd() {
-  quiet "$LAB_STATE/logs/etcd-$1.log" on "$1" sh -ec '
-    export DEBIAN_FRONTEND=noninteractive
-    version=$(apt-get update -q >&2 && apt-cache madison etcd-server | awk -v wanted="$1" "index(\$3, wanted) == 1 { print \$3; exit }")
-    systemctl stop etcd
-    apt-get install -q -y --allow-downgrades --allow-change-held-packages -o Dpkg::Options::=--force-confold \
-      "etcd-server=$version" "etcd-client=$version"
-    apt-mark hold etcd-server etcd-client
-    systemctl stop etcd
-    rm -rf /var/lib/etcd/default' sh "$LAB_ETCD_START"
-}
-
-# Only once none has data of before: one that has would not take the others for new members.
-change_etcd() {
-  local node
-  in_parallel install_etcd "${LAB_ETCD[@]}"
-  for node in "${LAB_ETCD[@]}"; do on "$node" systemctl start --no-block etcd; done
-}
-
-# A member that has its data joins by it: the flag only says how it first started.
-start_etcd() {
-  local node
-  wait_until 60 "etcd is healthy" etcd_is_healthy
-  for node in "${LAB_ETCD[@]}"; do
-    on "$node" sed -i 's/^ETCD_INITIAL_CLUSTER_STATE=.*/ETCD_INITIAL_CLUSTER_STATE="existing"/' /etc/default/etcd
-  done
-}
-
 kubectl_on() {
   local node=$1
   shift
   on "$node" kubectl --kubeconfig /etc/kubernetes/admin.conf "$@"
 }
 
-init_first_control_plane() {
-  quiet "$LAB_STATE/logs/kubeadm-init.log" on cp1 kubeadm init --config /etc/kubernetes/kubeadm-init.yaml \
-    --ignore-preflight-errors="$PREFLIGHT_IGNORE"
-  on cp1 cat /etc/kubernetes/admin.conf >"$LAB_STATE/kubeconfig"
-  chmod 600 "$LAB_STATE/kubeconfig"
+# The windlass that makes the cluster: the one that is being tested, or this checkout's. It keeps what it has to keep in .state.
+windlass() {
+  WINDLASS_STATE=$LAB_STATE/operator "${LAB_WINDLASS[@]}" "$@"
 }
 
-# What every control plane shares; the rest kubeadm makes on each.
-share_authorities() {
-  local node shared=(ca.crt ca.key sa.key sa.pub front-proxy-ca.crt front-proxy-ca.key)
-  [ "$LAB_TOPOLOGY" = external ] || shared+=(etcd/ca.crt etcd/ca.key)
-  for node in "${LAB_CONTROL_PLANES[@]:1}"; do
-    on cp1 tar -C /etc/kubernetes/pki -c "${shared[@]}" \
-      | on "$node" tar -C /etc/kubernetes/pki -x
+find_windlass() {
+  LAB_WINDLASS=("${WINDLASS:-}")
+  [ -z "${WINDLASS:-}" ] || return 0
+  stage "building windlass"
+  (cd "$LAB_ROOT" && cargo build --locked --quiet) || die "windlass could not be built"
+  LAB_WINDLASS=("${CARGO_TARGET_DIR:-$LAB_ROOT/target}/debug/windlass")
+}
+
+# The tag of the image with the etcd that the lab begins with; none when there is no such image.
+etcd_image_tag() {
+  local image
+  for image in "${LAB_ETCD_IMAGES[@]}"; do
+    [ "${image#*:}" != "$LAB_ETCD_START" ] || { echo "${image%%:*}"; return; }
   done
+}
+
+# The inventory to begin with: the lab's own; or one with an etcd of another release on its control planes. A tag of one's own
+# keeps etcd where it is when kubeadm upgrades: only where another one is asked for.
+beginning() {
+  local inventory
+  inventory=$LAB_ROOT/inventories/$(inventory_name).toml
+  if [ "$LAB_TOPOLOGY" = external ] || [ "$LAB_ETCD_START" = "$LAB_ETCD_BUILT" ]; then
+    echo "$inventory"
+    return
+  fi
+  sed "/^clusterName:/a etcd:\n  local:\n    imageTag: $(etcd_image_tag)" "$LAB_DIR/manifests/kubeadm.yaml" >"$LAB_STATE/kubeadm.yaml"
+  sed -e 's|"../tests/lab/|"../|' -e 's|"../manifests/kubeadm.yaml"|"kubeadm.yaml"|' -e 's|"../.state/|"|' "$inventory" >"$LAB_STATE/begin.toml"
+  echo "$LAB_STATE/begin.toml"
+}
+
+# From machines with nothing on them; the time of each stage is printed.
+begin_cluster() {
+  local plan=$LAB_STATE/begin.json log=$LAB_STATE/logs/bootstrap.log signed=()
+  if [ "$LAB_TOPOLOGY" = external ]; then
+    signed=(--etcd "$LAB_ETCD_START" --ca-cert "$LAB_STATE/etcd/ca.crt" --ca-key "$LAB_STATE/etcd/ca.key")
+    mkdir -p "$LAB_STATE/etcd"
+    [ -f "$LAB_STATE/etcd/ca.crt" ] || quiet "$LAB_STATE/logs/authority.log" windlass certs authority "${signed[@]:2}"
+  fi
+  stage "windlass bootstrap plan"
+  rm -f "$plan"
+  quiet "$LAB_STATE/logs/plan.log" windlass bootstrap plan -i "$(beginning)" --kubernetes "$LAB_START_VERSION" "${signed[@]}" --out "$plan"
+  stage "windlass bootstrap apply"
+  windlass bootstrap apply "$plan" --yes 2>&1 | tee "$log" | while IFS= read -r line; do
+    case $line in stage\ *) stage "  $line" ;; esac
+  done || { tail -n 25 "$log" >&2; die "the cluster was not made (everything that was said: $log)"; }
+  quiet "$LAB_STATE/logs/finish.log" windlass bootstrap finish "$plan" --yes
+  on cp1 cat /etc/kubernetes/admin.conf >"$LAB_STATE/kubeconfig"
+  chmod 600 "$LAB_STATE/kubeconfig"
 }
 
 # Who may only read, as the README has it made: for the tests that look at the API with no more than that.
@@ -87,31 +95,6 @@ make_reader() {
   for node in "${LAB_CONTROL_PLANES[@]}"; do
     on "$node" sh -s <"$LAB_ROOT/inventories/rbac/reader-kubeconfig.sh" >/dev/null
   done
-}
-
-join_node() {
-  local node=$1
-  quiet "$LAB_STATE/logs/kubeadm-join-$node.log" on "$node" kubeadm join --config /etc/kubernetes-join.yaml \
-    --ignore-preflight-errors="$PREFLIGHT_IGNORE"
-  on "$node" rm -f /etc/kubernetes-join.yaml
-  stage "$node has joined"
-}
-
-join_control_planes() {
-  local node
-  for node in "${LAB_CONTROL_PLANES[@]:1}"; do join_node "$node"; done
-}
-
-# Control planes one after another; workers meanwhile.
-join_everyone() {
-  local pids=() pid failed=0 node
-  for node in "${LAB_WORKERS[@]}"; do
-    join_node "$node" &
-    pids+=($!)
-  done
-  join_control_planes || failed=1
-  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
-  [ "$failed" -eq 0 ] || die "a node did not join"
 }
 
 apply_workload() {

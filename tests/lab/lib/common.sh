@@ -20,29 +20,34 @@ LAB_ETCD_IMAGES=(3.4.13-0:3.4.23 3.5.16-0:3.5.16)
 # Which minor's kubeadm brings which of them, where that is not what kubeadm 1.20's own table says: with 1.22 etcd moves, too.
 LAB_ETCD_BROUGHT=(1.22:3.5.16-0)
 
-LAB_INFRA=(repo lb1)
+LAB_INFRA=(repo)
+LAB_BALANCERS=(lb1 lb2)
 LAB_CONTROL_PLANES=(cp1 cp2 cp3)
 LAB_WORKERS=(w1 w2)
 LAB_KUBE_NODES=("${LAB_CONTROL_PLANES[@]}" "${LAB_WORKERS[@]}")
 
-# use_topology external|stacked: whether etcd has machines of its own. Node order is the inventory's order; lb1 and repo
-# come first because the rest needs them.
+# use_topology external|stacked: whether etcd has machines of its own. Node order is the inventory's order; repo comes first
+# because the rest needs it.
 use_topology() {
   LAB_TOPOLOGY=$1
   LAB_ETCD=()
   [ "$LAB_TOPOLOGY" = stacked ] || LAB_ETCD=(etcd1 etcd2 etcd3)
-  LAB_NODES=("${LAB_INFRA[@]}" "${LAB_ETCD[@]}" "${LAB_KUBE_NODES[@]}")
+  LAB_MACHINES=("${LAB_ETCD[@]}" "${LAB_KUBE_NODES[@]}" "${LAB_BALANCERS[@]}")
+  LAB_NODES=("${LAB_INFRA[@]}" "${LAB_MACHINES[@]}")
 }
 
-# Whether machines are made with nothing on them, and left so.
+# Whether machines are left with nothing on them.
 LAB_BARE=no
 
 declare -A LAB_ADDRESS=(
-  [repo]=172.30.0.5 [lb1]=172.30.0.10
+  [repo]=172.30.0.5 [lb1]=172.30.0.8 [lb2]=172.30.0.9
   [etcd1]=172.30.0.11 [etcd2]=172.30.0.12 [etcd3]=172.30.0.13
   [cp1]=172.30.0.21 [cp2]=172.30.0.22 [cp3]=172.30.0.23
   [w1]=172.30.0.31 [w2]=172.30.0.32
 )
+
+# The address that the load balancers share, and the API's port there.
+LAB_ENDPOINT=172.30.0.10:6443
 
 LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LAB_ROOT=$(cd "$LAB_DIR/../.." && pwd)

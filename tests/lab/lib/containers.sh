@@ -31,13 +31,8 @@ node_volumes() {
 
 node_image() {
   case $(role_of "$1") in
-    packages | load-balancer) echo "windlass-lab/infra:$NODE_TAG" ;;
-    *) [ "$LAB_BARE" = no ] || { echo "windlass-lab/bare:$NODE_TAG"; return; } ;;
-  esac
-  case $(role_of "$1") in
-    packages | load-balancer) ;;
-    etcd) echo "windlass-lab/etcd:$NODE_TAG" ;;
-    *) echo "windlass-lab/kube:$NODE_TAG" ;;
+    packages) echo "windlass-lab/infra:$NODE_TAG" ;;
+    *) echo "windlass-lab/bare:$NODE_TAG" ;;
   esac
 }
 

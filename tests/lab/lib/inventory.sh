@@ -38,7 +38,7 @@ keepalive = "5s"
 sudo = true
 
 [api]
-endpoint = "${LAB_ADDRESS[lb1]}:6443"
+endpoint = "$LAB_ENDPOINT"
 
 [etcd]
 $(etcd_table)
@@ -53,7 +53,7 @@ containerd = "../tests/lab/build/node/containerd.toml"
 heartbeat_ms = 250
 election_ms = 2500
 TOML
-  for node in "${LAB_ETCD[@]}" "${LAB_KUBE_NODES[@]}"; do
+  for node in "${LAB_MACHINES[@]}"; do
     printf '\n[[node]]\nname = "%s"\naddress = "%s"\nroles = ["%s"]\n' "$node" "${LAB_ADDRESS[$node]}" "$(role_of "$node")"
   done
 }

@@ -14,7 +14,7 @@ node_is_at_start() {
     "dpkg-query -W -f '\${Version}\n' ${packages[*]}; apt-mark showhold" </dev/null 2>/dev/null \
     | awk -v wanted="$wanted" -v count="${#packages[@]}" '
         NR <= count && index($0, wanted) != 1 { bad = 1 }
-        END { exit bad || NR != 2 * count }'
+        END { exit bad || NR < 2 * count }'
 }
 
 manifests_are_at_start() {
@@ -52,10 +52,10 @@ wait_briefly() {
   return 1
 }
 
-# Machines that have ssh, sudo and a package source, behind a load balancer that has nobody to give them to yet.
+# Machines that have ssh, sudo and a package source.
 make_bare_lab() {
   start_nodes
-  stage "${#LAB_NODES[@]} machines are up, with nothing on them"
+  stage "${#LAB_MACHINES[@]} machines are up, with nothing on them"
 }
 
 start_nodes() {
@@ -73,18 +73,10 @@ start_nodes() {
 }
 
 make_lab() {
+  find_windlass
   start_nodes
-  if [ "$LAB_TOPOLOGY" = external ]; then
-    stage "forming etcd $LAB_ETCD_START"
-    [ "$LAB_ETCD_START" = "$LAB_ETCD_BUILT" ] || change_etcd
-    start_etcd
-  fi
-  stage "kubeadm init on cp1"
-  init_first_control_plane
-  share_authorities
-  stage "joining the other nodes"
+  begin_cluster
   apply_workload
-  join_everyone
   make_reader
   in_parallel refresh_packages "${LAB_ETCD[@]}" "${LAB_KUBE_NODES[@]}"
   stage "waiting for nodes and workload"

@@ -11,7 +11,7 @@ use windlass::remote::Clock as _;
 use super::undoing::fall_sick;
 use crate::bench::{Bench, ETCD, MINOR};
 use crate::seams::fault::Then;
-use crate::world::{Dpkg, Package, Sick};
+use crate::world::{Dpkg, Machine, Package, Sick};
 
 /// What is left of a run that was given up well.
 async fn aborted(bench: &Bench) -> (Facts, Vec<String>) {
@@ -26,6 +26,8 @@ fn supported(bench: &Bench, what: &str) {
     bench.assert_lawful();
     let now = bench.now();
     assert!(now.kube.nodes.iter().all(|node| !node.unschedulable), "{what}: something stays cordoned");
+    let out = |machine: &Machine| machine.balancer.as_ref().is_some_and(|balancer| !balancer.out.is_empty());
+    assert!(!now.machines.iter().any(out), "{what}: a load balancer does not lead to all control planes");
     let oldest = now.planes().map(|(_, plane)| plane.server().minor).min().unwrap();
     for (at, machine) in now.machines.iter().enumerate() {
         let sound = |package: &Package| package.held && package.state == Dpkg::Installed;

@@ -25,7 +25,9 @@ fn field(world: &World, job: &Begun) -> Field {
     match job.job.as_str() {
         // A stacked member goes with its control plane.
         "move-leader" if world.machines[job.on].plane.is_some() => Field::Kubernetes,
-        "archive" | "fetch-packages" | "fetch-archive" | "fetch-tool" | "pull-images" => Field::Nothing,
+        // It touches nobody but clients.
+        "drain-server" | "return-server" | "archive" | "fetch-packages" | "fetch-archive" | "fetch-tool"
+        | "pull-images" => Field::Nothing,
         "prove-snapshot" => Field::Proof,
         "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
         | "restart-containers" => Field::Restore,
@@ -49,6 +51,8 @@ fn once(job: &str) -> bool {
         "drain",
         "cordon",
         "uncordon",
+        "drain-server",
+        "return-server",
         "move-leader",
         "fetch-packages",
         "fetch-archive",
@@ -90,6 +94,11 @@ impl Watch {
             }
             Happened::Uncordoned { node, of, by: Some(job) } => {
                 self.uncordoned(world, *node, of.as_ref(), &world.begun[*job]);
+            }
+            Happened::OutOfService { balancer, server, by: Some(_) } if world.in_service(*balancer).is_empty() => {
+                let what =
+                    format!("{} leads to nobody now that {server} is out of service", world.machines[*balancer].name);
+                self.broke(world, Invariant::Law(5), what);
             }
             Happened::Under { at, token, stored } if token < stored => {
                 let what = format!("{} did something under token {token}, after {stored}", world.machines[*at].name);

@@ -16,6 +16,7 @@ use super::drawn::Schedule;
 use crate::bench::{Bench, Raise};
 use crate::focused::timeless;
 use crate::seams::fault::{Trap, When};
+use crate::world::Machine;
 
 /// Before each try of the last, undisturbed process, in seconds: one may still find traces of faults, and who is told that a
 /// unit was left running waits longer. Together they are more than the slowest job dawdles.
@@ -129,6 +130,10 @@ async fn at_its_end(bench: &Bench, schedule: &Schedule) -> Result<(), String> {
         let now = bench.now();
         if let Some(node) = now.kube.nodes.iter().find(|node| node.unschedulable) {
             return Err(format!("{} stays cordoned", node.told.name));
+        }
+        let out = |machine: &&Machine| machine.balancer.as_ref().is_some_and(|balancer| !balancer.out.is_empty());
+        if let Some(machine) = now.machines.iter().find(out) {
+            return Err(format!("{} does not lead to all control planes", machine.name));
         }
         let packages = || now.machines.iter().flat_map(|machine| machine.packages.iter().map(move |it| (machine, it)));
         if let Some((machine, (name, _))) = packages().find(|(_, (_, package))| !package.held) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use semver::Version;
 use windlass::facts::{ApiFacts, EtcdMember, Facts, MachineFacts, Seen};
 
+use super::balancing::Balancing;
 use super::etcd::Member;
 use super::own::Own;
 use super::pods::{Kind, Pod, Workload};
@@ -62,6 +63,7 @@ fn machine(name: String, told: MachineFacts) -> Machine {
         kubelet_config: kubelet.as_ref().map_or(0, |kubelet| kubelet.minor),
         kubelet,
         plane: told.api_server.known().cloned().flatten().map(|version| Plane::new(&version)),
+        balancer: told.balancer.known().and_then(Option::as_ref).map(|_| Balancing::default()),
         own: Own { token: told.token, ..Own::default() },
         told,
     }

@@ -72,6 +72,10 @@ pub(crate) enum Op {
     Cordon(String, String),
     /// Uncordons the node if it is the run's.
     Uncordon(String, String),
+    /// Takes an API server out of service at the load balancer, as the run's.
+    DrainServer(String, String),
+    /// Gives it back if it is the run's.
+    ReturnServer(String, String),
     /// Begins a drain of a node that has to end by a moment.
     Drain(String, Duration),
     /// Evicts what may go; waits for the rest.
@@ -151,6 +155,8 @@ impl World {
             }
             ("cordon", [name, run]) => vec![seconds(1, Op::Cordon(name.clone(), run.clone()))],
             ("uncordon", [name, run]) => vec![seconds(1, Op::Uncordon(name.clone(), run.clone()))],
+            ("drain-server", [name, run]) => vec![seconds(1, Op::DrainServer(name.clone(), run.clone()))],
+            ("return-server", [name, run]) => vec![seconds(1, Op::ReturnServer(name.clone(), run.clone()))],
             ("drain", [name, limit, emptydir, force]) if emptydir == "no" && force == "no" => {
                 let limit = Duration::from_secs(super::own::number(limit).max(35));
                 vec![seconds(1, Op::Drain(name.clone(), limit))]
@@ -207,6 +213,8 @@ impl World {
             }
             Op::Cordon(name, run) => self.cordon(at, &name, &run)?,
             Op::Uncordon(name, run) => self.uncordon_if_ours(at, &name, &run)?,
+            Op::DrainServer(name, run) => self.out_of_service(at, &name, &run)?,
+            Op::ReturnServer(name, run) => self.into_service(at, &name, &run),
             Op::Drain(name, limit) => self.drain(at, key, name, limit)?,
             Op::Evict(name, until) => self.evict_all(at, key, name, until)?,
             Op::RestartKubelet => self.kubelet_starts(at),

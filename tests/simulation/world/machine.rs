@@ -6,6 +6,7 @@ use semver::Version;
 use windlass::facts::MachineFacts;
 use windlass::facts::version::parse_version;
 
+use super::balancing::Balancing;
 use super::own::Own;
 use super::planes::Plane;
 use super::{At, Happened, Later, SECOND, World};
@@ -77,6 +78,8 @@ pub(crate) struct Machine {
     pub(crate) kubelet_config: u64,
     /// What a control plane has besides.
     pub(crate) plane: Option<Plane>,
+    /// What a load balancer has besides.
+    pub(crate) balancer: Option<Balancing>,
     /// Windlass's own files.
     pub(crate) own: Own,
 }
@@ -113,6 +116,9 @@ impl World {
         machine.kubelet = None;
         if let Some(plane) = &mut machine.plane {
             plane.all_stop();
+        }
+        if let Some(balancer) = &mut machine.balancer {
+            balancer.out.clear();
         }
         self.units_lost(at);
         self.members_stop_with(at);

@@ -3,6 +3,7 @@
 //!
 //! It panics on every script, section, job and argument that it does not know.
 
+mod balancing;
 pub(crate) mod etcd;
 mod fresh;
 mod jobs;
@@ -90,6 +91,8 @@ pub(crate) enum Happened {
     KubeletRuns { at: At, from: semver::Version, to: semver::Version },
     /// A ready pod was taken from its node; so many ready ones of its workload are left.
     Removed { workload: usize, left: usize, by: Option<usize> },
+    /// A load balancer leads no new client to an API server any more.
+    OutOfService { balancer: At, server: String, by: Option<usize> },
     /// A node was given back to the scheduler; by whom it had been cordoned.
     Uncordoned { node: usize, of: Option<Who>, by: Option<usize> },
     /// A snapshot was handed out.

@@ -34,6 +34,7 @@ impl World {
                 "etcd" => Ok(self.etcd_process(at)),
                 "windlass" => Ok(own(machine)),
                 "kept" => Ok(machine.own.kept()),
+                "balancer" => Ok(self.balancer(at)),
                 "etcd-tool" => Ok(self.etcd_tool(at)),
                 other => panic!("the simulation does not know the probe's section {other}"),
             };

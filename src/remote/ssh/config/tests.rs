@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::inventory::{Address, Api, Bootstrap, Etcd, Kubeadm, NodeName, Role, Topology, UserName};
+use crate::inventory::{Address, Api, Bootstrap, Etcd, Kubeadm, LoadBalancer, NodeName, Role, Topology, UserName};
 
 fn inventory() -> Inventory {
     let node = |name: &str, address: &str| Node {
@@ -25,6 +25,7 @@ fn inventory() -> Inventory {
             strict_host_keys: true,
         },
         api: Api::default(),
+        load_balancer: LoadBalancer::default(),
         etcd: Etcd {
             topology: Topology::External,
             service: "etcd".to_owned(),
