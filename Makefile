@@ -13,6 +13,8 @@ SHELL := /bin/bash
 LAB := tests/lab/lab
 STATE := target/demo
 WINDLASS := target/release/windlass
+# The lab's cluster is made by the windlass that is at hand.
+UP_BY_RELEASE := WINDLASS=$(abspath $(WINDLASS)) $(LAB) up
 # Half an hour. What 6 and 10 show is shown by chapters 7 to 9 as well, from other starts; 11 restores etcd, 12
 # looks after it, 14 and 16 do so with a stacked one, 15 raises it from an archive, 17 raises a stacked one; 19
 # begins a stacked cluster, and 18 one with external etcd.
@@ -72,7 +74,7 @@ demo: setup
 	$(call stage,building what the lab runs; cached)
 	$(LAB) build
 	$(call stage,a fresh lab)
-	$(LAB) up --fresh
+	$(UP_BY_RELEASE) --fresh
 	$(call stage,the cluster before)
 	$(LAB) kubectl get nodes
 	$(call stage,the plan)
@@ -90,7 +92,7 @@ soak:
 
 bench: setup
 	cargo build --release --locked
-	$(LAB) up
+	$(UP_BY_RELEASE)
 	for try in 1 2 3 4 5; do \
 	  $(WINDLASS) upgrade plan -i inventories/lab.toml --to 1.21.14 --etcd-to 3.5.16 -o json 2>&1 >/dev/null | grep looked; \
 	done
@@ -98,7 +100,7 @@ bench: setup
 # A backup of 1 GiB against one by hand; then its proof and its restore. Leaves the lab's etcd full of it.
 bench-etcd: setup
 	cargo build --release --locked
-	$(LAB) up
+	$(UP_BY_RELEASE)
 	tests/bench/etcd
 
 # Each target for FUZZ_SECONDS, an hour when nothing else is said; TARGETS names some of them.

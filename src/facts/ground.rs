@@ -19,9 +19,27 @@ pub struct Ground {
     pub remains: Vec<String>,
     /// Whether the clock is kept by somebody; nothing where that cannot be told.
     pub synchronised: Option<bool>,
+    /// Who is where the API will be, as seen from here; nothing where that cannot be told.
+    pub endpoint: Option<Reached>,
 }
 
-/// Lines `product-uuid ID`, `swap KIBIBYTES`, `listens PORT-IN-HEX`, `has PATH`, `synchronised yes|no`.
+/// What comes of a connection to the API's endpoint before there is an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reached {
+    /// Its name means nothing here.
+    Unresolved,
+    /// Nothing comes back.
+    Silent,
+    /// Nobody listens.
+    Refused,
+    /// Somebody listens, and answers nothing of his own.
+    Accepted,
+    /// A server answers.
+    Answered,
+}
+
+/// Lines `product-uuid ID`, `swap KIBIBYTES`, `listens PORT-IN-HEX`, `has PATH`, `synchronised yes|no`,
+/// `endpoint unresolved|silent|refuses|accepts|answers`.
 pub(super) fn read(lines: &[&str]) -> Result<Ground, String> {
     let swap = value(lines, "swap").unwrap_or_default().trim();
     let swap: u64 = swap.parse().map_err(|_| format!("swap `{}`?", beginning(swap)))?;
@@ -34,6 +52,14 @@ pub(super) fn read(lines: &[&str]) -> Result<Ground, String> {
         synchronised: value(lines, "synchronised").and_then(|word| match word.trim() {
             "yes" => Some(true),
             "no" => Some(false),
+            _ => None,
+        }),
+        endpoint: value(lines, "endpoint").and_then(|word| match word.trim() {
+            "unresolved" => Some(Reached::Unresolved),
+            "silent" => Some(Reached::Silent),
+            "refuses" => Some(Reached::Refused),
+            "accepts" => Some(Reached::Accepted),
+            "answers" => Some(Reached::Answered),
             _ => None,
         }),
     })
@@ -52,10 +78,12 @@ mod tests {
             listening: BTreeSet::from([22, 6443]),
             remains: vec!["/var/lib/etcd/member".to_owned()],
             synchronised: None,
+            endpoint: None,
         };
         assert_eq!(read(&lines), Ok(wanted));
-        let bare = read(&["swap 0", "synchronised no"]).expect("a ground");
-        assert_eq!(bare, Ground { synchronised: Some(false), ..Ground::default() });
+        let bare = read(&["swap 0", "synchronised no", "endpoint refuses"]).expect("a ground");
+        let wanted = Ground { synchronised: Some(false), endpoint: Some(Reached::Refused), ..Ground::default() };
+        assert_eq!(bare, wanted);
         assert!(read(&[]).is_err() && read(&["swap 0", "listens zz"]).is_err_and(|why| why.contains("`zz`")));
     }
 }

@@ -24,6 +24,9 @@ pub fn probe_call(inventory: &Inventory, node: &Node, look: &Look) -> Call {
     let sections: Vec<_> = look.sections.iter().map(|section| section.word()).collect();
     let mut args = vec![listed(&sections), listed(&look.packages)];
     args.extend(etcd_arguments(inventory, node));
+    if look.sections.contains(&Section::Ground) {
+        args.push(inventory.api.endpoint.clone().unwrap_or_else(|| "-".to_owned()));
+    }
     Call { script: Script::Probe, args }
 }
 

@@ -90,7 +90,7 @@ fn two_of_them_share_the_endpoints_address_and_are_seen_to_give_it_to_each_other
     assert_eq!((names, install.hold.len()), (vec!["haproxy", "keepalived", "socat"], 0), "mends of them are welcome");
     assert_eq!(checker::check(&plan), []);
 
-    let mut late = plan;
+    let mut late = plan.clone();
     let first = late.stages.remove(at("load-balancers").expect("the stage"));
     late.stages.push(first);
     let breaches: Vec<String> = checker::check(&late).into_iter().map(|breach| breach.detail).collect();

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{RUNTIMES, Wanted, balancer, is_member, members};
+use crate::decide::check::capacity;
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::planner::packages::{KUBERNETES, afresh, whatever};
-use crate::decide::rules::clock;
-use crate::facts::ground::Ground;
+use crate::decide::rules::{Case, clock};
+use crate::decide::target::Target;
+use crate::facts::ground::{Ground, Reached};
 use crate::facts::{KubeNode, MachineFacts, PackageManager, Seen};
 use crate::inventory::{Node, Role, Topology, is_program};
 use crate::text::list;
@@ -59,6 +61,12 @@ pub(super) fn findings(wanted: Wanted<'_>) -> Vec<Finding> {
     let mut found = whole(wanted);
     found.extend(alike(wanted));
     found.extend(adrift(wanted));
+    found.extend(reached(wanted));
+    found.extend(capacity::machines(Case {
+        inventory: wanted.inventory,
+        facts: wanted.facts,
+        target: &Target::default(),
+    }));
     for node in &wanted.inventory.nodes {
         let facts = wanted.facts.nodes.iter().find(|facts| facts.name == node.name).map(|facts| &facts.machine);
         match facts {
@@ -185,6 +193,43 @@ fn adrift(wanted: Wanted<'_>) -> Option<Finding> {
         .collect();
     let detail = "nobody keeps the clock there (timedatectl): etcd's leases and all certificates go by it";
     (!names.is_empty()).then(|| Finding::warning(Rule::ClockSkew, list(&names, "and"), detail))
+}
+
+/// Who is where the API will be, as the machines see it: nobody yet but a load balancer that waits.
+fn reached(wanted: Wanted<'_>) -> Vec<Finding> {
+    let mut by: BTreeMap<Reached, Vec<String>> = BTreeMap::new();
+    for node in wanted.inventory.nodes.iter().filter(|node| node.is_kube()) {
+        let ground = wanted.facts.machine(&node.name).and_then(|machine| machine.ground.known());
+        let Some(reached) = ground.and_then(|ground| ground.endpoint) else { continue };
+        by.entry(reached).or_default().push(node.name.to_string());
+    }
+    let ours = wanted.inventory.with_role(Role::LoadBalancer).next().is_some();
+    let endpoint = wanted.inventory.api.endpoint.as_deref().unwrap_or_default();
+    let finding = |(reached, names): (Reached, Vec<String>)| {
+        let subject = list(&names, "and");
+        let refusal = |rule, detail: String| Some(Finding::refusal(rule, &subject, detail));
+        match reached {
+            Reached::Answered => refusal(
+                Rule::Occupied,
+                format!("see a server answer at {endpoint} already: another cluster's API, or something else"),
+            ),
+            Reached::Accepted if ours => refusal(
+                Rule::Occupied,
+                format!("see somebody listen at {endpoint}, whose address the load balancers will have"),
+            ),
+            Reached::Unresolved => refusal(
+                Rule::Configuration,
+                format!("cannot resolve {endpoint}, where every node will look for the API"),
+            ),
+            Reached::Silent if !ours => {
+                let detail =
+                    format!("get no answer from {endpoint}: is the load balancer there, and may they reach it?");
+                Some(Finding::warning(Rule::Configuration, &subject, detail))
+            }
+            Reached::Silent | Reached::Refused | Reached::Accepted => None,
+        }
+    };
+    by.into_iter().filter_map(finding).collect()
 }
 
 fn own(names: &[&str]) -> Vec<String> {

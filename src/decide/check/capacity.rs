@@ -49,8 +49,10 @@ pub(super) fn findings(case: Case<'_>, load: &Seen<Vec<NodeLoad>>) -> Vec<Findin
     found
 }
 
-fn machines(case: Case<'_>) -> Vec<Finding> {
-    let nodes = case.facts.api.known().map_or_else(|| case.inventory.nodes.len(), |api| api.nodes.len());
+/// Machines that are smaller than a cluster of this many nodes wants them; before there is one, of those that it will have.
+pub(in crate::decide) fn machines(case: Case<'_>) -> Vec<Finding> {
+    let planned = || case.inventory.nodes.iter().filter(|node| node.is_kube()).count();
+    let nodes = case.facts.api.known().map_or_else(planned, |api| api.nodes.len());
     let etcd = ETCD.iter().find(|row| nodes < row.0).unwrap_or(&ETCD[3]);
     let plane = CONTROL_PLANE.iter().find(|row| nodes < row.0).unwrap_or(&CONTROL_PLANE[3]);
     let mut found = Vec::new();

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Looks at one machine and changes nothing on it. What it prints is read by `facts::probe`.
 #
-# usage: probe.sh SECTIONS PACKAGES ETCD_SERVICE ETCD_ENV_FILE ETCD_CA ETCD_CERT ETCD_KEY ETCD_PORT
+# usage: probe.sh SECTIONS PACKAGES ETCD_SERVICE ETCD_ENV_FILE ETCD_CA ETCD_CERT ETCD_KEY ETCD_PORT [ENDPOINT]
 #
 # SECTIONS and PACKAGES are comma lists; `-` stands for none. Needs root.
 #
@@ -29,6 +29,7 @@ main() {
 
   PACKAGES=$(words_of "${2:--}")
   ETCD_SERVICE=${3:--} ETCD_ENV_FILE=${4:--} ETCD_CA=${5:--} ETCD_CERT=${6:--} ETCD_KEY=${7:--} ETCD_PORT=${8:--}
+  ENDPOINT=${9:--}
 
   # Printed first and last: the reader takes the middle of the two.
   printf '@@ clock %s\n' "$(date +%s%3N)"
@@ -225,7 +226,21 @@ see_ground() {
     /var/lib/etcd/member /var/lib/etcd/*/member; do
     [ ! -e "$path" ] || printf 'has %s\n' "$path"
   done
+  [ "$ENDPOINT" = - ] || ! has curl || endpoint
   ! has timedatectl || printf 'synchronised %s\n' "$(timedatectl show -p NTPSynchronized --value)"
+}
+
+# Who is where the API will be: nobody has to prove anything, since nothing is told to him.
+endpoint() {
+  code=$(curl -s -k --noproxy '*' --connect-timeout "$HTTP_SECONDS" --max-time 5 -o /dev/null -w '%{http_code} %{time_connect}' "https://$ENDPOINT/version")
+  case $?,$code in
+    6,*) echo 'endpoint unresolved' ;;
+    7,*) echo 'endpoint refuses' ;;
+    28,*' 0.000000' | 28,*' 0') echo 'endpoint silent' ;;
+    0,5*) echo 'endpoint accepts' ;;
+    0,*) echo 'endpoint answers' ;;
+    *) echo 'endpoint accepts' ;;
+  esac
 }
 
 # The API servers that Windlass told haproxy of, as haproxy sees them.
