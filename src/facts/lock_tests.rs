@@ -31,7 +31,7 @@ fn one_holder_is_told_once_with_where_it_is_seen() {
     assert_eq!(holders[0].1.iter().map(NodeName::as_str).collect::<Vec<_>>(), ["cp1", "cp3"]);
     assert!(facts.majority_answers());
     let silent: Vec<&str> = facts.silent().iter().map(|(node, _)| node.as_str()).collect();
-    assert_eq!(silent, ["etcd1", "etcd2", "etcd3", "cp2", "w2"]);
+    assert_eq!(silent, ["etcd1", "etcd2", "etcd3", "cp2", "w2", "lb1", "lb2"]);
 }
 
 #[test]

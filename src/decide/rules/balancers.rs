@@ -18,8 +18,11 @@ pub(super) fn findings(case: Case<'_>) -> Vec<Finding> {
     let two = case.with_role(Role::LoadBalancer).count() > 1;
     let mut found = Vec::new();
     for node in case.with_role(Role::LoadBalancer) {
-        let Some(machine) = case.machine(&node.name) else { continue };
         let mut say = |detail: String| found.push(Finding::warning(Rule::LoadBalancer, &node.name, detail));
+        let Some(machine) = case.machine(&node.name) else {
+            say("was not reached: no control plane is taken out of service at it while it is worked on".to_owned());
+            continue;
+        };
         let balancer = match &machine.balancer {
             Seen::Unknown(why) => {
                 say(format!("its haproxy could not be asked: {why}"));

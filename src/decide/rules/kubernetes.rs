@@ -244,7 +244,7 @@ fn minor_of(version: &Version) -> (u64, u64) {
 /// Nodes that only the inventory or only the cluster knows.
 fn strangers(case: Case<'_>, api: &ApiFacts) -> Vec<Finding> {
     let mut found = Vec::new();
-    for node in case.nodes().filter(|node| !node.roles.contains(&Role::Etcd) || node.roles.len() > 1) {
+    for node in case.nodes().filter(|node| node.is_kube()) {
         if !api.nodes.iter().any(|known| known.name == node.name.as_str()) {
             let detail = "is in the inventory, but the cluster has no such node";
             found.push(Finding::refusal(Rule::NodeUnknown, &node.name, detail));

@@ -68,9 +68,10 @@ fn host_keys(case: Case<'_>) -> Option<Finding> {
     })
 }
 
-/// The nodes that were not reached, and why.
+/// The nodes that were not reached, and why. Load balancers have a rule of their own.
 fn gone(case: Case<'_>) -> impl Iterator<Item = (&Node, &str)> {
-    case.nodes().filter_map(move |node| match &case.node_facts(&node.name)?.machine {
+    let led = case.nodes().filter(|node| !node.roles.contains(&Role::LoadBalancer));
+    led.filter_map(move |node| match &case.node_facts(&node.name)?.machine {
         Seen::Unknown(why) => Some((node, why.as_str())),
         Seen::Known(_) => None,
     })
@@ -125,7 +126,7 @@ fn targets(case: Case<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> 
         }
     };
     if let Some(to) = &case.target.kubernetes
-        && !(node.roles.len() == 1 && node.roles.contains(&Role::Etcd))
+        && node.is_kube()
     {
         target(kubernetes_packages(machine, to));
     }

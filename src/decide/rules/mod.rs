@@ -71,8 +71,7 @@ impl<'a> Case<'a> {
 
     /// Whether this node has a part in what is wanted.
     pub fn concerned(&self, node: &Node) -> bool {
-        let kubernetes = node.is_kube() || node.roles.contains(&Role::LoadBalancer);
-        (self.target.kubernetes.is_some() && kubernetes)
+        (self.target.kubernetes.is_some() && node.is_kube())
             || node.roles.contains(&Role::Etcd)
             || node.roles.contains(&Role::ControlPlane)
     }
