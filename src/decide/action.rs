@@ -22,6 +22,7 @@ use super::actions::kubelet::{AwaitReady, RestartKubelet};
 use super::actions::members::{
     AddMember, AwaitMembers, JoinMember, KubeadmMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
 };
+use super::actions::nodes::{DeleteNode, LeaveCluster};
 use super::actions::packages::{FetchPackages, InstallPackages, PullImages};
 use super::actions::programs::FetchArchive;
 use super::actions::renew::{AwaitHeard, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods};
@@ -293,6 +294,10 @@ actions! {
     KubeadmJoin,
     /// Take tokens back.
     RevokeTokens,
+    /// Make a machine leave its cluster.
+    LeaveCluster,
+    /// Delete a node that has left.
+    DeleteNode,
     /// Wait for a condition of the cluster.
     Gate,
     /// A command of the operator's.

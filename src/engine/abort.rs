@@ -223,6 +223,8 @@ impl Engine<'_> {
             | Action::Introduce(_)
             | Action::KubeadmJoin(_)
             | Action::RevokeTokens(_)
+            | Action::LeaveCluster(_)
+            | Action::DeleteNode(_)
             | Action::Gate(_)
             | Action::RunCommand(_) => Ok(()),
         }

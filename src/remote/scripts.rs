@@ -85,6 +85,8 @@ pub fn name(script: Script) -> &'static str {
         Script::KubeadmJoin => "kubeadm-join",
         Script::ApplyManifest => "apply-manifest",
         Script::RevokeTokens => "revoke-tokens",
+        Script::LeaveCluster => "leave-cluster",
+        Script::DeleteNode => "delete-node",
         Script::Run => "run",
     }
 }
@@ -93,7 +95,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 41] = [
+const JOBS: [Script; 43] = [
     Script::Archive,
     Script::FetchArchive,
     Script::InstallPrograms,
@@ -134,6 +136,8 @@ const JOBS: [Script; 41] = [
     Script::KubeadmJoin,
     Script::ApplyManifest,
     Script::RevokeTokens,
+    Script::LeaveCluster,
+    Script::DeleteNode,
     Script::Run,
 ];
 
@@ -338,6 +342,10 @@ fn own_text(script: Script) -> &'static str {
         Script::KubeadmJoin => include_str!("scripts/jobs/kubeadm-join.sh"),
         Script::ApplyManifest => with_own_api!("scripts/jobs/apply-manifest.sh"),
         Script::RevokeTokens => include_str!("scripts/jobs/revoke-tokens.sh"),
+        Script::LeaveCluster => {
+            concat!(include_str!("scripts/jobs/aside.part.sh"), with_manifests!("scripts/jobs/leave-cluster.sh"))
+        }
+        Script::DeleteNode => with_own_api!("scripts/jobs/delete-node.sh"),
         Script::Run => include_str!("scripts/jobs/run.sh"),
     }
 }

@@ -1,10 +1,10 @@
 //! The planner for a cluster that begins: an inventory of machines, what was seen of them, and the versions that are wanted in;
 //! a plan, or every reason against one, out.
 
-mod kubeadm;
+pub(super) mod kubeadm;
 mod members;
-mod rules;
-mod steps;
+pub(super) mod rules;
+pub(super) mod steps;
 
 use semver::Version;
 
@@ -136,7 +136,7 @@ fn drawn(wanted: Wanted<'_>, findings: Vec<Finding>, draft: steps::Draft) -> Pla
 }
 
 /// Whether a machine becomes a node of Kubernetes.
-fn is_kube(node: &Node) -> bool {
+pub(super) fn is_kube(node: &Node) -> bool {
     node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Worker)
 }
 

@@ -2,7 +2,7 @@
 //! until it hurts.
 
 mod backups;
-mod capacity;
+pub(super) mod capacity;
 mod exposure;
 mod newer;
 mod pace;

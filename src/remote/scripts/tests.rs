@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 60] = [
+const ALL: [Script; 62] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -66,6 +66,8 @@ const ALL: [Script; 60] = [
     Script::KubeadmJoin,
     Script::ApplyManifest,
     Script::RevokeTokens,
+    Script::LeaveCluster,
+    Script::DeleteNode,
     Script::Run,
 ];
 
