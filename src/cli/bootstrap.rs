@@ -79,7 +79,7 @@ async fn make(planned: Planned) -> Result<(), Failure> {
 }
 
 /// The files that the inventory names.
-fn own_files(read: &ReadInventory) -> Result<Files, Failure> {
+pub(super) fn own_files(read: &ReadInventory) -> Result<Files, Failure> {
     let bootstrap = &read.inventory.bootstrap;
     let text = |path: &Option<Utf8PathBuf>| path.as_deref().map(files::read).transpose();
     let manifests = bootstrap.manifests.iter().map(|path| manifest(path)).collect::<Result<_, _>>()?;

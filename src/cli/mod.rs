@@ -13,6 +13,7 @@ mod files_alone;
 mod finish;
 mod lock;
 mod looked;
+mod node;
 mod plan;
 mod resume;
 mod run;
@@ -56,6 +57,9 @@ enum Command {
     /// Make a cluster of machines that have nothing but SSH, sudo and a package source, from one reviewed plan
     #[command(subcommand)]
     Bootstrap(Box<bootstrap::Bootstrap>),
+    /// Let nodes join a cluster, leave it, or take the place of lost ones, each from one reviewed plan
+    #[command(subcommand)]
+    Node(Box<node::NodeCommand>),
     /// Plan and carry out an upgrade
     #[command(subcommand)]
     Upgrade(Box<Upgrade>),
@@ -160,6 +164,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
         Command::Etcd(etcd) => etcd::run(*etcd).await,
         Command::Bootstrap(bootstrap) => bootstrap::run(*bootstrap).await,
+        Command::Node(command) => node::run(*command).await,
         Command::Upgrade(upgrade) => match *upgrade {
             Upgrade::Plan(arguments) => plan::run(arguments).await,
             Upgrade::Apply(arguments) => apply::run(arguments, "upgrade apply").await,

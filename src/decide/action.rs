@@ -23,6 +23,7 @@ use super::actions::kubelet::{AwaitReady, RestartKubelet};
 use super::actions::members::{
     AddMember, AwaitMembers, JoinMember, KubeadmMember, PromoteMember, RemoveMember, RetireMember, WriteMembers,
 };
+use super::actions::nodes::{DeleteNode, LeaveCluster};
 use super::actions::packages::{FetchPackages, InstallPackages, PullImages};
 use super::actions::programs::FetchArchive;
 use super::actions::renew::{AwaitHeard, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods};
@@ -306,6 +307,10 @@ actions! {
     DrainServer,
     /// Give it back.
     ReturnServer,
+    /// Make a machine leave its cluster.
+    LeaveCluster,
+    /// Delete a node that has left.
+    DeleteNode,
     /// Wait for a condition of the cluster.
     Gate,
     /// A command of the operator's.

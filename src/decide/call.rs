@@ -57,6 +57,10 @@ pub enum Script {
     ApplyManifest,
     /// Job: takes the bootstrap tokens of a run back.
     RevokeTokens,
+    /// Job: makes a machine leave its cluster.
+    LeaveCluster,
+    /// Job: deletes a node that has left, and its pods.
+    DeleteNode,
     /// Job: archives a node's configuration before anything on it is changed.
     Archive,
     /// Job: downloads packages, and keeps them and the former versions of them.

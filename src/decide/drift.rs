@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
-use super::plan::{Plan, step_id};
+use super::plan::{NodeChange, Placed, Plan, step_id};
 use super::planner::machine_baseline;
 use crate::facts::{EtcdMember, Facts, Seen, begun_version};
 use crate::inventory::{Inventory, NodeName, Topology};
@@ -29,8 +29,11 @@ pub fn drift(plan: &Plan, inventory: &Inventory, facts: &Facts, progress: &dyn F
         drift.push("etcd is stacked in the plan or in the inventory, but not in both".to_owned());
     }
     // A restore goes back to the nodes and members of another time, and a bootstrap makes them.
-    if plan.task.begin().is_some() {
+    if plan.task.begin().is_some() || plan.task.nodes().is_some() {
         occupied(plan, facts, progress, &mut drift);
+    }
+    if let Some(change) = plan.task.nodes() {
+        nodes_that_come_and_go(plan, change, facts, progress, &mut drift);
     }
     if plan.task.is_upgrade() {
         kube_nodes(plan, facts, &mut drift);
@@ -97,7 +100,9 @@ fn occupied(plan: &Plan, facts: &Facts, progress: &dyn Fn(&str) -> Progress, dri
         .filter(|placed| !placed.step.action.prepares() && progress(&placed.id()) != Progress::Untouched)
         .filter_map(|placed| placed.node)
         .collect();
-    for name in plan.baseline.machines.keys().filter(|name| !begun.contains(name)) {
+    let joins =
+        |name: &&NodeName| plan.task.nodes().is_none_or(|change| change.joins.iter().any(|it| it.node == **name));
+    for name in plan.baseline.machines.keys().filter(|name| !begun.contains(name)).filter(joins) {
         let Some(Seen::Known(ground)) = facts.machine(name).map(|machine| &machine.ground) else { continue };
         if let Some(first) = ground.remains.first() {
             drift.push(format!("{name} was free, and has something of a cluster now: {first}"));
@@ -168,6 +173,47 @@ fn kube_nodes(plan: &Plan, facts: &Facts, drift: &mut Vec<String>) {
     }
 }
 
+/// Nodes that came or went besides: those of the plan may be there or not while their step is in doubt.
+fn nodes_that_come_and_go(
+    plan: &Plan,
+    change: &NodeChange,
+    facts: &Facts,
+    progress: &dyn Fn(&str) -> Progress,
+    drift: &mut Vec<String>,
+) {
+    let Seen::Known(api) = &facts.api else { return };
+    let deleted = |name: &str| {
+        let of = |action: &Action| matches!(action, Action::DeleteNode(it) if it.node.as_str() == name);
+        plan.placed().find(|placed| of(&placed.step.action)).map(|placed| progress(&placed.id()))
+    };
+    let joined = |name: &str| {
+        let of = |placed: &Placed<'_>| {
+            matches!(placed.step.action, Action::KubeadmJoin(_))
+                && placed.node.is_some_and(|node| node.as_str() == name)
+        };
+        plan.placed().find(of).map(|placed| progress(&placed.id()))
+    };
+    let there = |name: &str| api.nodes.iter().any(|node| node.name == name);
+    for name in plan.baseline.kube_nodes.iter().filter(|name| !there(name)) {
+        if matches!(deleted(name), None | Some(Progress::Untouched)) {
+            drift.push(format!("node {name} is not in the cluster any more"));
+        }
+    }
+    for node in api.nodes.iter().filter(|node| !plan.baseline.kube_nodes.contains(&node.name)) {
+        if matches!(joined(&node.name), None | Some(Progress::Untouched)) {
+            drift.push(format!("node {} joined the cluster", node.name));
+        }
+    }
+    let gone = change.leaves.iter().filter(|it| deleted(it.node.as_str()) == Some(Progress::Finished));
+    for departure in gone.filter(|it| there(it.node.as_str()) && joined(it.node.as_str()).is_none()) {
+        drift.push(format!("node {} was deleted and is there", departure.node));
+    }
+    let arrived = change.joins.iter().filter(|it| joined(it.node.as_str()) == Some(Progress::Finished));
+    for arrival in arrived.filter(|it| !there(it.node.as_str())) {
+        drift.push(format!("node {} joined and is not in the cluster any more", arrival.node));
+    }
+}
+
 /// Whether a step of the plan has, or may have, written etcd's configuration on the node.
 fn writes_config(plan: &Plan, node: &NodeName, progress: &dyn Fn(&str) -> Progress) -> bool {
     plan.placed().any(|placed| {
@@ -194,6 +240,13 @@ fn etcd_members(plan: &Plan, facts: &Facts, progress: &dyn Fn(&str) -> Progress,
     }
     let changes: Vec<(Progress, &Action)> =
         plan.placed().map(|placed| (progress(&placed.id()), &placed.step.action)).collect();
+    // By a control plane that joins with it, or by itself.
+    let additions: Vec<(Progress, &str)> = plan
+        .placed()
+        .filter_map(|placed| {
+            Some((progress(&placed.id()), adds(&placed.step.action).or_else(|| joins(plan, &placed))?))
+        })
+        .collect();
     let removal = |id: u64| {
         let of = |action: &Action| matches!(action, Action::RemoveMember(remove) if remove.member == id);
         changes.iter().find(|(_, action)| of(action)).map_or(Progress::Untouched, |(progress, _)| *progress)
@@ -207,22 +260,24 @@ fn etcd_members(plan: &Plan, facts: &Facts, progress: &dyn Fn(&str) -> Progress,
         }
     }
     let added = |member: &EtcdMember| {
-        changes.iter().any(|(progress, action)| {
-            *progress != Progress::Untouched && adds(action).is_some_and(|url| member.peer_urls == [url])
-        })
+        additions.iter().any(|(progress, url)| *progress != Progress::Untouched && member.peer_urls == [*url])
     };
     let unplanned = |member: &&EtcdMember| !plan.baseline.etcd_members.contains_key(&member.id) && !added(member);
     for member in etcd.members.iter().filter(unplanned) {
         let name = if member.name.is_empty() { "without a name yet" } else { &member.name };
         drift.push(format!("etcd member {name} ({:x}, {}) was added", member.id, member.peer_urls.join(", ")));
     }
-    for (_, action) in changes.iter().filter(|(progress, _)| *progress == Progress::Finished) {
-        if let Some(url) = adds(action)
-            && !etcd.members.iter().any(|member| member.peer_urls == [url])
-        {
+    for (_, url) in additions.iter().filter(|(progress, _)| *progress == Progress::Finished) {
+        if !etcd.members.iter().any(|member| member.peer_urls == [*url]) {
             drift.push(format!("an etcd member with {url} was added and is not there"));
         }
     }
+}
+
+/// The peer URL of the member that a control plane joins with.
+fn joins<'a>(plan: &'a Plan, placed: &Placed<'_>) -> Option<&'a str> {
+    let arrivals = &plan.task.nodes().filter(|_| matches!(placed.step.action, Action::KubeadmJoin(_)))?.joins;
+    arrivals.iter().find(|it| Some(&it.node) == placed.node)?.peer_url.as_deref()
 }
 
 /// The peer URL of the member that an action puts on etcd's list.

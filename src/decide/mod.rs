@@ -15,6 +15,7 @@ pub mod finding;
 pub mod long_way;
 pub mod look;
 pub mod members;
+pub mod nodes;
 pub mod plan;
 pub mod planner;
 pub mod quorum;

@@ -13,8 +13,8 @@ use super::plan::{Placed, Plan};
 use crate::inventory::{check_node_path, check_slug, check_unit};
 
 use fit::{
-    access, address, archive, argument, brings, check, ignored, image, joins, order, packages, programs, raised,
-    replaced, restores, seconds, setting, settings, sha256, static_pods,
+    access, address, archive, argument, brings, check, ignored, image, joins, machine_id, order, packages, programs,
+    raised, replaced, restores, seconds, setting, settings, sha256, static_pods,
 };
 
 /// A word that is not fit.
@@ -117,6 +117,11 @@ fn action(action: &Action) -> Result<(), String> {
         | Action::RevokeTokens(_)
         | Action::SetUpBalancer(_)
         | Action::HandOver(_) => begins(action),
+        Action::LeaveCluster(it) => {
+            sha256(&it.authority)?;
+            machine_id(&it.machine)
+        }
+        Action::DeleteNode(it) => machine_id(&it.machine),
         Action::KubeadmPlan(plan) => ignored(&plan.ignore),
         Action::KubeadmApply(apply) => raised(&apply.ignore, apply.member.as_ref()),
         Action::KubeadmNode(node) => raised(&node.ignore, node.member.as_ref()),

@@ -229,6 +229,8 @@ impl Engine<'_> {
             | Action::HandOver(_)
             | Action::DrainServer(_)
             | Action::ReturnServer(_)
+            | Action::LeaveCluster(_)
+            | Action::DeleteNode(_)
             | Action::Gate(_)
             | Action::RunCommand(_) => Ok(()),
         }

@@ -80,13 +80,16 @@ impl Engine<'_> {
         planes.into_iter().filter(|node| Some(&node.name) != lane).collect()
     }
 
-    /// The control planes that this run lets join and that have not joined yet: they are none.
+    /// The control planes that this run lets join and that have not joined yet, and those that it lets leave: they are none.
     fn yet_to_join(&self) -> Vec<&NodeName> {
-        if self.plan.task.begin().is_none() {
-            return Vec::new();
-        }
         let history = self.history();
         let joins = self.plan.placed().filter(|placed| matches!(placed.step.action, Action::KubeadmJoin(_)));
-        joins.filter(|placed| history.progress(&placed.id()) != Progress::Finished).filter_map(|it| it.node).collect()
+        let open = joins.filter(|placed| history.progress(&placed.id()) != Progress::Finished);
+        let mut absent: Vec<&NodeName> = open.filter_map(|placed| placed.node).collect();
+        if let Some(change) = self.plan.task.nodes() {
+            let again = |name: &&NodeName| change.joins.iter().any(|it| it.node == **name);
+            absent.extend(change.leaves.iter().map(|it| &it.node).filter(|name| !again(name)));
+        }
+        absent
     }
 }

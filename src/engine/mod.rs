@@ -192,7 +192,9 @@ impl Engine<'_> {
     async fn look_around(&self) -> Result<Facts, Failure> {
         let _busy = self.meter.remote(self.clock);
         // Machines that are not begun yet may have become somebody else's since.
-        let measure = if self.plan.task.begin().is_some() { Measure::Ground } else { Measure::Nothing };
+        let task = &self.plan.task;
+        let ground = task.begin().is_some() || task.nodes().is_some();
+        let measure = if ground { Measure::Ground } else { Measure::Nothing };
         let ask = Ask { measure, ..Ask::about(self.inventory, false) };
         let facts = observe(self.remote, self.clock, self.inventory, &ask).await;
         self.still_fenced(&facts)?;
@@ -256,7 +258,7 @@ impl Engine<'_> {
     /// etcd alone needs no API, which may be away just because of etcd.
     fn unseen_as_a_whole(&self, facts: &Facts) -> Vec<String> {
         let task = &self.plan.task;
-        let needed = task.is_upgrade() || task.restore().is_some() || task.begin().is_some();
+        let needed = task.is_upgrade() || task.restore().is_some() || task.begin().is_some() || task.nodes().is_some();
         let api = unseen(&facts.api).filter(|_| needed).map(|why| format!("the API: {why}"));
         let etcd = unseen(&facts.etcd).map(|why| format!("etcd: {why}"));
         api.into_iter().chain(etcd).collect()

@@ -24,6 +24,9 @@ pub enum ApiError {
     /// The nodes were asked for and not got.
     #[error("the nodes could not be listed: {0}")]
     Nodes(String),
+    /// What pods keep on nodes was asked for and not got.
+    #[error("what pods keep on nodes could not be seen: {0}")]
+    Volumes(String),
     /// How full the nodes are was asked for and not got.
     #[error("how full the nodes are could not be seen: {0}")]
     Load(String),
@@ -112,6 +115,8 @@ struct Condition {
 struct Info {
     kubelet_version: String,
     container_runtime_version: String,
+    #[serde(rename = "machineID")]
+    machine_id: String,
 }
 
 fn node(lines: &[&str]) -> Result<KubeNode, String> {
@@ -133,6 +138,7 @@ fn node(lines: &[&str]) -> Result<KubeNode, String> {
         cordon_reason: cordon_reason(&spec),
         kubelet: seen(kubelet),
         runtime: info.container_runtime_version,
+        machine_id: Some(info.machine_id).filter(|id| !id.is_empty()),
     })
 }
 

@@ -100,6 +100,8 @@ pub enum ApiSection {
     StatefulSets,
     /// How full the nodes are.
     Load,
+    /// What pods keep on nodes.
+    Volumes,
 }
 
 impl ApiSection {
@@ -117,6 +119,7 @@ impl ApiSection {
             Self::KubeletConfigs => "kubelet-configs",
             Self::StatefulSets => "stateful-sets",
             Self::Load => "load",
+            Self::Volumes => "volumes",
         }
     }
 }

@@ -59,6 +59,9 @@ pub struct KubeNode {
     pub kubelet: Seen<Version>,
     /// Container runtime and version, as `containerd://1.6.20`.
     pub runtime: String,
+    /// The `/etc/machine-id` of its machine, as the kubelet reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_id: Option<String>,
 }
 
 impl KubeNode {
@@ -96,6 +99,9 @@ pub struct KubeadmConfig {
     pub external_etcd: bool,
     /// `etcd.local.imageTag`: makes kubeadm leave etcd alone (kubernetes/kubeadm#3247).
     pub etcd_image_tag: Option<String>,
+    /// `imageRepository`, where it is another than kubeadm's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_repository: Option<String>,
 }
 
 /// What etcd says.

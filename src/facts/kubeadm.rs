@@ -6,10 +6,14 @@
 use super::KubeadmConfig;
 use super::version::parse_version;
 
+/// Where kubeadm takes images from by itself: before and since 1.25.
+const OWN_IMAGES: [&str; 2] = ["k8s.gcr.io", "registry.k8s.io"];
+
 /// Reads `data.ClusterConfiguration` of the ConfigMap kubeadm-config, line by line.
 pub(super) fn cluster_configuration(lines: &[&str]) -> Result<KubeadmConfig, String> {
     let mut reader = Reader::default();
-    let (mut version, mut endpoint, mut image_tag, mut external) = (None, String::new(), None, false);
+    let (mut version, mut endpoint, mut image_tag, mut external, mut repository) =
+        (None, String::new(), None, false, None);
     for line in lines {
         let Some((path, value)) = reader.line(line)? else {
             continue;
@@ -18,13 +22,22 @@ pub(super) fn cluster_configuration(lines: &[&str]) -> Result<KubeadmConfig, Str
             "kubernetesVersion" => version = Some(value),
             "controlPlaneEndpoint" => endpoint = value,
             "etcd.external" => external = true,
+            "imageRepository" => {
+                repository = Some(value).filter(|it| !it.is_empty() && !OWN_IMAGES.contains(&it.as_str()))
+            }
             "etcd.local.imageTag" if !value.is_empty() => image_tag = Some(value),
             _ => {}
         }
     }
     let version = version.ok_or("kubeadm-config says no kubernetesVersion")?;
     let parsed = parse_version(&version).ok_or_else(|| format!("kubernetesVersion `{version}` is not a version"))?;
-    Ok(KubeadmConfig { version: parsed, endpoint, external_etcd: external, etcd_image_tag: image_tag })
+    Ok(KubeadmConfig {
+        version: parsed,
+        endpoint,
+        external_etcd: external,
+        etcd_image_tag: image_tag,
+        image_repository: repository,
+    })
 }
 
 /// What an inventory takes over of `data.ClusterConfiguration`: the cluster's name, its endpoint, and the endpoints of an

@@ -26,6 +26,7 @@ mod saved;
 mod sections;
 pub mod unit;
 pub mod version;
+pub mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 

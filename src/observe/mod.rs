@@ -23,6 +23,7 @@ use crate::decide::call::{Call, Script};
 use crate::facts::ask::{ApiSection, Section};
 use crate::facts::load::NodeLoad;
 use crate::facts::lock::LockFacts;
+use crate::facts::volumes::Volumes;
 use crate::facts::{self, ApiFacts, Disk, FORMAT, Facts, MachineFacts, NodeFacts, Seen};
 use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
 use crate::remote::{Clock, Remote};
@@ -220,6 +221,18 @@ pub async fn load(remote: &dyn Remote, inventory: &Inventory, via: &NodeName) ->
     };
     match facts::load::parse(&output) {
         Ok(load) => Seen::Known(load),
+        Err(error) => Seen::Unknown(reason(&error)),
+    }
+}
+
+/// What pods keep on nodes, asked of the API server of the control plane `via`.
+pub async fn volumes(remote: &dyn Remote, inventory: &Inventory, via: &NodeName) -> Seen<Volumes> {
+    let output = match answer(remote, via, &api_call(inventory, &[ApiSection::Volumes], None)).await {
+        Ok(output) => output,
+        Err(why) => return Seen::Unknown(why),
+    };
+    match facts::volumes::parse(&output) {
+        Ok(volumes) => Seen::Known(volumes),
         Err(error) => Seen::Unknown(reason(&error)),
     }
 }

@@ -89,6 +89,8 @@ pub fn name(script: Script) -> &'static str {
         Script::HandOver => "hand-over",
         Script::DrainServer => "drain-server",
         Script::ReturnServer => "return-server",
+        Script::LeaveCluster => "leave-cluster",
+        Script::DeleteNode => "delete-node",
         Script::Run => "run",
     }
 }
@@ -97,7 +99,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 45] = [
+const JOBS: [Script; 47] = [
     Script::Archive,
     Script::FetchArchive,
     Script::InstallPrograms,
@@ -142,6 +144,8 @@ const JOBS: [Script; 45] = [
     Script::HandOver,
     Script::DrainServer,
     Script::ReturnServer,
+    Script::LeaveCluster,
+    Script::DeleteNode,
     Script::Run,
 ];
 
@@ -355,6 +359,10 @@ fn own_text(script: Script) -> &'static str {
         Script::KubeadmJoin => include_str!("scripts/jobs/kubeadm-join.sh"),
         Script::ApplyManifest => with_own_api!("scripts/jobs/apply-manifest.sh"),
         Script::RevokeTokens => include_str!("scripts/jobs/revoke-tokens.sh"),
+        Script::LeaveCluster => {
+            concat!(include_str!("scripts/jobs/aside.part.sh"), with_manifests!("scripts/jobs/leave-cluster.sh"))
+        }
+        Script::DeleteNode => with_own_api!("scripts/jobs/delete-node.sh"),
         Script::Run => include_str!("scripts/jobs/run.sh"),
     }
 }

@@ -59,7 +59,7 @@ fn not_kept(plan: &Plan, placed: &Placed<'_>) -> Option<String> {
     let action = &placed.step.action;
     let packages = matches!(action, Action::InstallPackages(_) | Action::SwapEtcd(_));
     // What is installed where nothing was is no loss.
-    let replaces = packages && plan.task.begin().is_none();
+    let replaces = packages && plan.task.begin().is_none() && plan.task.nodes().is_none();
     (replaces && by_itself(plan, placed).is_none()).then(|| action.undo())
 }
 

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::decide::action::Action;
-use crate::decide::plan::{Lane, Plan, Raise, Stage, Wave};
+use crate::decide::plan::{Lane, Plan, Raise, Stage, Task, Wave};
 use crate::inventory::NodeName;
 use crate::text;
 
@@ -26,7 +26,11 @@ pub fn plan(plan: &Plan) -> String {
 fn head(plan: &Plan) -> String {
     let mut out = format!("Plan {} for cluster {}\n\n", plan.id, plan.cluster);
     if let Some(words) = plan.task.words() {
-        let about = if plan.task.begin().is_some() { "makes" } else { "etcd" };
+        let about = match &plan.task {
+            Task::Bootstrap(_) => "makes",
+            Task::Nodes(_) => "nodes",
+            _ => "etcd",
+        };
         let _ = writeln!(out, "  {about:<11} {words}");
     }
     for (what, raise) in [("Kubernetes", &plan.kubernetes), ("etcd", &plan.etcd)] {

@@ -14,6 +14,7 @@ pub mod former;
 pub mod kubeadm;
 pub mod kubelet;
 pub mod members;
+pub mod nodes;
 pub mod packages;
 pub mod programs;
 pub mod renew;

@@ -22,11 +22,15 @@ pub(super) fn packages(inventory: &Inventory) -> impl Iterator<Item = &'static s
     PACKAGES.into_iter().filter(move |name| shared || *name != "keepalived")
 }
 
-/// How this load balancer is set up.
-pub(super) fn set_up(inventory: &Inventory, node: &Node) -> SetUpBalancer {
+/// How this load balancer is set up to lead to these control planes.
+pub(in crate::decide) fn set_up<'a>(
+    inventory: &Inventory,
+    node: &Node,
+    planes: impl Iterator<Item = &'a Node>,
+) -> SetUpBalancer {
     let (_, port) = endpoint(inventory);
     SetUpBalancer {
-        haproxy: haproxy(inventory, port),
+        haproxy: haproxy(planes, port),
         keepalived: keepalived(inventory, node),
         address: node.address.to_string(),
         port,
@@ -36,11 +40,9 @@ pub(super) fn set_up(inventory: &Inventory, node: &Node) -> SetUpBalancer {
 /// haproxy looks at each API server's `/readyz` once a second: two bad answers take it out, two good ones take it in again.
 /// Its connections end with it, so that clients come back to another one at once. Connections may be silent for an hour: a
 /// watch is. Where all that are in service fail, clients are led to whichever answers.
-fn haproxy(inventory: &Inventory, port: u16) -> String {
-    let servers: Vec<String> = inventory
-        .with_role(Role::ControlPlane)
-        .map(|node| format!("  server {} {}:{API_PORT}", node.name, node.address))
-        .collect();
+fn haproxy<'a>(planes: impl Iterator<Item = &'a Node>, port: u16) -> String {
+    let servers: Vec<String> =
+        planes.map(|node| format!("  server {} {}:{API_PORT}", node.name, node.address)).collect();
     let servers = servers.join("\n");
     format!(
         "# Written by Windlass: leads clients of the API to the control planes that are ready.

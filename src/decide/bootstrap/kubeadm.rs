@@ -29,7 +29,7 @@ type Document = Map<String, Value>;
 
 /// The operator's documents.
 #[derive(Clone, Debug)]
-pub(super) struct Documents {
+pub(in crate::decide) struct Documents {
     version: String,
     init: Document,
     join: Document,
@@ -41,7 +41,7 @@ pub(super) struct Documents {
 
 impl Documents {
     /// Reads the operator's file, if there is one, for the kubeadm of `to`. Fails with everything that is wrong with it.
-    pub(super) fn read(text: Option<&str>, to: &Version) -> Result<Self, Vec<String>> {
+    pub(in crate::decide) fn read(text: Option<&str>, to: &Version) -> Result<Self, Vec<String>> {
         let newest = VERSIONS.iter().rev().find(|(_, first, last)| (*first..=*last).contains(&to.minor));
         let version = newest.map_or("v1beta4", |(version, ..)| version).to_owned();
         let mut read = Self {
@@ -140,7 +140,7 @@ impl Documents {
     }
 
     /// Whether images come from elsewhere than kubeadm's own list says: only kubeadm itself knows them then.
-    pub(super) fn names_images(&self) -> bool {
+    pub(in crate::decide) fn names_images(&self) -> bool {
         let within = |path: [&str; 2]| self.cluster.get(path[0]).and_then(|it| it.get(path[1])).is_some();
         let etcd = self
             .cluster
@@ -154,7 +154,7 @@ impl Documents {
     }
 
     /// Whether kubelets may run beside swap.
-    pub(super) fn tolerates_swap(&self) -> bool {
+    pub(in crate::decide) fn tolerates_swap(&self) -> bool {
         self.kubelet.get("failSwapOn") == Some(&Value::Bool(false))
     }
 
@@ -282,7 +282,7 @@ pub(super) fn client_url(etcd: &Etcd, node: &Node) -> String {
 }
 
 /// Where a member's peers reach it: at etcd's own port for that.
-pub(super) fn peer_url(node: &Node) -> String {
+pub(in crate::decide) fn peer_url(node: &Node) -> String {
     url(node, 2380)
 }
 

@@ -1,11 +1,11 @@
 //! The planner for a cluster that begins: an inventory of machines, what was seen of them, and the versions that are wanted in;
 //! a plan, or every reason against one, out.
 
-mod balancer;
-mod kubeadm;
+pub(super) mod balancer;
+pub(super) mod kubeadm;
 mod members;
-mod rules;
-mod steps;
+pub(super) mod rules;
+pub(super) mod steps;
 
 use semver::Version;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{RUNTIMES, Wanted, balancer, is_member, members};
+use super::{Files, RUNTIMES, Wanted, balancer, is_member, members};
 use crate::decide::check::capacity;
 use crate::decide::finding::{Finding, Rule};
 use crate::decide::planner::packages::{KUBERNETES, afresh, whatever};
@@ -52,7 +52,7 @@ pub(super) fn of_another_version(wanted: Wanted<'_>) -> Vec<Finding> {
 }
 
 /// Something that is wrong with the operator's configuration of kubeadm.
-pub(super) fn configuration(detail: String) -> Finding {
+pub(in crate::decide) fn configuration(detail: String) -> Finding {
     Finding::refusal(Rule::Configuration, "kubeadm", detail)
 }
 
@@ -108,13 +108,7 @@ fn whole(wanted: Wanted<'_>) -> Vec<Finding> {
         }
         _ => {}
     }
-    if let Some(line) = wanted.files.containerd.as_deref().and_then(secret_line) {
-        let detail = format!(
-            "line {line} of its configuration has a password, which would be in the plan and in process lists: put it in a file of \
-             the machines (certs.d, or an image credential provider)"
-        );
-        found.push(Finding::refusal(Rule::Configuration, "containerd", detail));
-    }
+    found.extend(secret(wanted.files));
     let order = |node: &Node| Some(members::order(inventory, authority?, node)?.files());
     let doubled = inventory.nodes.iter().filter_map(order).find_map(|mut files| {
         files.sort();
@@ -138,6 +132,16 @@ fn whole(wanted: Wanted<'_>) -> Vec<Finding> {
     found
 }
 
+/// A secret in the operator's configuration of containerd.
+pub(in crate::decide) fn secret(files: &Files) -> Option<Finding> {
+    let line = files.containerd.as_deref().and_then(secret_line)?;
+    let detail = format!(
+        "line {line} of its configuration has a password, which would be in the plan and in process lists: put it in a file of \
+         the machines (certs.d, or an image credential provider)"
+    );
+    Some(Finding::refusal(Rule::Configuration, "containerd", detail))
+}
+
 /// The number of a line that has a secret of a registry's.
 fn secret_line(configuration: &str) -> Option<usize> {
     const KEYS: [&str; 4] = ["password", "auth", "identitytoken", "username"];
@@ -148,7 +152,7 @@ fn secret_line(configuration: &str) -> Option<usize> {
 
 /// Machines that were copied from one image and still take themselves for the same (kubeadm's documentation, "Verify the MAC
 /// address and product_uuid are unique for every node").
-fn alike(wanted: Wanted<'_>) -> Vec<Finding> {
+pub(in crate::decide) fn alike(wanted: Wanted<'_>) -> Vec<Finding> {
     let machines = || {
         let nodes = wanted.inventory.nodes.iter();
         nodes.filter_map(|node| Some((node.name.as_str(), wanted.facts.machine(&node.name)?)))
@@ -236,7 +240,8 @@ fn own(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn of_machine(wanted: Wanted<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
+/// Whether a machine can become a node: it is free, large enough, and everything that it gets can be had.
+pub(in crate::decide) fn of_machine(wanted: Wanted<'_>, node: &Node, machine: &MachineFacts) -> Vec<Finding> {
     let mut found = packages(wanted, node, machine);
     found.extend(clock(node, machine));
     let serves = node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd);

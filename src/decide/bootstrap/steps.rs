@@ -20,10 +20,10 @@ use crate::decide::planner::packages::{KUBERNETES, afresh, installed, whatever};
 use crate::facts::MachineFacts;
 use crate::inventory::{Node, Role, Topology};
 
-pub(super) use crate::decide::draft::Draft;
+pub(in crate::decide) use crate::decide::draft::Draft;
 
 /// What a machine gets.
-struct Share<'a> {
+pub(in crate::decide) struct Share<'a> {
     node: &'a Node,
     machine: &'a MachineFacts,
     runtime: Vec<Pinned>,
@@ -49,7 +49,7 @@ pub(super) fn draw(wanted: Wanted<'_>, documents: &Documents) -> Result<Draft, V
         etcd(&mut draft, wanted);
     }
     let balancers = || inventory.with_role(Role::LoadBalancer);
-    draft.together("load-balancers", balancers(), |node| Some(step("set-up", 120, balancer::set_up(inventory, node))));
+    draft.together("load-balancers", balancers(), |node| Some(step("set-up", 120, balancer::set_up(inventory, node, inventory.with_role(Role::ControlPlane)))));
     let mut planes = inventory.with_role(Role::ControlPlane);
     let Some(first) = planes.next() else { return Ok(draft) };
     let configuration = documents.of_init(inventory, first, wanted.kubernetes);
@@ -68,10 +68,10 @@ pub(super) fn draw(wanted: Wanted<'_>, documents: &Documents) -> Result<Draft, V
     draft.alone("first-control-plane", Some(&first.name), steps);
     for (at, plane) in (1_usize..).zip(planes) {
         draft.alone(&format!("snapshot-before-{}", plane.name), None, vec![snapshot(false)]);
-        draft.alone(&format!("join-{}", plane.name), Some(&plane.name), join(wanted, documents, plane, at));
+        draft.alone(&format!("join-{}", plane.name), Some(&plane.name), join_at(wanted, documents, plane, at));
     }
     let workers = kube().filter(|node| !node.roles.contains(&Role::ControlPlane));
-    draft.together("workers", workers, |node| join(wanted, documents, node, 0));
+    draft.together("workers", workers, |node| join_at(wanted, documents, node, 0));
     let servers: Vec<String> = inventory.with_role(Role::ControlPlane).map(|node| node.name.to_string()).collect();
     draft.together("load-balancers-lead", balancers(), |_| {
         Some(step("await-servers", 120, AwaitServers { servers: servers.clone() }))
@@ -97,7 +97,7 @@ fn ready(wanted: Wanted<'_>, control_plane: bool) -> AwaitReady {
     AwaitReady { to: wanted.kubernetes.clone(), control_plane }
 }
 
-fn share<'a>(wanted: Wanted<'a>, node: &'a Node) -> Option<Share<'a>> {
+pub(in crate::decide) fn share<'a>(wanted: Wanted<'a>, node: &'a Node) -> Option<Share<'a>> {
     let machine = wanted.facts.machine(&node.name)?;
     let mut share =
         Share { node, machine, runtime: Vec::new(), kubernetes: Vec::new(), etcd: Vec::new(), balancer: Vec::new() };
@@ -124,7 +124,7 @@ fn share<'a>(wanted: Wanted<'a>, node: &'a Node) -> Option<Share<'a>> {
 }
 
 /// What changes nothing that runs: the kernel's settings, and everything that has to come over the network.
-fn prepare(share: &Share<'_>, swap_off: bool) -> Vec<Step> {
+pub(in crate::decide) fn prepare(share: &Share<'_>, swap_off: bool) -> Vec<Step> {
     let mut steps = Vec::new();
     if share.node.is_kube() {
         steps.push(step("prepare-machine", 120, PrepareMachine { swap_off }));
@@ -138,7 +138,7 @@ fn prepare(share: &Share<'_>, swap_off: bool) -> Vec<Step> {
 }
 
 /// Packages, the runtime with its images, and certificates.
-fn install(wanted: Wanted<'_>, documents: &Documents, share: &Share<'_>) -> Vec<Step> {
+pub(in crate::decide) fn install(wanted: Wanted<'_>, documents: &Documents, share: &Share<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut add = |name: &str, packages: &[Pinned], held: bool| {
         let from = installed(share.machine, packages);
@@ -189,15 +189,15 @@ fn etcd(draft: &mut Draft, wanted: Wanted<'_>) {
     });
 }
 
-/// How a machine joins; as the `at`th control plane behind the first, or as a worker.
-fn join(wanted: Wanted<'_>, documents: &Documents, node: &Node, at: usize) -> Vec<Step> {
+/// How a machine joins, with what is waited for of a stacked etcd once it has.
+pub(in crate::decide) fn join(
+    wanted: Wanted<'_>,
+    documents: &Documents,
+    node: &Node,
+    newcomer: Newcomer,
+    whole: Option<AwaitMembers>,
+) -> Vec<Step> {
     let inventory = wanted.inventory;
-    let stacked = inventory.etcd.topology == Topology::Stacked;
-    let newcomer = match (node.roles.contains(&Role::ControlPlane), stacked) {
-        (false, _) => Newcomer::Worker,
-        (true, false) => Newcomer::ControlPlane,
-        (true, true) => Newcomer::ControlPlaneWithEtcd,
-    };
     let configuration = documents.of_join(inventory, node, wanted.kubernetes, newcomer.is_control_plane());
     let ignore = inventory.kubeadm.ignore_preflight_errors.clone();
     let join = KubeadmJoin { to: wanted.kubernetes.clone(), newcomer, configuration, ignore };
@@ -206,11 +206,23 @@ fn join(wanted: Wanted<'_>, documents: &Documents, node: &Node, at: usize) -> Ve
         step("kubeadm-join", 600, join),
         step("await-ready", 300, ready(wanted, newcomer.is_control_plane())),
     ];
-    if newcomer == Newcomer::ControlPlaneWithEtcd {
+    steps.extend(whole.map(|whole| step("await-members", 300, whole)));
+    steps
+}
+
+/// How a machine joins a cluster that begins; as the `at`th control plane behind the first, or as a worker.
+fn join_at(wanted: Wanted<'_>, documents: &Documents, node: &Node, at: usize) -> Vec<Step> {
+    let inventory = wanted.inventory;
+    let stacked = inventory.etcd.topology == Topology::Stacked;
+    let newcomer = match (node.roles.contains(&Role::ControlPlane), stacked) {
+        (false, _) => Newcomer::Worker,
+        (true, false) => Newcomer::ControlPlane,
+        (true, true) => Newcomer::ControlPlaneWithEtcd,
+    };
+    let whole = (newcomer == Newcomer::ControlPlaneWithEtcd).then(|| {
         let mut peers: Vec<String> = inventory.etcd_nodes().take(at + 1).map(peer_url).collect();
         peers.sort();
-        let steady_ms = (inventory.bootstrap.election_ms * 3 / 2).max(2000);
-        steps.push(step("await-members", 300, AwaitMembers { peers, steady_ms }));
-    }
-    steps
+        AwaitMembers { peers, steady_ms: (inventory.bootstrap.election_ms * 3 / 2).max(2000) }
+    });
+    join(wanted, documents, node, newcomer, whole)
 }

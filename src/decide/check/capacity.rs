@@ -173,16 +173,20 @@ fn largest(case: Case<'_>, load: &[NodeLoad]) -> Option<Finding> {
     };
     let workers: Vec<&NodeLoad> = load.iter().filter(takes).collect();
     let lost = workers.iter().max_by_key(|node| node.movable_bytes).filter(|node| node.movable_pods > 0)?;
-    let others = workers.iter().filter(|node| node.name != lost.name);
-    let memory: u64 = others.clone().map(|node| node.allocatable_bytes.saturating_sub(node.requested_bytes)).sum();
-    let pods: u64 = others.map(|node| node.pods_allocatable.saturating_sub(node.pods)).sum();
+    let others: Vec<&NodeLoad> = workers.iter().filter(|node| node.name != lost.name).copied().collect();
+    homeless(lost, &others).map(|detail| Finding::warning(Rule::Capacity, &lost.name, detail))
+}
+
+/// In words, that not all pods of `lost` would run on the others.
+pub(in crate::decide) fn homeless(lost: &NodeLoad, others: &[&NodeLoad]) -> Option<String> {
+    let memory: u64 = others.iter().map(|node| node.allocatable_bytes.saturating_sub(node.requested_bytes)).sum();
+    let pods: u64 = others.iter().map(|node| node.pods_allocatable.saturating_sub(node.pods)).sum();
     (memory < lost.movable_bytes || pods < lost.movable_pods).then(|| {
-        let detail = format!(
+        format!(
             "its {} ask for {} of memory; the other workers have {} and {pods} places left: not all of them would run without it",
             count(usize::try_from(lost.movable_pods).unwrap_or(usize::MAX), "pod"),
             bytes(lost.movable_bytes),
             bytes(memory)
-        );
-        Finding::warning(Rule::Capacity, &lost.name, detail)
+        )
     })
 }

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{At, Breach, roles, steps};
+use semver::Version;
 use serde_json::Value;
 
+use super::{At, Breach, roles, steps};
 use crate::decide::action::Action;
 use crate::decide::actions::bootstrap::Newcomer;
 use crate::decide::bootstrap::{BALANCER_PACKAGES, BESIDE, RUNC, RUNTIMES};
@@ -51,6 +52,10 @@ fn may_begin(action: &Action) -> bool {
 
 pub(super) fn check(plan: &Plan) -> Vec<Breach> {
     let Some(begin) = plan.task.begin() else {
+        // Who joins a cluster that stands gets and does much of the same, under laws of its own.
+        if plan.task.nodes().is_some() {
+            return Vec::new();
+        }
         let strange = plan.placed().filter(|placed| begins(&placed.step.action));
         let breach = |placed: Placed<'_>| Breach::new(Law::ServersFirst, placed.id(), "only a bootstrap may do this");
         return strange.map(breach).collect();
@@ -68,8 +73,8 @@ pub(super) fn check(plan: &Plan) -> Vec<Breach> {
     breaches.extend(one_first(plan, begin, &steps));
     breaches.extend(joins(plan, begin, &steps));
     breaches.extend(ends_with_proof(&steps));
-    breaches.extend(versions(begin, &steps));
-    breaches.extend(packages(begin, &steps));
+    breaches.extend(versions(&begin.kubernetes, &steps));
+    breaches.extend(packages(&begin.kubernetes, begin.etcd.as_ref(), &steps));
     breaches.extend(configured(begin, &steps));
     breaches.extend(cleared_up(begin, &steps));
     breaches
@@ -194,7 +199,7 @@ fn joins(plan: &Plan, begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
 }
 
 /// What is installed is what the plan names: Kubernetes' packages at its version, and etcd's at its.
-fn packages(begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
+pub(super) fn packages(version: &Version, etcd: Option<&Version>, steps: &[At<'_>]) -> Vec<Breach> {
     let kubernetes = |name: &str| ["kubeadm", "kubelet", "kubectl"].contains(&name);
     let others = || BESIDE.iter().chain(&RUNTIMES).chain([&RUNC]).chain(&BALANCER_PACKAGES);
     let beside = |name: &str| others().any(|known| *known == name);
@@ -206,7 +211,7 @@ fn packages(begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
             _ => continue,
         };
         for package in packages.iter().filter(|package| !beside(&package.name)) {
-            let wanted = if kubernetes(&package.name) { Some(&begin.kubernetes) } else { begin.etcd.as_ref() };
+            let wanted = if kubernetes(&package.name) { Some(version) } else { etcd };
             if parse_version(&package.version).as_ref() != wanted {
                 let detail = format!("it would install {}, which the plan does not name", package.spec());
                 breaches.push(Breach::new(Law::NoSkip, placed.id(), detail));
@@ -248,15 +253,19 @@ fn cleared_up(begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
         let detail = "a member is not told that its cluster exists, and would begin another without its data";
         breaches.push(Breach::new(Law::OneMemberAtATime, "plan", detail));
     }
+    breaches.extend(revoked_at_last(steps));
+    breaches
+}
+
+/// Tokens are taken back once everybody has joined.
+pub(super) fn revoked_at_last(steps: &[At<'_>]) -> Option<Breach> {
     let last = |kind: fn(&Action) -> bool| {
         steps.iter().filter(|(_, placed)| kind(&placed.step.action)).map(|(at, _)| *at).max()
     };
     let introduced = last(|action| matches!(action, Action::Introduce(_)));
     let revoked = last(|action| matches!(action, Action::RevokeTokens(_)));
-    if introduced.is_some() && revoked <= introduced {
-        breaches.push(Breach::new(Law::ServersFirst, "plan", "tokens are not taken back once everybody has joined"));
-    }
-    breaches
+    (introduced.is_some() && revoked <= introduced)
+        .then(|| Breach::new(Law::ServersFirst, "plan", "tokens are not taken back once everybody has joined"))
 }
 
 /// The last that happens is a snapshot that has been proven.
@@ -267,7 +276,7 @@ fn ends_with_proof(steps: &[At<'_>]) -> Option<Breach> {
 }
 
 /// Everything is at the one version that the plan names.
-fn versions(begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
+pub(super) fn versions(version: &Version, steps: &[At<'_>]) -> Vec<Breach> {
     let to = |action: &Action| match action {
         Action::KubeadmInit(it) => Some(it.to.clone()),
         Action::KubeadmJoin(it) => Some(it.to.clone()),
@@ -276,7 +285,7 @@ fn versions(begin: &Begin, steps: &[At<'_>]) -> Vec<Breach> {
         _ => None,
     };
     let other = steps.iter().filter_map(|(_, placed)| Some((placed, to(&placed.step.action)?)));
-    let other = other.filter(|(_, to)| *to != begin.kubernetes);
+    let other = other.filter(|(_, to)| to != version);
     other
         .map(|(placed, to)| {
             Breach::new(Law::NoSkip, placed.id(), format!("it is about {to}, which the plan does not name"))

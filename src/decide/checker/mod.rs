@@ -4,6 +4,7 @@
 mod archives;
 mod bootstrap;
 mod members;
+mod nodes;
 mod order;
 mod pairs;
 mod restore;
@@ -48,7 +49,8 @@ pub fn check(plan: &Plan) -> Vec<Breach> {
         breaches.push(Breach::new(Law::NoSkip, "plan", "it does not name all the laws"));
     }
     breaches.extend(bootstrap::check(plan));
-    if plan.task.begin().is_some() {
+    breaches.extend(nodes::check(plan));
+    if plan.task.begin().is_some() || plan.task.nodes().is_some() {
         return breaches;
     }
     breaches.extend(no_skip(plan));

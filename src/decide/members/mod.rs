@@ -57,7 +57,7 @@ pub struct Wanted<'a> {
 }
 
 /// The wish, held against what was seen.
-struct Scene<'a> {
+pub(super) struct Scene<'a> {
     wanted: Wanted<'a>,
     etcd: &'a EtcdFacts,
     leaves: Option<&'a EtcdMember>,
@@ -93,8 +93,21 @@ pub fn plan(wanted: Wanted<'_>) -> Result<Plan, Vec<Finding>> {
     fit(scene.draw(findings))
 }
 
+/// The machine of a member: where it answers, or else where its name or its address lead, when no other member is there.
+pub(super) fn machine_of<'a>(inventory: &'a Inventory, etcd: &EtcdFacts, member: &EtcdMember) -> Option<&'a Node> {
+    if let Some(name) = &member.node {
+        return inventory.node(name);
+    }
+    let free = |node: &&Node| !etcd.members.iter().any(|other| other.node.as_ref() == Some(&node.name));
+    let leads = |node: &&Node| {
+        let hosts = member.peer_urls.iter().filter_map(|url| joining::host(url));
+        node.name.as_str() == member.name || hosts.into_iter().any(|host| host == node.address.as_str())
+    };
+    inventory.etcd_nodes().filter(free).find(leads)
+}
+
 impl<'a> Scene<'a> {
-    fn of(wanted: Wanted<'a>) -> Result<Self, Finding> {
+    pub(super) fn of(wanted: Wanted<'a>) -> Result<Self, Finding> {
         let etcd = match &wanted.facts.etcd {
             Seen::Known(etcd) => etcd,
             Seen::Unknown(why) => {
@@ -106,7 +119,7 @@ impl<'a> Scene<'a> {
         if let Wish::Remove(word) | Wish::Replace(word, ..) = wanted.wish {
             let member = scene.called(word)?;
             scene.leaves = Some(member);
-            scene.leaves_on = scene.machine_of(member);
+            scene.leaves_on = machine_of(wanted.inventory, etcd, member);
         }
         scene.joins = match wanted.wish {
             Wish::Remove(_) => None,
@@ -137,28 +150,14 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// The machine of a member: where it answers, or else where its name or its address lead, when no other member is there.
-    fn machine_of(&self, member: &EtcdMember) -> Option<&'a Node> {
-        let inventory = self.wanted.inventory;
-        if let Some(name) = &member.node {
-            return inventory.node(name);
-        }
-        let free = |node: &&Node| !self.etcd.members.iter().any(|other| other.node.as_ref() == Some(&node.name));
-        let leads = |node: &&Node| {
-            let hosts = member.peer_urls.iter().filter_map(|url| joining::host(url));
-            node.name.as_str() == member.name || hosts.into_iter().any(|host| host == node.address.as_str())
-        };
-        inventory.etcd_nodes().filter(free).find(leads)
-    }
-
     /// The members that stay and vote.
-    fn stays(&self) -> impl Iterator<Item = &'a EtcdMember> + use<'a> {
+    pub(super) fn stays(&self) -> impl Iterator<Item = &'a EtcdMember> + use<'a> {
         let leaves = self.leaves.map(|member| member.id);
         self.etcd.members.iter().filter(move |member| Some(member.id) != leaves && !member.learner)
     }
 
     /// The one that etcd is asked through: the first that stays, is healthy and is on a machine of the inventory.
-    fn asked(&self) -> Option<&'a EtcdMember> {
+    pub(super) fn asked(&self) -> Option<&'a EtcdMember> {
         self.stays().find(|member| member.unhealthy().is_none() && member.node.is_some())
     }
 

@@ -90,7 +90,7 @@ impl Scene<'_> {
     }
 
     /// The members that stay are all well.
-    fn others(&self) -> Vec<Finding> {
+    pub(in crate::decide) fn others(&self) -> Vec<Finding> {
         let leaves = self.leaves.map(|member| member.id);
         let mut found = Vec::new();
         for member in self.etcd.members.iter().filter(|member| Some(member.id) != leaves) {
@@ -118,7 +118,7 @@ impl Scene<'_> {
     }
 
     /// In the middle of a rolling upgrade nobody comes or goes.
-    fn versions(&self) -> Vec<Finding> {
+    pub(in crate::decide) fn versions(&self) -> Vec<Finding> {
         let mut versions: Vec<_> = self.stays().filter_map(|m| Some(m.status.known()?.version.clone())).collect();
         versions.sort();
         versions.dedup();
@@ -131,7 +131,7 @@ impl Scene<'_> {
     }
 
     /// A member whose data are corrupt may be replaced; nothing else is done under an alarm.
-    fn alarms(&self) -> Vec<Finding> {
+    pub(in crate::decide) fn alarms(&self) -> Vec<Finding> {
         let leaves = self.leaves.map(|member| member.id);
         let stays = |alarm: &&crate::facts::Alarm| alarm.kind != "CORRUPT" || Some(alarm.member_id) != leaves;
         let finding = |alarm: &crate::facts::Alarm| {

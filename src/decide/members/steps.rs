@@ -76,7 +76,7 @@ impl Scene<'_> {
     }
 
     /// Where a member is yet to be made, its image is that of the model.
-    fn fetch(&self, node: &Node) -> Option<(NodeName, FetchTool)> {
+    pub(in crate::decide) fn fetch(&self, node: &Node) -> Option<(NodeName, FetchTool)> {
         let etcdctl = |on: &NodeName| stacked::etcdctl(self.wanted.inventory, self.wanted.facts, on).ok()?;
         let joins = self.joins.as_ref().filter(|joins| joins.node.name == node.name);
         let model = || etcdctl(joins?.model.node.as_ref()?);
@@ -91,7 +91,7 @@ impl Scene<'_> {
         draft.alone("certificates", Some(&joins.node.name), steps);
     }
 
-    fn leave(&self, draft: &mut Draft) {
+    pub(in crate::decide) fn leave(&self, draft: &mut Draft) {
         let (Some(member), Some(asked)) = (self.leaves, self.asked()) else { return };
         let mut steps = Vec::new();
         // A learner never leads.
@@ -223,7 +223,7 @@ impl Scene<'_> {
         of(&node.name).or_else(|| self.stays().find_map(|member| of(member.node.as_ref()?)))
     }
 
-    fn steady_ms(&self) -> u64 {
+    pub(in crate::decide) fn steady_ms(&self) -> u64 {
         steady_ms(self.stays().filter_map(|member| self.wanted.facts.machine(member.node.as_ref()?)))
     }
 }

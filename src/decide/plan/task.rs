@@ -4,7 +4,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
-use crate::text::count;
+use crate::text::{count, list};
 
 /// What a plan is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,56 @@ pub enum Task {
     Restore(Restore),
     /// Making a cluster of machines that are none yet.
     Bootstrap(Begin),
+    /// Nodes that join a cluster, leave it, or take the place of others.
+    Nodes(NodeChange),
+}
+
+/// Nodes that come and go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeChange {
+    /// The version of Kubernetes: the cluster's own.
+    pub kubernetes: Version,
+    /// Where clients of the API reach it.
+    pub endpoint: String,
+    /// Who leaves.
+    pub leaves: Vec<Departure>,
+    /// Who joins, in this order.
+    pub joins: Vec<Arrival>,
+    /// The control planes that stand, and stay.
+    pub stands: Vec<NodeName>,
+    /// The members of a stacked etcd that voted when it was planned.
+    pub voters: Vec<u64>,
+    /// Those of them that were healthy.
+    pub healthy: Vec<u64>,
+}
+
+/// A node that leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Departure {
+    /// Its name.
+    pub node: NodeName,
+    /// Whether it is a control plane.
+    pub control_plane: bool,
+    /// Its member of a stacked etcd.
+    pub member: Option<u64>,
+    /// Whether its machine still is what the cluster knows: it is drained, and made to leave.
+    pub stands: bool,
+    /// The pods that lose data, or that nothing brings back, by the operator's word.
+    pub gives_up: Vec<String>,
+}
+
+/// A node that joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arrival {
+    /// Its name.
+    pub node: NodeName,
+    /// Whether it is a control plane.
+    pub control_plane: bool,
+    /// The peer URL of its member of a stacked etcd.
+    pub peer_url: Option<String>,
 }
 
 /// A cluster that begins.
@@ -116,6 +166,11 @@ impl Task {
             Self::Defrag => "etcd defrag",
             Self::Restore(_) => "etcd restore",
             Self::Bootstrap(_) => "bootstrap",
+            Self::Nodes(change) => match (change.leaves.is_empty(), change.joins.is_empty()) {
+                (false, false) => "node replace",
+                (true, _) => "node add",
+                (false, true) => "node remove",
+            },
         }
     }
 
@@ -127,6 +182,11 @@ impl Task {
     /// The cluster that begins, if it is that.
     pub fn begin(&self) -> Option<&Begin> {
         if let Self::Bootstrap(begin) = self { Some(begin) } else { None }
+    }
+
+    /// The nodes that come and go, if it is that.
+    pub fn nodes(&self) -> Option<&NodeChange> {
+        if let Self::Nodes(change) = self { Some(change) } else { None }
     }
 
     /// In words, for the head of the plan; nothing for an upgrade, which tells its versions.
@@ -153,6 +213,7 @@ impl Task {
                     "a new cluster at {endpoint}: Kubernetes {kubernetes}, {planes}, {workers}, {etcd}{balancers}"
                 ))
             }
+            Self::Nodes(change) => Some(change.words()),
             Self::Members(MemberChange { leaves, joins, .. }) => match (leaves, joins) {
                 (Some(leaves), Some(joins)) => {
                     Some(format!("{} ({:x}) gives way to {} on {}", leaves.name, leaves.member, joins.name, joins.node))
@@ -161,6 +222,29 @@ impl Task {
                 (None, Some(joins)) => Some(format!("{} on {} joins etcd", joins.name, joins.node)),
                 (None, None) => None,
             },
+        }
+    }
+}
+
+impl NodeChange {
+    fn words(&self) -> String {
+        let named = |node: &NodeName, plane: bool| {
+            if plane { format!("control plane {node}") } else { format!("worker {node}") }
+        };
+        let leaves: Vec<String> = self.leaves.iter().map(|it| named(&it.node, it.control_plane)).collect();
+        let joins: Vec<String> = self.joins.iter().map(|it| named(&it.node, it.control_plane)).collect();
+        let at = format!("Kubernetes {}", self.kubernetes);
+        match (self.leaves.as_slice(), self.joins.as_slice()) {
+            ([old], [new]) if old.node == new.node => {
+                format!("{} is replaced by its machine made anew, {at}", leaves[0])
+            }
+            ([_, ..], [_, ..]) => format!("{} gives way to {}, {at}", list(&leaves, "and"), list(&joins, "and")),
+            ([], _) => {
+                format!("{} join{} the cluster, {at}", list(&joins, "and"), if joins.len() == 1 { "s" } else { "" })
+            }
+            (_, []) => {
+                format!("{} leave{} the cluster", list(&leaves, "and"), if leaves.len() == 1 { "s" } else { "" })
+            }
         }
     }
 }

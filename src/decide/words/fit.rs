@@ -235,6 +235,12 @@ pub(super) fn argument(text: &str) -> Result<(), String> {
     }
 }
 
+/// `/etc/machine-id`.
+pub(super) fn machine_id(id: &str) -> Result<(), String> {
+    let fits = id.len() == 32 && id.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+    if fits { Ok(()) } else { Err(format!("{} is no id of a machine", crate::text::quoted(id))) }
+}
+
 pub(super) fn ignored(names: &[String]) -> Result<(), String> {
     names.iter().try_for_each(|name| check("a check to ignore", check_preflight, name))
 }

@@ -29,7 +29,7 @@ main() {
   for section in $(printf %s "$1" | tr , ' '); do
     case $section in
       readyz) ;;
-      nodes | addresses | kubeadm | addons | kubelet-configs | stateful-sets | load) answer "$section" ;;
+      nodes | addresses | kubeadm | addons | kubelet-configs | stateful-sets | load | volumes) answer "$section" ;;
       *) printf '@@ %s\n@@ end %s unseen this script knows no such section\n' "$section" "$section" ;;
     esac
   done
@@ -150,6 +150,21 @@ see_load() {
     -o 'custom-columns=:.spec.nodeName,:.metadata.ownerReferences[0].kind,:.spec.containers[*].resources.requests.memory' \
     >"$SCRATCH/pods" || return
   sort "$SCRATCH/pods" | uniq -c | sed 's/^ */pods /'
+}
+
+# What pods keep on nodes: a line for each volume in a node's own folders, for each pod that nothing brings back, and for each
+# volume of the cluster that is on one node alone. An owner is told as `KIND,`.
+see_volumes() {
+  own_server || return
+  more=$(ask get --raw '/api/v1/pods?limit=1' | grep -o '"remainingItemCount":[0-9]*') || more=:0
+  [ "${more#*:}" -lt "$MANY_PODS" ] || { echo "there are ${more#*:} pods, too many to be listed on a control plane"; return 1; }
+  pod='{{$pod.spec.nodeName}} {{$pod.metadata.namespace}}/{{$pod.metadata.name}} {{range $pod.metadata.ownerReferences}}{{.kind}},{{end}}'
+  each='{{range $kind, $of := .}}{{if eq $kind "hostPath"}}volume hostPath '$pod' {{$of.path}}{{"\n"}}{{end}}{{if eq $kind "emptyDir"}}volume emptyDir '$pod'{{"\n"}}{{end}}{{end}}'
+  ask get pods --all-namespaces --field-selector=status.phase!=Succeeded,status.phase!=Failed \
+    -o go-template='{{range $pod := .items}}{{if not $pod.metadata.ownerReferences}}volume none '"$pod"'{{"\n"}}{{end}}{{range $pod.spec.volumes}}'"$each"'{{end}}{{end}}' || return
+  terms='{{range .spec.nodeAffinity.required.nodeSelectorTerms}}{{range .matchExpressions}}{{if eq .key "kubernetes.io/hostname"}}{{range .values}}'
+  ask get persistentvolumes \
+    -o go-template='{{range $volume := .items}}{{if .spec.nodeAffinity}}{{if .spec.nodeAffinity.required}}'"$terms"'local {{.}} {{$volume.metadata.name}} {{if $volume.spec.claimRef}}{{$volume.spec.claimRef.namespace}}/{{$volume.spec.claimRef.name}}{{end}}{{"\n"}}{{end}}{{end}}{{end}}{{end}}{{end}}{{end}}{{end}}'
 }
 
 main "$@" </dev/null

@@ -1,4 +1,4 @@
-# introduce TOKEN RUN worker|control-plane|control-plane-with-etcd: introduces a machine to the cluster, on one of its control planes.
+# introduce TOKEN RUN worker|control-plane|control-plane-with-etcd|control-plane-with-client: introduces a machine to the cluster, on one of its control planes.
 # Prints what it needs to join: `token T` (of a bootstrap token that was just made, good for half an hour), `hash H` (of the
 # cluster's authority); and for a control plane, each behind a line `--- FILE`, what all of them share of /etc/kubernetes/pki.
 # What it prints is secret.
@@ -8,14 +8,17 @@
 PKI=${WINDLASS_FILES:-}/etc/kubernetes/pki
 
 main() {
-    [ "$#" -eq 3 ] || complain 2 "usage: introduce TOKEN RUN worker|control-plane|control-plane-with-etcd"
+    [ "$#" -eq 3 ] || complain 2 "usage: introduce TOKEN RUN worker|control-plane|control-plane-with-etcd|control-plane-with-client"
     check_number "$1"
     check_name "$2"
     case $3 in
     worker) set -- "$1" "$2" ;;
-    control-plane | control-plane-with-etcd)
+    control-plane | control-plane-with-etcd | control-plane-with-client)
         keys="ca.crt ca.key sa.key sa.pub front-proxy-ca.crt front-proxy-ca.key"
-        [ "$3" = control-plane ] || keys="$keys etcd/ca.crt etcd/ca.key"
+        case $3 in
+        control-plane-with-etcd) keys="$keys etcd/ca.crt etcd/ca.key" ;;
+        control-plane-with-client) keys="$keys etcd/ca.crt apiserver-etcd-client.crt apiserver-etcd-client.key" ;;
+        esac
         # shellcheck disable=SC2086 # a list
         set -- "$1" "$2" $keys
         ;;

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 64] = [
+const ALL: [Script; 66] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -70,6 +70,8 @@ const ALL: [Script; 64] = [
     Script::HandOver,
     Script::DrainServer,
     Script::ReturnServer,
+    Script::LeaveCluster,
+    Script::DeleteNode,
     Script::Run,
 ];
 

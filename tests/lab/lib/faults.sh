@@ -1,4 +1,4 @@
-# Faults a cluster meets, and undoing them: power loss, a hang, a cut cable.
+# Faults a cluster meets, and undoing them: power loss, a hang, a cut cable, a machine that is lost for good.
 # shellcheck shell=bash
 
 lab_kill() { known_node "$1"; engine kill -s KILL "$(container "$1")" >/dev/null; }
@@ -6,6 +6,24 @@ lab_kill() { known_node "$1"; engine kill -s KILL "$(container "$1")" >/dev/null
 lab_pause() { known_node "$1"; engine pause "$(container "$1")" >/dev/null; }
 
 lab_cut() { known_node "$1"; engine network disconnect "$LAB_NETWORK" "$(container "$1")"; }
+
+# A machine that is lost with all its disks.
+lab_destroy() {
+  local volumes
+  known_node "$1"
+  engine rm -f -v "$(container "$1")" >/dev/null 2>&1 || true
+  mapfile -t volumes < <(engine volume ls -q --filter "name=^$(container "$1")-")
+  [ "${#volumes[@]}" -eq 0 ] || engine volume rm -f "${volumes[@]}" >/dev/null
+}
+
+# A new machine with nothing on it, at the name, the address and with the host key of the one that was.
+lab_anew() {
+  lab_destroy "$1"
+  artefact_names
+  LAB_BARE=yes
+  create_node "$1"
+  wait_for_ssh "$1"
+}
 
 is_connected() {
   engine inspect -f '{{json .NetworkSettings.Networks}}' "$(container "$1")" | jq -e --arg name "$LAB_NETWORK" 'has($name)' >/dev/null

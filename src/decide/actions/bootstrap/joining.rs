@@ -70,6 +70,8 @@ pub enum Newcomer {
     ControlPlane,
     /// A control plane with a member of etcd, and so with etcd's authority too.
     ControlPlaneWithEtcd,
+    /// A control plane of a cluster with an external etcd, with the API servers' client certificate for it too.
+    ControlPlaneWithClient,
 }
 
 impl Newcomer {
@@ -79,6 +81,7 @@ impl Newcomer {
             Self::Worker => "worker",
             Self::ControlPlane => "control-plane",
             Self::ControlPlaneWithEtcd => "control-plane-with-etcd",
+            Self::ControlPlaneWithClient => "control-plane-with-client",
         }
     }
 
@@ -107,6 +110,9 @@ impl Act for Introduce {
             Newcomer::Worker => "",
             Newcomer::ControlPlane => " and the keys that control planes share",
             Newcomer::ControlPlaneWithEtcd => " and the keys that control planes share, etcd's authority among them",
+            Newcomer::ControlPlaneWithClient => {
+                " and the keys that control planes share, their certificate for etcd among them"
+            }
         };
         format!("fetch a token{keys} from a healthy control plane: good for 30 min, for root alone, in no log")
     }
@@ -152,7 +158,7 @@ impl Act for KubeadmJoin {
     fn describe(&self) -> String {
         match self.newcomer {
             Newcomer::Worker => "kubeadm join".to_owned(),
-            Newcomer::ControlPlane => "kubeadm join, as a control plane".to_owned(),
+            Newcomer::ControlPlane | Newcomer::ControlPlaneWithClient => "kubeadm join, as a control plane".to_owned(),
             Newcomer::ControlPlaneWithEtcd => "kubeadm join, as a control plane with a member of etcd".to_owned(),
         }
     }

@@ -7,7 +7,7 @@
 # Only tests set WINDLASS_FROM.
 KUBERNETES=${WINDLASS_FROM:-}/etc/kubernetes
 PKI=$KUBERNETES/pki
-SHARED="ca.crt ca.key sa.key sa.pub front-proxy-ca.crt front-proxy-ca.key etcd/ca.crt etcd/ca.key"
+SHARED="ca.crt ca.key sa.key sa.pub front-proxy-ca.crt front-proxy-ca.key etcd/ca.crt etcd/ca.key apiserver-etcd-client.crt apiserver-etcd-client.key"
 
 refuse() {
     echo "refused: $*" >&2
