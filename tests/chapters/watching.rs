@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::lab::{API, state};
+use super::lab::{api, state};
 use super::run::folder;
 
 const SET: &str = "apis/apps/v1/namespaces/default/statefulsets";
@@ -43,7 +43,7 @@ fn curl(path: &str, patience: &str) -> Command {
     let mut command = Command::new("curl");
     command.args(["--silent", "--fail", "--no-buffer", "--connect-timeout", "1", "--max-time", patience]);
     command.arg("--cacert").arg(pem("ca.crt")).arg("--cert").arg(pem("client.crt")).arg("--key").arg(pem("client.key"));
-    command.arg(format!("https://{API}/{path}"));
+    command.arg(format!("https://{}/{path}", api()));
     command
 }
 

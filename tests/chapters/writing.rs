@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, TlsOptions};
 
-use super::lab::{on, state};
+use super::lab::{address, on, state};
 
 /// Writers at the same time; each writes a key every [`PACE`], so that 100 keys a second are asked for.
 const WRITERS: u64 = 4;
@@ -72,7 +72,7 @@ impl Members {
 }
 
 fn endpoint(host: u8) -> String {
-    format!("https://172.30.0.{host}:2379")
+    format!("https://{}:2379", address(host))
 }
 
 impl Writer {

@@ -83,12 +83,13 @@ fn another_machine_or_another_clusters_is_left_alone() {
 
 /// An API that knows a node, as the files `node`, `pods` and `status` say.
 const KUBECTL: &str = r#"case "$*" in
+    *patch*) for word; do :; done; printf '%s' "$word" >"$FAKES/patch" ;;
     *get\ node*) cat "$FAKES/node" 2>/dev/null || true ;;
     *delete\ node*) rm -f "$FAKES/node" ;;
     *get\ pods*) cat "$FAKES/pods" 2>/dev/null || true ;;
     *delete\ pods*) rm -f "$FAKES/pods" ;;
     *resourceVersion*) echo 7 ;;
-    *ClusterStatus*) case "$*" in *patch*) for word; do :; done; printf '%s' "$word" >"$FAKES/patch" ;; *) cat "$FAKES/status" 2>/dev/null || true ;; esac ;;
+    *ClusterStatus*) cat "$FAKES/status" 2>/dev/null || true ;;
 esac"#;
 
 const STATUS: &str = "apiEndpoints:\n  cp1:\n    advertiseAddress: 10.0.0.1\n    bindPort: 6443\n  cp2:\n    advertiseAddress: 10.0.0.2\n    \
