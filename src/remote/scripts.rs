@@ -380,6 +380,8 @@ mod job_tests;
 #[cfg(test)]
 mod member_tests;
 #[cfg(test)]
+mod node_tests;
+#[cfg(test)]
 mod operator_tests;
 #[cfg(test)]
 mod program_tests;

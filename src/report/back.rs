@@ -83,6 +83,8 @@ fn by_hand(_: &Plan, placed: &Placed<'_>) -> Option<String> {
             | Action::KubeadmInit(_)
             | Action::ApplyManifest(_)
             | Action::KubeadmJoin(_)
+            | Action::LeaveCluster(_)
+            | Action::DeleteNode(_)
     );
     by_hand.then(|| action.undo())
 }

@@ -14,12 +14,20 @@ pub(crate) const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --cacert /etc/etcd/pki/c
                        --key /etc/etcd/pki/client.key --endpoints https://127.0.0.1:2379";
 /// The machines with a kubelet.
 pub(crate) const KUBERNETES: [&str; 5] = ["cp1", "cp2", "cp3", "w1", "w2"];
-
-/// Where clients reach the API: an address that the load balancers share.
+/// The load balancer's address, as the inventories have it.
 pub(crate) fn api() -> String {
-    let inventory = std::fs::read_to_string(root().join("inventories/lab.toml")).expect("the lab's inventory");
-    let line = inventory.lines().find_map(|line| line.strip_prefix("endpoint = ")).expect("an endpoint");
-    line.trim_matches('"').to_owned()
+    let texts =
+        ["lab.toml", "lab-stacked.toml"].map(|name| std::fs::read_to_string(root().join("inventories").join(name)));
+    let lines = texts.iter().flatten().flat_map(|text| text.lines());
+    let endpoint = lines.into_iter().find_map(|line| line.strip_prefix("endpoint = ")).expect("an endpoint");
+    endpoint.trim_matches('"').to_owned()
+}
+
+/// The address of the lab's machine with this number.
+pub(crate) fn address(host: u8) -> String {
+    let api = api();
+    let (network, _) = api.rsplit_once('.').expect("an address");
+    format!("{network}.{host}")
 }
 
 /// The repository's root.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, TlsOptions};
 
-use super::lab::{api, on};
+use super::lab::{address, on};
 
 /// Writers at the same time; each writes a key every [`PACE`], so that 100 keys a second are asked for.
 const WRITERS: u64 = 4;
@@ -72,9 +72,7 @@ impl Members {
 }
 
 fn endpoint(host: u8) -> String {
-    let api = api();
-    let (network, _) = api.rsplit_once('.').expect("an address");
-    format!("https://{network}.{host}:2379")
+    format!("https://{}:2379", address(host))
 }
 
 impl Writer {

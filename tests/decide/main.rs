@@ -12,6 +12,7 @@ mod cluster;
 mod defrag;
 mod drift;
 mod members;
+mod nodes;
 mod oracle;
 mod plan_file;
 mod playbooks;

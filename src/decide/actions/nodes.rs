@@ -21,8 +21,7 @@ pub struct LeaveCluster {
 
 impl Act for LeaveCluster {
     fn describe(&self) -> String {
-        "stop and switch off the kubelet, end static pods and every container of Kubernetes, delete kubeconfigs, certificates and \
-         keys; packages, images, CNI's configuration and data in /var/lib/kubelet/pods stay"
+        "stop the kubelet, end static pods and every container of Kubernetes, delete kubeconfigs, certificates and keys; packages, images, CNI's configuration and data in /var/lib/kubelet/pods stay"
             .to_owned()
     }
 

@@ -49,7 +49,9 @@ pub(super) fn draw(wanted: Wanted<'_>, documents: &Documents) -> Result<Draft, V
         etcd(&mut draft, wanted);
     }
     let balancers = || inventory.with_role(Role::LoadBalancer);
-    draft.together("load-balancers", balancers(), |node| Some(step("set-up", 120, balancer::set_up(inventory, node, inventory.with_role(Role::ControlPlane)))));
+    draft.together("load-balancers", balancers(), |node| {
+        Some(step("set-up", 120, balancer::set_up(inventory, node, inventory.with_role(Role::ControlPlane))))
+    });
     let mut planes = inventory.with_role(Role::ControlPlane);
     let Some(first) = planes.next() else { return Ok(draft) };
     let configuration = documents.of_init(inventory, first, wanted.kubernetes);

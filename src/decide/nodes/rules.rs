@@ -8,7 +8,7 @@ use crate::decide::members::Wish;
 use crate::decide::quorum::Count;
 use crate::decide::stacked;
 use crate::facts::Seen;
-use crate::inventory::{Node, Role};
+use crate::inventory::{Api, Node, Role};
 use crate::text::list;
 
 impl Change<'_> {
@@ -177,7 +177,7 @@ impl Change<'_> {
 
     /// The machines are free, and everything that they get can be had.
     fn of_joiners(&self) -> Vec<Finding> {
-        let wanted = self.as_bootstrap();
+        let (wanted, inventory) = (self.as_bootstrap(), self.wanted.inventory);
         let mut found = Vec::new();
         if self.joins.is_empty() {
             return found;
@@ -206,6 +206,15 @@ impl Change<'_> {
                 }
                 Some(Seen::Unknown(why)) => found.push(Finding::unreachable(&node.name, why.clone())),
                 None => found.push(Finding::unreachable(&node.name, "was not looked at")),
+            }
+        }
+        let kubeconfig = &inventory.api.kubeconfig;
+        if *kubeconfig != Api::default().kubeconfig {
+            for node in self.joins.iter().filter(|node| node.roles.contains(&Role::ControlPlane)) {
+                let detail = format!(
+                    "gets no {kubeconfig}, which the inventory names: copy it there from another control plane"
+                );
+                found.push(Finding::warning(Rule::Configuration, &node.name, detail));
             }
         }
         if !self.stacked() && self.joins.iter().any(|node| node.roles.contains(&Role::ControlPlane)) {

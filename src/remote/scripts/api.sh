@@ -154,6 +154,7 @@ see_load() {
 
 # What pods keep on nodes: a line for each volume in a node's own folders, for each pod that nothing brings back, and for each
 # volume of the cluster that is on one node alone. An owner is told as `KIND,`.
+# shellcheck disable=SC2016 # $ is the template's
 see_volumes() {
   own_server || return
   more=$(ask get --raw '/api/v1/pods?limit=1' | grep -o '"remainingItemCount":[0-9]*') || more=:0

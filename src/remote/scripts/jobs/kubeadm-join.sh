@@ -112,6 +112,18 @@ when etcd is whole, take the member off (windlass etcd member remove plan), run 
     start_over
 }
 
+# A kubelet that has just started may not know its node's disk yet, and then refuses the pod of the member for good, because kubeadm
+# before 1.22 has it ask for some of it: kubeadm would wait in vain, with the member on etcd's list. Started anew it takes it.
+mind_kubelet() {
+    since=$(date +%s)
+    while sleep 2; do
+        journalctl -u kubelet --since "@$since" --no-pager 2>/dev/null | grep -q 'Failed to admit pod etcd-' || continue
+        echo "the kubelet refused the member's pod too early: starting it anew"
+        systemctl restart kubelet
+        since=$(date +%s)
+    done
+}
+
 main() {
     set -uf
     text=$1 introduction=$WINDLASS_DIR/$2 ignore=$3 folder=$WINDLASS_DIR/bootstrap/$4 node=$5
@@ -139,8 +151,11 @@ main() {
     printf '%s\n' "$text" | sed "s/@TOKEN@/$token/; s/@HASH@/$hash/" >"$folder/kubeadm.yaml" || return 1
     set --
     [ "$ignore" = - ] || set -- "--ignore-preflight-errors=$ignore"
+    mind_kubelet &
+    minder=$!
     (umask 022 && kubeadm join --config "$folder/kubeadm.yaml" "$@")
     status=$?
+    kill "$minder"
     [ "$status" -eq 0 ] || return "$status"
     { : >"$folder/joined" && sync "$folder/joined" && rm -rf "$kept" && rm -f "$introduction"; } || return 1
 }

@@ -1,5 +1,5 @@
-# Job: makes this machine leave its cluster: its static pods end, its kubelet is stopped and switched off, every container of
-# Kubernetes ends, and what it was introduced with is deleted, as kubeadm reset does; the run's archive has it until the run is
+# Job: makes this machine leave its cluster: its static pods end, its kubelet is stopped, every container of Kubernetes ends, and
+# kubeconfigs, certificates and keys are deleted, as kubeadm reset does; the run's archive has it until the run is
 # finished. A member of etcd has left before. Packages, containerd with its images, the kernel's settings, CNI's configuration and
 # rules of iptables stay.
 # Arguments: AUTHORITY(SHA-256 of the certificate of the cluster's authority, hex)  MACHINE(its id)  RUN
@@ -39,8 +39,12 @@ end_containers() {
             echo "containers do not end: $(printf '%s' "$running" | tr '\n' ' ')" >&2
             return 1
         fi
+        # Asked once, and then made to.
         # shellcheck disable=SC2086 # words on purpose
-        [ "$left" -gt 0 ] && [ "$left" -lt 30 ] || kill -s "$signal" $running 2>/dev/null
+        case $left in
+            [1-9] | [12]?) ;;
+            *) kill -s "$signal" $running 2>/dev/null ;;
+        esac
         left=$((left - 1))
         sleep 1
     done
@@ -63,15 +67,15 @@ main() {
         belongs || return
         (umask 077 && mkdir -p "${began%/*}" && : >"$began" && sync "$began" "${began%/*}") || return 1
     fi
-    take_aside kube-apiserver kube-controller-manager kube-scheduler || return 1
-    await_gone kube-apiserver kube-controller-manager kube-scheduler || return 1
-    systemctl disable kubelet || return 1
+    # A worker that has none may have no folder for them.
+    if [ -d "$from/manifests" ]; then
+        take_aside kube-apiserver kube-controller-manager kube-scheduler || return 1
+        await_gone kube-apiserver kube-controller-manager kube-scheduler || return 1
+    fi
     systemctl stop kubelet || return 1
     end_containers || return 1
     [ -n "${WINDLASS_FROM:-}" ] || unmount_volumes || return 1
-    for file in kubelet bootstrap-kubelet admin super-admin controller-manager scheduler; do
-        rm -f "$from/$file.conf" || return 1
-    done
+    find "$from" -mindepth 1 -maxdepth 1 -name '*.conf' -exec rm -f {} + || return 1
     rm -rf "$from/pki" "$aside" "$kubelet/pki" || return 1
     rm -f "$kubelet/config.yaml" "$kubelet/kubeadm-flags.env" || return 1
     # kubeadm wants the place of a new member's data to be empty.
