@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::beginning::lead_to_all;
 use super::lab::{all_ready, kubectl, lab, lab_ok, on};
 use super::outcome::{assert_nothing_lost, assert_stacked_raised};
 use super::run::{folder, start, windlass};
@@ -79,6 +80,7 @@ fn not_ready(node: &str) {
 /// All nodes and members are well, nothing is left to be done, and an upgrade could be planned.
 fn is_whole() {
     all_ready();
+    lead_to_all();
     assert_stacked_raised("1.20.2", "3.4.13-0", "3.4.23", "3.4.0");
     let bootstrap = windlass(&["bootstrap", "plan", "-i", INVENTORY, "--kubernetes", "1.20.2"]);
     assert!(bootstrap.code == 0 && bootstrap.text.contains("Nothing to do"), "{}", bootstrap.text);

@@ -13,7 +13,7 @@ use super::bootstrap::{bare, stages, step};
 use super::cluster::{Cluster, name, target};
 
 /// The cluster with these load balancers before its control planes.
-fn led_by(mut cluster: Cluster, names: &[&str]) -> Cluster {
+pub(crate) fn led_by(mut cluster: Cluster, names: &[&str]) -> Cluster {
     cluster.inventory.api.endpoint = Some("172.30.0.10:6443".to_owned());
     for (number, balancer) in (8..).zip(names) {
         cluster.add_like("w1", balancer);

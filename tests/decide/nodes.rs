@@ -820,3 +820,33 @@ fn a_plan_for_something_else_lets_no_node_leave() {
     assert_eq!(leaving.task.nodes().map(|change| change.joins.len()), Some(0));
     assert_eq!(leaving.baseline.stacked, Cluster::stacked().inventory.etcd.topology == Topology::Stacked);
 }
+
+#[test]
+fn load_balancers_of_the_clusters_own_are_told_who_comes_and_goes() {
+    let led = || {
+        let mut case = standing(Cluster::stacked());
+        case.cluster = super::balancers::led_by(case.cluster, &["lb1", "lb2"]);
+        case
+    };
+    let servers = |plan: &Plan| {
+        let Action::SetUpBalancer(set_up) = &step(plan, "load-balancers/lb2/set-up").action else {
+            panic!("it is set up")
+        };
+        let named = set_up.haproxy.lines().filter_map(|line| line.trim().strip_prefix("server ")?.split(' ').next());
+        let mut named: Vec<String> = named.map(str::to_owned).collect();
+        named.dedup();
+        named.truncate(named.len() / 2);
+        named
+    };
+    let at = |plan: &Plan, name: &str| plan.stages.iter().position(|stage| stage.name == name).expect("a stage");
+    let mut lost = led();
+    anew(&mut lost.cluster, "cp3");
+    let replaced = lost.replace("cp3", "cp3").planned();
+    assert_eq!(servers(&replaced), ["cp1", "cp2", "cp3"]);
+    let order = ["delete-cp3", "load-balancers", "join-cp3", "load-balancers-lead"].map(|name| at(&replaced, name));
+    assert!(order.is_sorted(), "{order:?}");
+    let removed = led().remove(&["cp2"]).planned();
+    assert_eq!(servers(&removed), ["cp1", "cp3"], "nobody is led to who has left");
+    let worker = led().remove(&["w1"]).planned();
+    assert!(!worker.stages.iter().any(|stage| stage.name.starts_with("load-balancers")), "{:?}", stages(&worker));
+}

@@ -20,7 +20,6 @@ lab_destroy() {
 lab_anew() {
   lab_destroy "$1"
   artefact_names
-  LAB_BARE=yes
   create_node "$1"
   wait_for_ssh "$1"
 }
