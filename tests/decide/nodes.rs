@@ -567,9 +567,11 @@ fn without(plan: &mut Plan, what: &str) {
 }
 
 type Broken = fn(&mut Plan);
+/// What is broken, how, which law that breaks, and what is said of it.
+type Way = (&'static str, Broken, Law, &'static str);
 
 /// A way to break the plan that replaces cp2, which law that breaks, and what is said of it.
-const REPLACE_BROKEN: &[(&str, Broken, Law, &str)] = &[
+const REPLACE_BROKEN: &[Way] = &[
     (
         "no snapshot before anything",
         |plan| without(plan, "snapshot-etcd"),
@@ -693,7 +695,7 @@ const REPLACE_BROKEN: &[(&str, Broken, Law, &str)] = &[
 ];
 
 /// The same for the plan that removes cp3.
-const REMOVE_BROKEN: &[(&str, Broken, Law, &str)] = &[
+const REMOVE_BROKEN: &[Way] = &[
     (
         "what it had is not archived",
         |plan| without(plan, "archive"),
@@ -756,7 +758,7 @@ const REMOVE_BROKEN: &[(&str, Broken, Law, &str)] = &[
 ];
 
 /// And for the plan that makes three control planes of one.
-const GROW_BROKEN: &[(&str, Broken, Law, &str)] = &[
+const GROW_BROKEN: &[Way] = &[
     (
         "the moment of two members is not announced",
         |plan| plan.outages.clear(),
@@ -792,9 +794,9 @@ fn grown() -> Plan {
 
 #[test]
 fn a_plan_of_nodes_that_is_broken_in_any_way_is_refused_for_the_law_that_was_broken() {
-    let removed = || standing(Cluster::stacked()).remove(&["cp3"]).planned();
-    let plans: [(&dyn Fn() -> Plan, &[(&str, Broken, Law, &str)]); 3] =
-        [(&replaced, REPLACE_BROKEN), (&removed, REMOVE_BROKEN), (&grown, GROW_BROKEN)];
+    let removed: fn() -> Plan = || standing(Cluster::stacked()).remove(&["cp3"]).planned();
+    let plans: [(fn() -> Plan, &[Way]); 3] =
+        [(replaced, REPLACE_BROKEN), (removed, REMOVE_BROKEN), (grown, GROW_BROKEN)];
     for (plan, table) in plans {
         for (what, breaks, law, said) in table {
             let mut plan = plan();
