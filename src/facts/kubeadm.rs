@@ -23,7 +23,7 @@ pub(super) fn cluster_configuration(lines: &[&str]) -> Result<KubeadmConfig, Str
             "controlPlaneEndpoint" => endpoint = value,
             "etcd.external" => external = true,
             "imageRepository" => {
-                repository = Some(value).filter(|it| !it.is_empty() && !OWN_IMAGES.contains(&it.as_str()))
+                repository = Some(value).filter(|it| !it.is_empty() && !OWN_IMAGES.contains(&it.as_str()));
             }
             "etcd.local.imageTag" if !value.is_empty() => image_tag = Some(value),
             _ => {}

@@ -164,12 +164,11 @@ impl<'a> Change<'a> {
         }
         let mut joins = Vec::new();
         for name in &wish.joins {
-            match inventory.node(name).filter(|node| node.is_kube()) {
-                Some(node) => joins.push(node),
-                None => {
-                    let detail = "is no control plane and no worker of the inventory: enter it there first";
-                    found.push(Finding::refusal(Rule::NodeUnknown, name, detail));
-                }
+            if let Some(node) = inventory.node(name).filter(|node| node.is_kube()) {
+                joins.push(node);
+            } else {
+                let detail = "is no control plane and no worker of the inventory: enter it there first";
+                found.push(Finding::refusal(Rule::NodeUnknown, name, detail));
             }
         }
         if !found.is_empty() {

@@ -113,15 +113,9 @@ impl Change<'_> {
             let detail = || format!("{}: nothing can be changed without a quorum", now.words());
             return (!now.holds()).then(|| Finding::refusal(Rule::EtcdQuorum, "etcd", detail())).into_iter().collect();
         }
-        let wish = self.member_wish();
-        let scene = match &wish {
-            Some(wish) => self.scene_of(wish),
-            None => Ok(None),
-        };
-        let mut found = match scene {
-            Ok(Some(found)) => found,
-            Ok(None) => self.members_that_stay(),
-            Err(finding) => vec![finding],
+        let mut found = match self.member_wish() {
+            Some(wish) => self.members_but_the_leaving(&wish).unwrap_or_else(|finding| vec![finding]),
+            None => self.members_that_stay(),
         };
         let after = self.voters_left();
         if self.joins.iter().any(|it| planes(&it)) {
@@ -147,12 +141,13 @@ impl Change<'_> {
         Some(Wish::Remove(format!("{:x}", member.id)))
     }
 
-    fn scene_of(&self, wish: &Wish) -> Result<Option<Vec<Finding>>, Finding> {
+    /// The others are well when one leaves.
+    fn members_but_the_leaving(&self, wish: &Wish) -> Result<Vec<Finding>, Finding> {
         let scene = self.scene(wish)?;
         let mut found = scene.others();
         found.extend(scene.versions());
         found.extend(scene.alarms());
-        Ok(Some(found))
+        Ok(found)
     }
 
     /// All of them are well when none leaves.
