@@ -18,6 +18,7 @@ pub mod members;
 pub mod plan;
 pub mod planner;
 pub mod quorum;
+pub mod renewal;
 pub mod renewer;
 pub mod restore;
 pub mod rules;

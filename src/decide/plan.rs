@@ -21,7 +21,7 @@ use crate::inventory::{NodeName, Role};
 use crate::text::hex;
 
 pub use reading::PlanError;
-pub use task::{Begin, Joining, Leaving, MemberChange, Restore, Task};
+pub use task::{Begin, Joining, Leaving, MemberChange, Renewal, Restore, Task};
 
 /// The format number of plans that this Windlass writes and reads.
 pub const FORMAT: u32 = 1;

@@ -54,6 +54,8 @@ pub fn name(script: Script) -> &'static str {
         Script::MoveLeader => "move-leader",
         Script::MemberReady => "member-ready",
         Script::PlaceCertificates => "place-certificates",
+        Script::RenewCertificates => "renew-certificates",
+        Script::RestoreCertificates => "restore-certificates",
         Script::MemberAdd => "member-add",
         Script::MemberJoin => "member-join",
         Script::MemberKubeadm => "member-kubeadm",
@@ -93,7 +95,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 41] = [
+const JOBS: [Script; 43] = [
     Script::Archive,
     Script::FetchArchive,
     Script::InstallPrograms,
@@ -105,6 +107,8 @@ const JOBS: [Script; 41] = [
     Script::RestorePackages,
     Script::MoveLeader,
     Script::PlaceCertificates,
+    Script::RenewCertificates,
+    Script::RestoreCertificates,
     Script::MemberAdd,
     Script::MemberJoin,
     Script::MemberKubeadm,
@@ -242,6 +246,17 @@ macro_rules! with_manifests {
     };
 }
 
+/// A job that puts certificates in their places, with the parts that write them before it.
+macro_rules! with_certificates {
+    ($file:literal) => {
+        concat!(
+            include_str!("scripts/jobs/owner.part.sh"),
+            include_str!("scripts/jobs/certificates.part.sh"),
+            include_str!($file)
+        )
+    };
+}
+
 /// A script with the shared prelude before it.
 macro_rules! with_prelude {
     ($($file:literal),+) => { concat!(include_str!("scripts/prelude.sh"), $(include_str!($file)),+) };
@@ -291,9 +306,13 @@ fn own_text(script: Script) -> &'static str {
         Script::RestorePrograms => with_programs!("scripts/jobs/back.part.sh", "scripts/jobs/restore-programs.sh"),
         Script::MoveLeader => with_etcd!("scripts/jobs/move-leader.sh"),
         Script::MemberReady => include_str!("scripts/member-ready.sh"),
-        Script::PlaceCertificates => {
-            concat!(include_str!("scripts/jobs/owner.part.sh"), include_str!("scripts/jobs/place-certificates.sh"))
-        }
+        Script::PlaceCertificates => with_certificates!("scripts/jobs/place-certificates.sh"),
+        Script::RenewCertificates => concat!(
+            include_str!("scripts/jobs/etcd.part.sh"),
+            include_str!("scripts/jobs/guard.part.sh"),
+            with_certificates!("scripts/jobs/renew-certificates.sh")
+        ),
+        Script::RestoreCertificates => with_certificates!("scripts/jobs/restore-certificates.sh"),
         Script::MemberAdd => with_members!("scripts/jobs/member-add.sh"),
         Script::MemberJoin => {
             concat!(include_str!("scripts/jobs/member-file.part.sh"), with_members!("scripts/jobs/member-join.sh"))

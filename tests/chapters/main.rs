@@ -18,6 +18,7 @@ mod programs;
 mod raising;
 mod raising_stacked;
 mod refusing;
+mod renewing;
 mod restoring;
 mod run;
 #[path = "../stores/s3.rs"]
@@ -178,4 +179,11 @@ fn chapter_19_a_cluster_begins_with_etcd_on_its_control_planes() {
     beginning::a_cluster_with_a_stacked_etcd_begins();
     lab::lab_ok(&["up", "--bare", "--stacked"]);
     beginning::a_node_that_is_lost_while_it_joins_joins_later();
+}
+
+/// Starts from any lab with external etcd that is well. Leaves it with certificates that end a year later.
+#[test]
+#[ignore = "needs the lab"]
+fn chapter_21_certificates_are_renewed_under_a_writer() {
+    renewing::certificates_are_renewed_under_a_writer();
 }

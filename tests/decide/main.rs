@@ -15,6 +15,7 @@ mod oracle;
 mod plan_file;
 mod playbooks;
 mod properties;
+mod renewal;
 mod restore;
 mod scenarios;
 mod stacked;

@@ -16,4 +16,5 @@ pub mod members;
 pub mod packages;
 pub mod programs;
 pub mod renew;
+pub mod renewal;
 pub mod restore;

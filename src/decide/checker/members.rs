@@ -12,7 +12,9 @@ use crate::decide::quorum::Count;
 pub(super) fn check(plan: &Plan) -> Vec<Breach> {
     let change = match &plan.task {
         Task::Members(change) => change,
-        Task::Upgrade | Task::Defrag | Task::Restore(_) | Task::Bootstrap(_) => return others(plan),
+        Task::Upgrade | Task::Defrag | Task::Restore(_) | Task::Bootstrap(_) | Task::Certificates(_) => {
+            return others(plan);
+        }
     };
     let mut walk = Walk {
         change,

@@ -6,6 +6,7 @@ mod bootstrap;
 mod members;
 mod order;
 mod pairs;
+mod renewal;
 mod restore;
 
 use super::action::Action;
@@ -48,7 +49,8 @@ pub fn check(plan: &Plan) -> Vec<Breach> {
         breaches.push(Breach::new(Law::NoSkip, "plan", "it does not name all the laws"));
     }
     breaches.extend(bootstrap::check(plan));
-    if plan.task.begin().is_some() {
+    breaches.extend(renewal::check(plan));
+    if plan.task.begin().is_some() || plan.task.renewal().is_some() {
         return breaches;
     }
     breaches.extend(no_skip(plan));

@@ -21,6 +21,18 @@ pub enum Task {
     Restore(Restore),
     /// Making a cluster of machines that are none yet.
     Bootstrap(Begin),
+    /// Renewing the certificates of an external etcd and its clients.
+    Certificates(Renewal),
+}
+
+/// A renewal of certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renewal {
+    /// SHA-256 of the authority that has signed them and signs them again, hex.
+    pub authority: String,
+    /// How many are renewed.
+    pub certificates: usize,
 }
 
 /// A cluster that begins.
@@ -113,6 +125,7 @@ impl Task {
             Self::Defrag => "etcd defrag",
             Self::Restore(_) => "etcd restore",
             Self::Bootstrap(_) => "bootstrap",
+            Self::Certificates(_) => "certs renew",
         }
     }
 
@@ -124,6 +137,11 @@ impl Task {
     /// The cluster that begins, if it is that.
     pub fn begin(&self) -> Option<&Begin> {
         if let Self::Bootstrap(begin) = self { Some(begin) } else { None }
+    }
+
+    /// The renewal of certificates that it is, if it is one.
+    pub fn renewal(&self) -> Option<&Renewal> {
+        if let Self::Certificates(renewal) = self { Some(renewal) } else { None }
     }
 
     /// In words, for the head of the plan; nothing for an upgrade, which tells its versions.
@@ -143,6 +161,10 @@ impl Task {
                     (count(begin.control_planes.len(), "control plane"), count(begin.workers.len(), "worker"));
                 let Begin { kubernetes, endpoint, .. } = begin;
                 Some(format!("a new cluster at {endpoint}: Kubernetes {kubernetes}, {planes}, {workers}, {etcd}"))
+            }
+            Self::Certificates(renewal) => {
+                let count = count(renewal.certificates, "certificate");
+                Some(format!("renew {count} of its members and their clients, one machine at a time"))
             }
             Self::Members(MemberChange { leaves, joins, .. }) => match (leaves, joins) {
                 (Some(leaves), Some(joins)) => {

@@ -27,6 +27,8 @@ fn field(world: &World, job: &Begun) -> Field {
         "move-leader" if world.machines[job.on].plane.is_some() => Field::Kubernetes,
         "archive" | "fetch-packages" | "fetch-archive" | "fetch-tool" | "pull-images" => Field::Nothing,
         "prove-snapshot" => Field::Proof,
+        "restart-containers" if job.args == ["kube-apiserver"] => Field::Kubernetes,
+        "renew-certificates" | "restore-certificates" if world.member_of(job.on).is_some() => Field::Etcd,
         "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
         | "restart-containers" => Field::Restore,
         "move-leader" | "defrag" | "place-certificates" | "install-programs" | "restore-programs" => Field::Etcd,
@@ -127,7 +129,9 @@ impl Watch {
             // What was taken back has to be done again.
             let taken_back = |since: Duration| {
                 let mut later = world.begun[..at].iter().filter(|other| other.at >= since && other.on == job.on);
-                later.any(|other| other.job == "restore-packages" || other.job == "restore-programs")
+                later.any(|other| {
+                    ["restore-packages", "restore-programs", "restore-certificates"].contains(&other.job.as_str())
+                })
             };
             if let Some(other) = world.begun[..at].iter().find(earlier)
                 && !self.fault_since(other.at)

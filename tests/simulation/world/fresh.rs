@@ -63,6 +63,8 @@ fn machine(name: String, told: MachineFacts) -> Machine {
         kubelet,
         plane: told.api_server.known().cloned().flatten().map(|version| Plane::new(&version)),
         own: Own { token: told.token, ..Own::default() },
+        renewed: BTreeSet::new(),
+        refused: false,
         told,
     }
 }

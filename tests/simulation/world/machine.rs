@@ -79,6 +79,10 @@ pub(crate) struct Machine {
     pub(crate) plane: Option<Plane>,
     /// Windlass's own files.
     pub(crate) own: Own,
+    /// Certificates and keys in whose places renewed ones are.
+    pub(crate) renewed: BTreeSet<String>,
+    /// Nobody takes what it shows.
+    pub(crate) refused: bool,
 }
 
 impl Machine {
