@@ -5,6 +5,7 @@
 use super::{At, Breach, archives, roles, steps};
 use crate::decide::action::Action;
 use crate::decide::actions::certificates::SendCertificates;
+use crate::decide::actions::etcd::AwaitEtcd;
 use crate::decide::actions::renew::API_SERVER;
 use crate::decide::actions::renewal::RenewCertificates;
 use crate::decide::plan::{Law, Placed, Plan};
@@ -89,14 +90,15 @@ impl<'a> Walk<'a, '_> {
         if !self.steps.iter().any(snapshot) {
             say(Law::SnapshotFirst, "no snapshot stands before it");
         }
-        let sent = |action: &Action| matches!(action, Action::SendCertificates(SendCertificates { order }) if order.files() == renew.files);
+        let files = |send: &SendCertificates| send.order.files() == renew.files;
+        let sent = |action: &Action| matches!(action, Action::SendCertificates(send) if files(send));
         if ![-1, -2].into_iter().any(|by| self.near(by).is_some_and(sent)) {
             say(Law::OneMemberAtATime, "not what it puts in place is made just before");
         }
         let is_member = placed.node.is_some_and(|node| roles(self.plan, node).contains(&Role::Etcd));
         match &renew.member {
             None if is_member => {
-                say(Law::OneMemberAtATime, "a member's certificates are renewed, and nobody asks how the others are")
+                say(Law::OneMemberAtATime, "a member's certificates are renewed, and nobody asks how the others are");
             }
             None => {}
             Some(access) => {
@@ -107,7 +109,8 @@ impl<'a> Walk<'a, '_> {
                 if moved.is_none() {
                     say(Law::OneMemberAtATime, "leadership is not moved off the member just before");
                 }
-                let seen = |action: &Action| matches!(action, Action::AwaitEtcd(wait) if moved.is_none_or(|member| wait.member == member));
+                let own = |wait: &AwaitEtcd| moved.is_none_or(|member| wait.member == member);
+                let seen = |action: &Action| matches!(action, Action::AwaitEtcd(wait) if own(wait));
                 if !self.near(1).is_some_and(seen) {
                     say(Law::OneMemberAtATime, "the members are not seen healthy just after it");
                 }

@@ -48,7 +48,7 @@ impl Scene<'_> {
         let has = |name: &NodeName| {
             self.machines.iter().any(|machine| machine.node.name == *name && machine.pairs().next().is_some())
         };
-        let strange = self.wanted.only.iter().filter(|name| !has(*name));
+        let strange = self.wanted.only.iter().filter(|name| !has(name));
         let detail = "has no certificates of etcd that could be renewed: neither a member nor a control plane is there";
         strange.map(|name| Finding::refusal(Rule::NodeUnknown, name, detail)).collect()
     }
@@ -202,7 +202,7 @@ impl Scene<'_> {
             match facts.machine(&node.name).map(|machine| &machine.api_server) {
                 Some(Seen::Known(Some(version))) => versions.push(version),
                 Some(Seen::Known(None)) => {
-                    found.push(Finding::refusal(Rule::NotInstalled, &node.name, "runs no API server"))
+                    found.push(Finding::refusal(Rule::NotInstalled, &node.name, "runs no API server"));
                 }
                 Some(Seen::Unknown(why)) => {
                     found.push(Finding::refusal(

@@ -35,7 +35,7 @@ impl<'a> Scene<'a> {
         for machine in &touched {
             let node: &NodeName = &machine.node.name;
             let mut steps = self.renew(machine);
-            let start = self.renews_api_server(machine).then(|| self.start()).unwrap_or_default();
+            let start = if self.renews_api_server(machine) { self.start() } else { Vec::new() };
             if machine.member.is_some() {
                 members.push(vec![draft.lane(Some(node), steps)]);
                 steps = start;

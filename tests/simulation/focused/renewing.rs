@@ -13,7 +13,7 @@ use windlass::facts::Seen;
 use windlass::facts::ready::{Certified, Ready};
 
 use crate::bench::{Bench, lab, lab_inventory, look};
-use crate::world::Simulation;
+use crate::seams::remote::Simulation;
 
 const MEMBERS: [&str; 3] = ["etcd1", "etcd2", "etcd3"];
 const PLANES: [&str; 3] = ["cp1", "cp2", "cp3"];
