@@ -11,6 +11,7 @@ mod cluster;
 mod defrag;
 mod drift;
 mod members;
+mod needs;
 mod oracle;
 mod plan_file;
 mod playbooks;

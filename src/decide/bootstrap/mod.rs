@@ -3,6 +3,7 @@
 
 mod kubeadm;
 mod members;
+mod needs;
 mod rules;
 mod steps;
 
@@ -15,6 +16,8 @@ use super::planner::{fit, machine_baseline};
 use super::rules::forbid;
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
+
+pub use needs::{Image, Needs, Package, needs};
 
 /// Packages that Kubernetes needs on its nodes and that some sources have as packages of their own, others inside the first.
 pub const BESIDE: [&str; 2] = ["cri-tools", "kubernetes-cni"];
