@@ -186,10 +186,10 @@ fn what_is_made_is_what_is_there_and_what_is_replaced_is_archived() {
     let Effect::Job { call, .. } = Action::from(renew.clone()).effect(site) else { panic!("a job") };
     let own = "/etc/etcd/pki/client.crt;/etc/etcd/pki/client.key;/etc/etcd/pki/ca.crt";
     let peer = "/etc/etcd/pki/etcd1-peer.crt;/etc/etcd/pki/etcd1-peer.key;/etc/etcd/pki/ca.crt";
-    let guard = format!(
+    let guard =
         "etcd;etcd;/etc/etcd/pki/ca.crt;/etc/etcd/pki/client.crt;/etc/etcd/pki/client.key;https://172.30.0.11:2379;\
          https://172.30.0.12:2379,https://172.30.0.13:2379"
-    );
+            .to_owned();
     let seen = format!(
         "https://172.30.0.11:2379;{own};/etc/etcd/pki/server.crt,https://172.30.0.11:2380;{peer};/etc/etcd/pki/etcd1-peer.crt,\
          https://172.30.0.12:2380;{peer};-,https://172.30.0.13:2380;{peer};-"
@@ -213,7 +213,7 @@ fn only_what_ends_soon_is_renewed_and_the_rest_is_said() {
             let kept = node.as_str() == "etcd3" && path.ends_with("server.crt");
             let end = certified.as_mut().expect("it is one");
             if !kept && !path.ends_with("ca.crt") {
-                end.not_after = end.not_after + jiff::SignedDuration::from_hours(24 * 200);
+                end.not_after += jiff::SignedDuration::from_hours(24 * 200);
             }
         }
     }
@@ -372,7 +372,7 @@ fn it_is_believed_once_no_former_one_is_there_and_taken_back_once_all_are() {
     assert_eq!(action.look_back(&former), Look::Done);
     let Seen::Known(there) = &mut scene.cluster.machine(&node).certificates else { panic!("they were seen") };
     for one in there.iter_mut() {
-        one.not_after = one.not_after + jiff::SignedDuration::from_secs(1);
+        one.not_after += jiff::SignedDuration::from_secs(1);
     }
     let new = sight(&mut scene);
     assert_eq!(action.look(site, Moment::After, &new), Look::Done);

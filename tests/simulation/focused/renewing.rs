@@ -85,7 +85,7 @@ fn changes(bench: &Bench) -> Vec<String> {
 /// How many files of each machine are renewed ones: three pairs of a member's, one of an API server's.
 fn renewed(bench: &Bench) -> Vec<usize> {
     let mut now = bench.now();
-    MEMBERS.iter().chain(&PLANES).map(|node| now.machine(node).renewed.len()).collect()
+    MEMBERS.iter().chain(&PLANES).map(|node| now.machine(node).certificates.renewed.len()).collect()
 }
 
 const ALL: [usize; 6] = [6, 6, 6, 2, 2, 2];
@@ -130,13 +130,13 @@ async fn killed_anywhere_it_is_gone_on_with() {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_takes_is_taken_back_and_tried_again_later() {
     let bench = bench().await;
-    bench.now().machine("etcd3").refused = true;
+    bench.now().machine("etcd3").certificates.refused = true;
     let failure = bench.fail().await;
     assert_eq!(failure.exit, Exit::StepFailed, "{failure}");
     let said = "step members/etcd3/renew was taken back: the former certificates and keys are put back";
     assert!(failure.causes.iter().any(|cause| cause == said), "{failure}");
     assert_eq!(renewed(&bench), [6, 0, 0, 0, 0, 0], "who comes later is left alone");
-    bench.now().machine("etcd3").refused = false;
+    bench.now().machine("etcd3").certificates.refused = false;
     bench.raise().await;
     assert_eq!(renewed(&bench), ALL);
     let again: BTreeSet<String> = changes(&bench).into_iter().filter(|change| change.ends_with("etcd3")).collect();

@@ -7,6 +7,7 @@ use semver::Version;
 use windlass::facts::{ApiFacts, EtcdMember, Facts, MachineFacts, Seen};
 
 use super::etcd::Member;
+use super::machine::Certificates;
 use super::own::Own;
 use super::pods::{Kind, Pod, Workload};
 use super::{At, Dpkg, Etcd, Kube, Machine, NodeObject, Package, Plane, World};
@@ -63,8 +64,7 @@ fn machine(name: String, told: MachineFacts) -> Machine {
         kubelet,
         plane: told.api_server.known().cloned().flatten().map(|version| Plane::new(&version)),
         own: Own { token: told.token, ..Own::default() },
-        renewed: BTreeSet::new(),
-        refused: false,
+        certificates: Certificates::default(),
         told,
     }
 }

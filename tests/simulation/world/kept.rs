@@ -90,11 +90,11 @@ impl World {
                         return Err(75);
                     }
                     machine.own.files.insert(placed);
-                    machine.renewed.extend(paths);
+                    machine.certificates.renewed.extend(paths);
                 }
             }
             Op::Used(sent) => {
-                if self.machines[at].refused {
+                if self.machines[at].certificates.refused {
                     return Err(1);
                 }
                 self.machines[at].own.files.remove(&sent);
@@ -103,7 +103,7 @@ impl World {
                 let machine = &mut self.machines[at];
                 machine.own.files.remove(&format!("{sent}.placed"));
                 machine.own.files.insert(sent);
-                machine.renewed.retain(|path| !paths.contains(path));
+                machine.certificates.renewed.retain(|path| !paths.contains(path));
             }
             Op::Keep(run, spec) => {
                 if !self.machines[at].cache.contains(&spec) {

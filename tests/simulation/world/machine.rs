@@ -79,9 +79,16 @@ pub(crate) struct Machine {
     pub(crate) plane: Option<Plane>,
     /// Windlass's own files.
     pub(crate) own: Own,
-    /// Certificates and keys in whose places renewed ones are.
+    /// Its certificates of etcd.
+    pub(crate) certificates: Certificates,
+}
+
+/// What became of a machine's certificates.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Certificates {
+    /// Files in whose places renewed ones are.
     pub(crate) renewed: BTreeSet<String>,
-    /// Nobody takes what it shows.
+    /// Nobody takes them.
     pub(crate) refused: bool,
 }
 

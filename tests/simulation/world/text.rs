@@ -239,7 +239,9 @@ fn running_kubelet(machine: &Machine) -> Vec<String> {
 
 fn certificates(machine: &Machine) -> Vec<String> {
     let told = &machine.told;
-    let body = |path: &String| if machine.renewed.contains(path) { another_certificate() } else { real_certificate() };
+    let body = |path: &String| {
+        if machine.certificates.renewed.contains(path) { another_certificate() } else { real_certificate() }
+    };
     let line = |one: &windlass::facts::Certificate| format!("certificate {} {}", body(&one.path), one.path);
     told.certificates.known().expect("seen").iter().map(line).collect()
 }
