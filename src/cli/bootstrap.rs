@@ -1,4 +1,4 @@
-//! `windlass bootstrap plan|apply`: a cluster of machines that have nothing but SSH, sudo and a package source.
+//! `windlass bootstrap needs|plan|apply|finish`: a cluster of machines that have nothing but SSH, sudo and a package source.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, Subcommand};
@@ -10,20 +10,40 @@ use super::plan::{Shown, refuse, show};
 use super::run::Arguments;
 use super::signs::{Signs, absolute};
 use super::{Format, apply};
-use crate::decide::bootstrap::{Files, Manifest, Wanted, plan};
+use crate::decide::bootstrap::{Files, Manifest, Wanted, needs, plan};
 use crate::decide::plan::digest;
 use crate::error::{Exit, Failure};
 use crate::observe::Ask;
+use crate::report;
 
 /// A cluster that begins.
 #[derive(Debug, Subcommand)]
 pub(super) enum Bootstrap {
+    /// Say which packages and images a site has to have; asks no machine
+    Needs(Needed),
     /// Look at the machines and write down how they become a cluster; changes nothing
     Plan(Planned),
     /// Carry out a plan, or go on with it
     Apply(Arguments),
     /// Take away what nodes keep of the run, once it is over; snapshots stay
     Finish(Arguments),
+}
+
+/// Arguments of `windlass bootstrap needs`.
+#[derive(Debug, Args)]
+pub(super) struct Needed {
+    /// The machines that become a cluster
+    #[arg(short, long, value_name = "FILE")]
+    inventory: Utf8PathBuf,
+    /// The version of Kubernetes
+    #[arg(long, value_name = "VERSION", value_parser = super::plan::version)]
+    kubernetes: Version,
+    /// The version of an external etcd
+    #[arg(long, value_name = "VERSION", value_parser = super::plan::version)]
+    etcd: Option<Version>,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 /// Arguments of `windlass bootstrap plan`.
@@ -48,13 +68,29 @@ pub(super) struct Planned {
     output: Format,
 }
 
-/// Plans a bootstrap, carries it out, or clears up behind it.
+/// Says what a bootstrap needs, plans one, carries it out, or clears up behind it.
 pub(super) async fn run(bootstrap: Bootstrap) -> Result<(), Failure> {
     match bootstrap {
+        Bootstrap::Needs(needed) => tell(&needed),
         Bootstrap::Plan(planned) => make(planned).await,
         Bootstrap::Apply(arguments) => apply::run(arguments, "bootstrap apply").await,
         Bootstrap::Finish(arguments) => super::finish::run(arguments, "bootstrap finish", false).await,
     }
+}
+
+fn tell(needed: &Needed) -> Result<(), Failure> {
+    let read = files::inventory(&needed.inventory)?;
+    let own = own_files(&read)?;
+    let told = needs(&read.inventory, &needed.kubernetes, needed.etcd.as_ref(), &own).map_err(|wrong| {
+        let mut failure = Failure::new(Exit::Refused, "what this cluster needs cannot be told");
+        failure.causes = wrong;
+        failure
+    })?;
+    match needed.output {
+        Format::Text => anstream::print!("{}", report::needs(&told)),
+        Format::Json => anstream::println!("{:#}", report::needs_json(&told)),
+    }
+    Ok(())
 }
 
 async fn make(planned: Planned) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ mod lock;
 mod looked;
 mod node;
 mod plan;
+mod renew;
 mod resume;
 mod run;
 mod signs;
@@ -41,7 +42,7 @@ enum Command {
     Check(Box<check::Arguments>),
     /// Look after certificates
     #[command(subcommand)]
-    Certs(Certs),
+    Certs(Box<Certs>),
     /// Look after inventories
     #[command(subcommand)]
     Inventory(Box<Inventory>),
@@ -80,6 +81,9 @@ enum Certs {
     Status(Looking),
     /// Make an authority for an external etcd: two files on this machine, and nowhere else
     Authority(certs::Authority),
+    /// Renew those of an external etcd, which nobody else does: its members', its clients' on their machines and API servers'
+    #[command(subcommand)]
+    Renew(renew::Renew),
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,8 +163,11 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         },
         Command::Playbook(Check::Check { file }) => files_alone::playbook(&file),
         Command::Check(arguments) => check::run(*arguments).await,
-        Command::Certs(Certs::Status(arguments)) => certs::run(arguments).await,
-        Command::Certs(Certs::Authority(arguments)) => certs::authority(&arguments),
+        Command::Certs(certs) => match *certs {
+            Certs::Status(arguments) => certs::run(arguments).await,
+            Certs::Authority(arguments) => certs::authority(&arguments),
+            Certs::Renew(renew) => renew::run(renew).await,
+        },
         Command::Lock(Lock::Show(arguments)) => lock::run(arguments).await,
         Command::Etcd(etcd) => etcd::run(*etcd).await,
         Command::Bootstrap(bootstrap) => bootstrap::run(*bootstrap).await,

@@ -27,6 +27,7 @@ use super::actions::nodes::{DeleteNode, LeaveCluster};
 use super::actions::packages::{FetchPackages, InstallPackages, PullImages};
 use super::actions::programs::FetchArchive;
 use super::actions::renew::{AwaitHeard, RenewKubelet, RestartContainers, StartStaticPods, StopStaticPods};
+use super::actions::renewal::RenewCertificates;
 use super::actions::restore::{AwaitRestored, RestoreMember, SaveWhatLives, SendSnapshot, StartEtcd, StopEtcd};
 use super::call::{Call, Script};
 use super::look::{Look, Question, Sight};
@@ -219,6 +220,8 @@ actions! {
     SendCertificates,
     /// Put certificates in their places.
     PlaceCertificates,
+    /// Put renewed certificates in the places of the former ones.
+    RenewCertificates,
     /// Put a member on the list.
     AddMember,
     /// Make a machine's etcd the member that was added for it.

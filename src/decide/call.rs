@@ -85,6 +85,10 @@ pub enum Script {
     MemberReady,
     /// Job: puts certificates and keys that were sent in their places.
     PlaceCertificates,
+    /// Job: puts renewed certificates and keys in the places of the former ones, and sees that they are used.
+    RenewCertificates,
+    /// Job: puts the former certificates and keys back.
+    RestoreCertificates,
     /// Job: puts a member on etcd's list.
     MemberAdd,
     /// Job: makes this node's etcd the member that was added for it.

@@ -7,7 +7,7 @@ use super::actions::fetch_tool::FetchTool;
 use super::finding::{Finding, Rule, Severity};
 use super::plan::{Lane, Outage, Plan, Skipped, Sources, Stage, Step, Task, Wave};
 use super::planner::{etcd_baseline, fit};
-use super::rules::forbid;
+use super::rules::{forbid, one_by_one};
 use super::stacked;
 use crate::facts::{EtcdFacts, EtcdMember, Facts, MemberStatus, Seen};
 use crate::inventory::{Inventory, NodeName};
@@ -54,34 +54,10 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn findings(&self) -> Vec<Finding> {
-        let mut found = Vec::new();
-        let role = self.wanted.inventory.etcd_role();
-        for facts in &self.wanted.facts.nodes {
-            let etcd = self.wanted.inventory.node(&facts.name).is_some_and(|node| node.roles.contains(&role));
-            match &facts.machine {
-                Seen::Unknown(why) if etcd => found.push(Finding::unreachable(&facts.name, why.clone())),
-                Seen::Known(machine) if machine.lock.is_some() => {
-                    let detail =
-                        "holds the lock of a run: nobody is defragmented meanwhile; `windlass lock show` says whose";
-                    found.push(Finding::refusal(Rule::EtcdMembers, &facts.name, detail));
-                }
-                _ => {}
-            }
-        }
-        for member in &self.etcd.members {
-            let name = member.called();
-            if member.learner {
-                found.push(Finding::refusal(Rule::EtcdLearner, &name, "is a learner: promote or remove it first"));
-            }
-            if let Some(why) = member.unhealthy() {
-                found.push(Finding::refusal(Rule::EtcdUnhealthy, &name, why));
-            } else if let Some(node) = &member.node {
-                found.extend(self.etcdctl(node).err());
-            } else {
-                let detail = "is a member of etcd, but on no machine of the inventory";
-                found.push(Finding::refusal(Rule::NodeUnknown, &name, detail));
-            }
-        }
+        let Wanted { inventory, facts, .. } = self.wanted;
+        let mut found = one_by_one(inventory, facts, self.etcd, "nobody is defragmented");
+        let well = self.etcd.members.iter().filter(|member| member.unhealthy().is_none());
+        found.extend(well.filter_map(|member| self.etcdctl(member.node.as_ref()?).err()));
         for alarm in &self.etcd.alarms {
             let of = self.etcd.members.iter().find(|member| member.id == alarm.member_id);
             let name = of.map_or_else(|| format!("{:x}", alarm.member_id), EtcdMember::called);
@@ -170,15 +146,7 @@ impl<'a> Scene<'a> {
     }
 
     fn steps(&self, member: &EtcdMember, status: &MemberStatus) -> Vec<Step> {
-        let etcd = &self.wanted.inventory.etcd;
-        let others = self.etcd.members.iter().filter(|other| other.id != member.id);
-        let access = EtcdAccess {
-            ca: etcd.ca.to_string(),
-            cert: etcd.cert.to_string(),
-            key: etcd.key.to_string(),
-            own: member.client_urls.first().cloned().unwrap_or_default(),
-            others: others.filter_map(|other| other.client_urls.first().cloned()).collect(),
-        };
+        let access = EtcdAccess::among(&self.wanted.inventory.etcd, &self.etcd.members, member);
         let defrag =
             DefragMember { member: member.id, size: status.db_size, in_use: status.db_in_use, access: access.clone() };
         let whole = AwaitEtcd { member: member.id, to: status.version.clone(), steady_ms: self.steady_ms() };

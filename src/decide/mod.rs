@@ -19,6 +19,7 @@ pub mod nodes;
 pub mod plan;
 pub mod planner;
 pub mod quorum;
+pub mod renewal;
 pub mod renewer;
 pub mod restore;
 pub mod rules;

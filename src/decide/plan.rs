@@ -21,7 +21,7 @@ use crate::inventory::{NodeName, Role};
 use crate::text::hex;
 
 pub use reading::PlanError;
-pub use task::{Arrival, Begin, Departure, Joining, Leaving, MemberChange, NodeChange, Restore, Task};
+pub use task::{Arrival, Begin, Departure, Joining, Leaving, MemberChange, NodeChange, Renewal, Restore, Task};
 
 /// The format number of plans that this Windlass writes and reads.
 pub const FORMAT: u32 = 1;

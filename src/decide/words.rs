@@ -14,7 +14,7 @@ use crate::inventory::{check_node_path, check_slug, check_unit};
 
 use fit::{
     access, address, archive, argument, brings, check, ignored, image, joins, machine_id, order, packages, programs,
-    raised, replaced, restores, seconds, setting, settings, sha256, static_pods,
+    raised, renews, replaced, restores, seconds, setting, settings, sha256, static_pods,
 };
 
 /// A word that is not fit.
@@ -103,6 +103,7 @@ fn action(action: &Action) -> Result<(), String> {
             check("the service", check_unit, &place.service)?;
             place.files.iter().try_for_each(|file| check("a path on the node", check_node_path, file))
         }
+        Action::RenewCertificates(it) => renews(it),
         Action::JoinMember(it) => joins(it),
         Action::DefragMember(it) => access(&it.access),
         Action::PrepareMachine(_)

@@ -199,6 +199,7 @@ impl Engine<'_> {
             | Action::MoveLeader(_)
             | Action::SendCertificates(_)
             | Action::PlaceCertificates(_)
+            | Action::RenewCertificates(_)
             | Action::AddMember(_)
             | Action::JoinMember(_)
             | Action::KubeadmMember(_)

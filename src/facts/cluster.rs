@@ -97,6 +97,9 @@ pub struct KubeadmConfig {
     pub endpoint: String,
     /// Whether `etcd.external` is there.
     pub external_etcd: bool,
+    /// CA, certificate and key that API servers reach an external etcd with, where they are given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_files: Option<[String; 3]>,
     /// `etcd.local.imageTag`: makes kubeadm leave etcd alone (kubernetes/kubeadm#3247).
     pub etcd_image_tag: Option<String>,
     /// `imageRepository`, where it is another than kubeadm's own.

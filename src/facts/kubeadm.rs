@@ -1,7 +1,7 @@
 //! The few keys of kubeadm's ClusterConfiguration that matter here.
 //!
 //! Pure. It is YAML that kubeadm itself wrote, always in block style, so a reader of indented lines is enough, and no
-//! YAML crate has to be trusted for four keys. Whatever is not in that style is refused, never guessed at.
+//! YAML crate has to be trusted for a handful of keys. Whatever is not in that style is refused, never guessed at.
 
 use super::KubeadmConfig;
 use super::version::parse_version;
@@ -14,6 +14,7 @@ pub(super) fn cluster_configuration(lines: &[&str]) -> Result<KubeadmConfig, Str
     let mut reader = Reader::default();
     let (mut version, mut endpoint, mut image_tag, mut external, mut repository) =
         (None, String::new(), None, false, None);
+    let mut files = [String::new(), String::new(), String::new()];
     for line in lines {
         let Some((path, value)) = reader.line(line)? else {
             continue;
@@ -25,16 +26,21 @@ pub(super) fn cluster_configuration(lines: &[&str]) -> Result<KubeadmConfig, Str
             "imageRepository" => {
                 repository = Some(value).filter(|it| !it.is_empty() && !OWN_IMAGES.contains(&it.as_str()));
             }
+            "etcd.external.caFile" => files[0] = value,
+            "etcd.external.certFile" => files[1] = value,
+            "etcd.external.keyFile" => files[2] = value,
             "etcd.local.imageTag" if !value.is_empty() => image_tag = Some(value),
             _ => {}
         }
     }
     let version = version.ok_or("kubeadm-config says no kubernetesVersion")?;
     let parsed = parse_version(&version).ok_or_else(|| format!("kubernetesVersion `{version}` is not a version"))?;
+    let external_files = files.iter().all(|file| !file.is_empty()).then_some(files);
     Ok(KubeadmConfig {
         version: parsed,
         endpoint,
         external_etcd: external,
+        external_files,
         etcd_image_tag: image_tag,
         image_repository: repository,
     })
@@ -112,12 +118,15 @@ mod tests {
     #[test]
     fn external_etcd_and_the_endpoint_are_read() {
         let text = "apiServer:\n  extraArgs:\n    authorization-mode: Node,RBAC\napiVersion: kubeadm.k8s.io/v1beta2\n\
-                    controlPlaneEndpoint: lb:6443\netcd:\n  external:\n    caFile: /x\n    endpoints:\n    - https://a:2379\n\
+                    controlPlaneEndpoint: lb:6443\netcd:\n  external:\n    caFile: /x\n    certFile: /y\n    endpoints:\n    - https://a:2379\n\
                     kind: ClusterConfiguration\nkubernetesVersion: v1.21.14\n";
         let config = read(text).unwrap();
         assert_eq!(config.version.to_string(), "1.21.14");
         assert_eq!(config.endpoint, "lb:6443");
         assert!(config.external_etcd);
+        assert_eq!(config.external_files, None, "no key is given");
+        let with_key = text.replace("    endpoints", "    keyFile: /z\n    endpoints");
+        assert_eq!(read(&with_key).unwrap().external_files, Some(["/x", "/y", "/z"].map(str::to_owned)));
         assert_eq!(config.etcd_image_tag, None);
     }
 

@@ -27,7 +27,7 @@ pub struct Ready {
 }
 
 /// What a certificate says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certified {
     /// SHA-256 of it, hex.
     pub digest: String,
@@ -37,6 +37,16 @@ pub struct Certified {
     pub not_after: Timestamp,
     /// Addresses and names that it is for.
     pub names: Vec<String>,
+    /// Its common name, where it has one.
+    pub common_name: Option<String>,
+    /// Its organization, where it has one.
+    pub organization: Option<String>,
+    /// Whether it may be a server's. One that says nothing of what it is for may be anybody's.
+    pub server: bool,
+    /// Whether it may be a client's.
+    pub client: bool,
+    /// Whether it has names that are not told here: of other kinds, or several where one is told.
+    pub more: bool,
 }
 
 /// Reads the answer.
@@ -76,13 +86,25 @@ fn certified(body: &str) -> Result<Certified, String> {
         Timestamp::from_second(within).map_err(|_| "its dates cannot be counted".to_owned())
     };
     let alternatives = certificate.subject_alternative_name().map_err(|_| "its names are malformed")?;
-    let names = alternatives.map_or_else(Vec::new, |names| names.value.general_names.iter().filter_map(name).collect());
+    let alternatives = alternatives.map_or(&[][..], |names| &names.value.general_names);
+    let names: Vec<String> = alternatives.iter().filter_map(name).collect();
+    let usage = certificate.extended_key_usage().map_err(|_| "what it is for is malformed")?.map(|usage| usage.value);
+    let subject = certificate.subject();
+    let common: Vec<&str> = subject.iter_common_name().filter_map(|name| name.as_str().ok()).collect();
+    let organizations: Vec<&str> = subject.iter_organization().filter_map(|name| name.as_str().ok()).collect();
+    let more = names.len() < alternatives.len()
+        || subject.iter_attributes().count() > common.len().min(1) + organizations.len().min(1);
     let validity = certificate.validity();
     Ok(Certified {
         digest: hex(&<sha2::Sha256 as sha2::Digest>::digest(&der)),
         not_before: time(validity.not_before.timestamp())?,
         not_after: time(validity.not_after.timestamp())?,
         names,
+        common_name: common.first().map(|name| (*name).to_owned()),
+        organization: organizations.first().map(|name| (*name).to_owned()),
+        server: usage.is_none_or(|usage| usage.server_auth || usage.any),
+        client: usage.is_none_or(|usage| usage.client_auth || usage.any),
+        more,
     })
 }
 

@@ -9,7 +9,7 @@ pub(super) fn inventory(inventory: &Inventory) -> String {
     let mut text = format!("format = {FORMAT}\nname = {}\n", quoted(name));
     table(&mut text, "[ssh]", ssh_keys(ssh));
     table(&mut text, "[api]", api_keys(api));
-    table(&mut text, "[load_balancer]", load_balancer_keys(load_balancer));
+    table(&mut text, "[load_balancer]", load_balancer_keys(*load_balancer));
     table(&mut text, "[etcd]", etcd_keys(etcd));
     table(&mut text, "[kubeadm]", kubeadm_keys(kubeadm));
     table(&mut text, "[bootstrap]", bootstrap_keys(bootstrap));
@@ -72,7 +72,7 @@ fn api_keys(api: &Api) -> Vec<Key> {
     keys.into_iter().flatten().collect()
 }
 
-fn load_balancer_keys(load_balancer: &LoadBalancer) -> Vec<Key> {
+fn load_balancer_keys(load_balancer: LoadBalancer) -> Vec<Key> {
     let usual = LoadBalancer::default().router_id;
     unusual("router_id", &load_balancer.router_id, &usual, u8::to_string).into_iter().collect()
 }

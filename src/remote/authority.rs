@@ -161,6 +161,7 @@ impl Opened {
         // Before anything is planned with it: a name of a kind that is written otherwise here than in its certificate.
         opened.certify(&Certificate {
             name: "trial".to_owned(),
+            organization: None,
             hosts: Vec::new(),
             usage: Usage::Client,
             certificate: String::new(),
@@ -174,6 +175,9 @@ impl Opened {
         let unmade = |why: String| AuthorityError::Unmade { name: wanted.name.clone(), why };
         let failed = |error: rcgen::Error| unmade(error.to_string());
         let mut params = CertificateParams::default();
+        if let Some(organization) = &wanted.organization {
+            params.distinguished_name.push(DnType::OrganizationName, organization.as_str());
+        }
         params.distinguished_name.push(DnType::CommonName, wanted.name.as_str());
         for host in &wanted.hosts {
             params.subject_alt_names.push(match host.parse() {
@@ -186,6 +190,7 @@ impl Opened {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.extended_key_usages = match wanted.usage {
             Usage::Member => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+            Usage::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
             Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
         };
         let now = Timestamp::now();

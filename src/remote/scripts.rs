@@ -54,6 +54,8 @@ pub fn name(script: Script) -> &'static str {
         Script::MoveLeader => "move-leader",
         Script::MemberReady => "member-ready",
         Script::PlaceCertificates => "place-certificates",
+        Script::RenewCertificates => "renew-certificates",
+        Script::RestoreCertificates => "restore-certificates",
         Script::MemberAdd => "member-add",
         Script::MemberJoin => "member-join",
         Script::MemberKubeadm => "member-kubeadm",
@@ -99,7 +101,7 @@ pub fn name(script: Script) -> &'static str {
 const NO_JOB: &str = "echo 'no job of this name' >&2; exit 2";
 
 /// The jobs: what `unit-start` may start.
-const JOBS: [Script; 47] = [
+const JOBS: [Script; 49] = [
     Script::Archive,
     Script::FetchArchive,
     Script::InstallPrograms,
@@ -111,6 +113,8 @@ const JOBS: [Script; 47] = [
     Script::RestorePackages,
     Script::MoveLeader,
     Script::PlaceCertificates,
+    Script::RenewCertificates,
+    Script::RestoreCertificates,
     Script::MemberAdd,
     Script::MemberJoin,
     Script::MemberKubeadm,
@@ -254,6 +258,22 @@ macro_rules! with_manifests {
     };
 }
 
+/// A job that puts certificates in their places, with the parts that write them before it.
+macro_rules! with_certificates {
+    ($file:literal) => {
+        concat!(
+            include_str!("scripts/jobs/owner.part.sh"),
+            include_str!("scripts/jobs/certificates.part.sh"),
+            include_str!($file)
+        )
+    };
+}
+
+/// A script with its parts before it.
+macro_rules! parts {
+    ($($file:literal),+) => { concat!($(include_str!(concat!("scripts/", $file))),+) };
+}
+
 /// A script with the shared prelude before it.
 macro_rules! with_prelude {
     ($($file:literal),+) => { concat!(include_str!("scripts/prelude.sh"), $(include_str!($file)),+) };
@@ -261,14 +281,14 @@ macro_rules! with_prelude {
 
 fn own_text(script: Script) -> &'static str {
     match script {
-        Script::Probe => concat!(
-            include_str!("scripts/probe-own.part.sh"),
-            include_str!("scripts/kept.part.sh"),
-            include_str!("scripts/restores.part.sh"),
-            include_str!("scripts/etcd-tool.part.sh"),
-            include_str!("scripts/etcd-settings.part.sh"),
-            include_str!("scripts/balancer.part.sh"),
-            include_str!("scripts/probe.sh")
+        Script::Probe => parts!(
+            "probe-own.part.sh",
+            "kept.part.sh",
+            "restores.part.sh",
+            "etcd-tool.part.sh",
+            "etcd-settings.part.sh",
+            "balancer.part.sh",
+            "probe.sh"
         ),
         Script::Api => include_str!("scripts/api.sh"),
         Script::UnitStatus => with_prelude!("scripts/unit-state.sh", "scripts/unit-status.sh"),
@@ -283,7 +303,7 @@ fn own_text(script: Script) -> &'static str {
         Script::CopyRead => with_prelude!("scripts/copy-read.sh"),
         Script::EtcdIdentity => include_str!("scripts/etcd-identity.sh"),
         Script::EtcdService => {
-            concat!(include_str!("scripts/etcd-settings.part.sh"), include_str!("scripts/etcd-service.sh"))
+            parts!("etcd-settings.part.sh", "etcd-service.sh")
         }
         Script::PkiRead => include_str!("scripts/pki-read.sh"),
         Script::ForgetRun => with_prelude!("scripts/forget-run.sh"),
@@ -292,10 +312,10 @@ fn own_text(script: Script) -> &'static str {
         Script::Archive => include_str!("scripts/jobs/archive.sh"),
         Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
         Script::FetchTool => {
-            concat!(include_str!("scripts/restores.part.sh"), with_member_root!("scripts/jobs/fetch-tool.sh"))
+            parts!("restores.part.sh", "jobs/member-root.part.sh", "jobs/fetch-tool.sh")
         }
         Script::PullImages => {
-            concat!(include_str!("scripts/jobs/brought.part.sh"), include_str!("scripts/jobs/pull-images.sh"))
+            parts!("jobs/brought.part.sh", "jobs/pull-images.sh")
         }
         Script::InstallPackages => with_packages!("scripts/jobs/install-packages.sh"),
         Script::RestorePackages => with_packages!("scripts/jobs/back.part.sh", "scripts/jobs/restore-packages.sh"),
@@ -304,21 +324,27 @@ fn own_text(script: Script) -> &'static str {
         Script::RestorePrograms => with_programs!("scripts/jobs/back.part.sh", "scripts/jobs/restore-programs.sh"),
         Script::MoveLeader => with_etcd!("scripts/jobs/move-leader.sh"),
         Script::MemberReady => include_str!("scripts/member-ready.sh"),
-        Script::PlaceCertificates => {
-            concat!(include_str!("scripts/jobs/owner.part.sh"), include_str!("scripts/jobs/place-certificates.sh"))
-        }
+        Script::PlaceCertificates => with_certificates!("scripts/jobs/place-certificates.sh"),
+        Script::RenewCertificates => concat!(
+            include_str!("scripts/jobs/etcd.part.sh"),
+            include_str!("scripts/jobs/guard.part.sh"),
+            with_certificates!("scripts/jobs/renew-certificates.sh")
+        ),
+        Script::RestoreCertificates => with_certificates!("scripts/jobs/restore-certificates.sh"),
         Script::MemberAdd => with_members!("scripts/jobs/member-add.sh"),
         Script::MemberJoin => {
-            concat!(include_str!("scripts/jobs/member-file.part.sh"), with_members!("scripts/jobs/member-join.sh"))
+            parts!("jobs/member-file.part.sh", "jobs/members.part.sh", "jobs/aside.part.sh", "jobs/member-join.sh")
         }
         Script::MemberKubeadm => with_members!("scripts/jobs/member-kubeadm.sh"),
         Script::MemberPromote => with_members!("scripts/jobs/member-promote.sh"),
         Script::MemberRemove => with_members!("scripts/jobs/member-remove.sh"),
         Script::MemberRetire => {
-            concat!(
-                include_str!("scripts/jobs/members.part.sh"),
-                include_str!("scripts/jobs/aside.part.sh"),
-                with_manifests!("scripts/jobs/member-retire.sh")
+            parts!(
+                "jobs/members.part.sh",
+                "jobs/aside.part.sh",
+                "jobs/containers.part.sh",
+                "jobs/manifests.part.sh",
+                "jobs/member-retire.sh"
             )
         }
         Script::MemberConfig => include_str!("scripts/jobs/member-config.sh"),
@@ -335,32 +361,29 @@ fn own_text(script: Script) -> &'static str {
         Script::StartStaticPods => with_manifests!("scripts/jobs/start-static-pods.sh"),
         Script::StopEtcd => include_str!("scripts/jobs/stop-etcd.sh"),
         Script::RestoreMember => {
-            concat!(include_str!("scripts/jobs/aside.part.sh"), with_containers!("scripts/jobs/restore-member.sh"))
+            parts!("jobs/aside.part.sh", "jobs/containers.part.sh", "jobs/restore-member.sh")
         }
         Script::StartEtcd => include_str!("scripts/jobs/start-etcd.sh"),
         Script::RestartContainers => with_containers!("scripts/jobs/restart-containers.sh"),
         Script::SetUpBalancer => include_str!("scripts/jobs/set-up-balancer.sh"),
         Script::HandOver => include_str!("scripts/jobs/hand-over.sh"),
         Script::DrainServer => {
-            concat!(include_str!("scripts/balancer.part.sh"), include_str!("scripts/jobs/drain-server.sh"))
+            parts!("balancer.part.sh", "jobs/drain-server.sh")
         }
         Script::ReturnServer => {
-            concat!(include_str!("scripts/balancer.part.sh"), include_str!("scripts/jobs/return-server.sh"))
+            parts!("balancer.part.sh", "jobs/return-server.sh")
         }
         Script::PrepareMachine => include_str!("scripts/jobs/prepare-machine.sh"),
         Script::SetUpRuntime => include_str!("scripts/jobs/set-up-runtime.sh"),
-        Script::MemberForm => concat!(
-            include_str!("scripts/jobs/owner.part.sh"),
-            include_str!("scripts/jobs/member-file.part.sh"),
-            include_str!("scripts/jobs/aside.part.sh"),
-            include_str!("scripts/jobs/member-form.sh")
-        ),
+        Script::MemberForm => {
+            parts!("jobs/owner.part.sh", "jobs/member-file.part.sh", "jobs/aside.part.sh", "jobs/member-form.sh")
+        }
         Script::KubeadmInit => include_str!("scripts/jobs/kubeadm-init.sh"),
         Script::KubeadmJoin => include_str!("scripts/jobs/kubeadm-join.sh"),
         Script::ApplyManifest => with_own_api!("scripts/jobs/apply-manifest.sh"),
         Script::RevokeTokens => include_str!("scripts/jobs/revoke-tokens.sh"),
         Script::LeaveCluster => {
-            concat!(include_str!("scripts/jobs/aside.part.sh"), with_manifests!("scripts/jobs/leave-cluster.sh"))
+            parts!("jobs/aside.part.sh", "jobs/containers.part.sh", "jobs/manifests.part.sh", "jobs/leave-cluster.sh")
         }
         Script::DeleteNode => with_own_api!("scripts/jobs/delete-node.sh"),
         Script::Run => include_str!("scripts/jobs/run.sh"),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::beginning::lead_to_all;
 use super::outcome::{assert_nothing_lost, assert_stacked_raised};
 use super::run::{Ran, apply, folder, plan_of, start_apply, windlass};
 use super::watching::{Watch, Watcher};

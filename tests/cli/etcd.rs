@@ -33,3 +33,21 @@ fn a_plan_is_carried_out_by_the_command_that_it_was_made_for() {
         );
     }
 }
+
+#[test]
+fn certificates_are_renewed_by_an_authority_that_is_named() {
+    let place = Place::new();
+    for words in [
+        &["certs", "renew", "plan"][..],
+        &["certs", "renew", "plan", "-i", INVENTORY, "--ca-cert", "ca.crt"],
+        &["certs", "renew", "plan", "-i", INVENTORY, "--all", "--within", "9"],
+        &["certs", "renew", "plan", "-i", INVENTORY, "--within", "soon"],
+    ] {
+        assert_eq!(place.windlass(words).code, 2, "{words:?}");
+    }
+    let ran = place.windlass(&["certs", "renew", "plan", "-i", INVENTORY]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    let wanted = "error: nobody is named who signs the new certificates\n\nhint: nothing was looked at; name the authority that has \
+                  signed those that are there: --ca-cert and --ca-key\n";
+    assert_eq!(ran.err, wanted);
+}

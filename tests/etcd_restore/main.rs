@@ -3,6 +3,7 @@
 mod members;
 #[path = "../ports/mod.rs"]
 mod ports;
+mod renewing;
 
 use std::time::Duration;
 

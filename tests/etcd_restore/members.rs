@@ -40,7 +40,7 @@ pub(crate) struct Members {
     folder: tempfile::TempDir,
     /// The programs of the release that is tried out.
     tools: PathBuf,
-    urls: Vec<String>,
+    pub(crate) urls: Vec<String>,
     pub(crate) peers: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Members {
         members
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 

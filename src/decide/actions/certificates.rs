@@ -29,6 +29,8 @@ pub struct Authority {
 pub enum Usage {
     /// A member's own: it serves with it, and is a client of itself and of its peers.
     Member,
+    /// Only a server's.
+    Server,
     /// Only a client's.
     Client,
 }
@@ -39,6 +41,9 @@ pub enum Usage {
 pub struct Certificate {
     /// Its common name.
     pub name: String,
+    /// Its organization, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
     /// Addresses and names that it is for.
     pub hosts: Vec<String>,
     /// What for.
@@ -70,7 +75,7 @@ impl Order {
 }
 
 /// Where they wait on a node, below Windlass's folder, until they are put in their places.
-fn waiting(site: Site<'_>) -> String {
+pub(super) fn waiting(site: Site<'_>) -> String {
     format!("certificates/{}/sent.pem", site.run)
 }
 

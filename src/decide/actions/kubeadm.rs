@@ -188,6 +188,10 @@ impl Act for AwaitApiServers {
         Look::Done
     }
 
+    fn takes_back(&self, earlier: &Action) -> bool {
+        matches!(earlier, Action::RenewCertificates(_))
+    }
+
     fn estimate(&self) -> u64 {
         1
     }

@@ -18,4 +18,5 @@ pub mod nodes;
 pub mod packages;
 pub mod programs;
 pub mod renew;
+pub mod renewal;
 pub mod restore;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::cordon::node_question;
 use super::packages::trusted;
 use super::restore::machine;
-use crate::decide::action::{Act, Effect, Moment, On, Site, job};
+use crate::decide::action::{Act, Action, Effect, Moment, On, Site, job};
 use crate::decide::call::Script;
 use crate::decide::look::{Look, Question, Sight, seen};
 use crate::facts::Seen;
@@ -197,11 +197,15 @@ impl Act for RestartContainers {
     }
 
     fn look(&self, _: Site<'_>, moment: Moment, _: &Sight) -> Look {
-        trusted(moment, "they may watch what is gone")
+        trusted(moment, "they may hold on to what is gone")
     }
 
     fn effect(&self, _: Site<'_>) -> Effect {
         job(On::Lane, Script::RestartContainers, [self.names.join(",")])
+    }
+
+    fn takes_back(&self, earlier: &Action) -> bool {
+        matches!(earlier, Action::RenewCertificates(_))
     }
 
     fn estimate(&self) -> u64 {

@@ -66,7 +66,14 @@ pub(super) fn order(inventory: &Inventory, authority: &Authority, node: &Node) -
     hosts.dedup();
     let mut add = |name: &str, usage: Usage, hosts: &[String], [certificate, key]: [String; 2]| {
         let name = name.to_owned();
-        order.certificates.push(Certificate { name, hosts: hosts.to_vec(), usage, certificate, key });
+        order.certificates.push(Certificate {
+            name,
+            organization: None,
+            hosts: hosts.to_vec(),
+            usage,
+            certificate,
+            key,
+        });
     };
     let (member, plane) = (is_member(inventory, node), node.roles.contains(&Role::ControlPlane));
     if member {

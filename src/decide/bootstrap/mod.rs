@@ -4,6 +4,7 @@
 pub(super) mod balancer;
 pub(super) mod kubeadm;
 mod members;
+mod needs;
 pub(super) mod rules;
 pub(super) mod steps;
 
@@ -18,6 +19,8 @@ pub use balancer::PACKAGES as BALANCER_PACKAGES;
 
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, NodeName, Role, Topology};
+
+pub use needs::{Image, Needs, Package, needs};
 
 /// Packages that Kubernetes needs on its nodes and that some sources have as packages of their own, others inside the first.
 pub const BESIDE: [&str; 2] = ["cri-tools", "kubernetes-cni"];

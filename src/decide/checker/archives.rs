@@ -27,6 +27,7 @@ pub(super) fn check(plan: &Plan) -> Vec<Breach> {
 fn changes(step: &Step) -> bool {
     let other = matches!(&step.action, Action::InstallPackages(_))
         || matches!(&step.action, Action::RunCommand(run) if !run.on_control)
+        || matches!(&step.action, Action::RenewCertificates(_))
         || matches!(&step.action, Action::StopStaticPods(_) | Action::StopEtcd(_) | Action::RestoreMember(_));
     other || touches_etcd(step) || touches_kubernetes(step) || raises_kubelet(step)
 }

@@ -12,7 +12,12 @@ use crate::decide::quorum::Count;
 pub(super) fn check(plan: &Plan) -> Vec<Breach> {
     let change = match &plan.task {
         Task::Members(change) => change,
-        Task::Upgrade | Task::Defrag | Task::Restore(_) | Task::Bootstrap(_) | Task::Nodes(_) => return others(plan),
+        Task::Upgrade
+        | Task::Defrag
+        | Task::Restore(_)
+        | Task::Bootstrap(_)
+        | Task::Nodes(_)
+        | Task::Certificates(_) => return others(plan),
     };
     let mut walk = Walk {
         change,

@@ -7,6 +7,7 @@ mod members;
 mod nodes;
 mod order;
 mod pairs;
+mod renewal;
 mod restore;
 
 use super::action::Action;
@@ -50,7 +51,8 @@ pub fn check(plan: &Plan) -> Vec<Breach> {
     }
     breaches.extend(bootstrap::check(plan));
     breaches.extend(nodes::check(plan));
-    if plan.task.begin().is_some() || plan.task.nodes().is_some() {
+    breaches.extend(renewal::check(plan));
+    if plan.task.begin().is_some() || plan.task.nodes().is_some() || plan.task.renewal().is_some() {
         return breaches;
     }
     breaches.extend(no_skip(plan));

@@ -185,7 +185,7 @@ impl Joins<'_> {
                 continue;
             }
             let (name, hosts) = match usage {
-                Usage::Member => {
+                Usage::Member | Usage::Server => {
                     // Members may ask their peers for a certain name.
                     let asked = self.process.settings.get("peer-cert-allowed-cn").filter(|_| {
                         self.process.settings.get("peer-cert-file").map(|path| self.path(path)).as_ref()
@@ -195,7 +195,7 @@ impl Joins<'_> {
                 }
                 Usage::Client => (format!("{}-client", self.name), Vec::new()),
             };
-            order.certificates.push(Certificate { name, hosts, usage, certificate, key });
+            order.certificates.push(Certificate { name, organization: None, hosts, usage, certificate, key });
         }
         order
     }

@@ -23,6 +23,8 @@ pub enum Task {
     Bootstrap(Begin),
     /// Nodes that join a cluster, leave it, or take the place of others.
     Nodes(NodeChange),
+    /// Renewing the certificates of an external etcd and its clients.
+    Certificates(Renewal),
 }
 
 /// Nodes that come and go.
@@ -71,6 +73,16 @@ pub struct Arrival {
     pub control_plane: bool,
     /// The peer URL of its member of a stacked etcd.
     pub peer_url: Option<String>,
+}
+
+/// A renewal of certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renewal {
+    /// SHA-256 of the authority that has signed them and signs them again, hex.
+    pub authority: String,
+    /// How many are renewed.
+    pub certificates: usize,
 }
 
 /// A cluster that begins.
@@ -171,6 +183,7 @@ impl Task {
                 (true, _) => "node add",
                 (false, true) => "node remove",
             },
+            Self::Certificates(_) => "certs renew",
         }
     }
 
@@ -187,6 +200,11 @@ impl Task {
     /// The nodes that come and go, if it is that.
     pub fn nodes(&self) -> Option<&NodeChange> {
         if let Self::Nodes(change) = self { Some(change) } else { None }
+    }
+
+    /// The renewal of certificates that it is, if it is one.
+    pub fn renewal(&self) -> Option<&Renewal> {
+        if let Self::Certificates(renewal) = self { Some(renewal) } else { None }
     }
 
     /// In words, for the head of the plan; nothing for an upgrade, which tells its versions.
@@ -214,6 +232,10 @@ impl Task {
                 ))
             }
             Self::Nodes(change) => Some(change.words()),
+            Self::Certificates(renewal) => {
+                let count = count(renewal.certificates, "certificate");
+                Some(format!("renew {count} of its members and their clients, one machine at a time"))
+            }
             Self::Members(MemberChange { leaves, joins, .. }) => match (leaves, joins) {
                 (Some(leaves), Some(joins)) => {
                     Some(format!("{} ({:x}) gives way to {} on {}", leaves.name, leaves.member, joins.name, joins.node))

@@ -7,7 +7,7 @@ use crate::facts::balancer::{Balancer, Server};
 use crate::inventory::{Node, Role};
 
 /// The load balancers whose haproxy runs with Windlass's configuration.
-pub(in crate::decide) fn balancers<'a>(case: Case<'a>) -> impl Iterator<Item = (&'a Node, &'a Balancer)> {
+pub(in crate::decide) fn balancers(case: Case<'_>) -> impl Iterator<Item = (&Node, &Balancer)> {
     case.with_role(Role::LoadBalancer)
         .filter_map(move |node| Some((node, case.machine(&node.name)?.balancer.known()?.as_ref()?)))
         .filter(|(_, balancer)| !balancer.servers.is_empty())

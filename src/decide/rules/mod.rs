@@ -4,6 +4,7 @@ mod balancers;
 mod etcd;
 mod kubernetes;
 mod machines;
+mod one_by_one;
 mod stacked;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ pub use etcd::health as etcd_health;
 pub(super) use etcd::{differing, processes};
 pub use kubernetes::oldest_api_server;
 pub(super) use machines::{clock, database};
+pub(super) use one_by_one::one_by_one;
 pub(super) use stacked::brought;
 
 /// What the rules judge.

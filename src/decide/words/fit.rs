@@ -9,6 +9,7 @@ use crate::decide::actions::former::former;
 use crate::decide::actions::members::JoinMember;
 use crate::decide::actions::packages::Pinned;
 use crate::decide::actions::programs::{Archive, Origin};
+use crate::decide::actions::renewal::RenewCertificates;
 use crate::decide::actions::restore::RestoreMember;
 use crate::facts::FETCHED_TOOL;
 use crate::inventory::{
@@ -161,11 +162,43 @@ pub(super) fn order(order: &Order) -> Result<(), String> {
     }
     for made in &order.certificates {
         member_name(&made.name)?;
+        made.organization.iter().try_for_each(|name| organization(name))?;
         made.hosts
             .iter()
             .try_for_each(|host| check("a name of a certificate", check_endpoint, &format!("{}:1", bracketed(host))))?;
     }
     order.files().iter().try_for_each(|file| check("a path on the node", check_node_path, file))
+}
+
+/// Certificates that take the places of others, and how they are seen to be used.
+pub(super) fn renews(renew: &RenewCertificates) -> Result<(), String> {
+    check("the service", check_unit, &renew.service)?;
+    if renew.files.is_empty() || renew.handshakes.is_empty() {
+        return Err("it renews nothing, or sees nobody use it".to_owned());
+    }
+    renew
+        .files
+        .iter()
+        .chain(renew.from.keys())
+        .try_for_each(|file| check("a path on the node", check_node_path, file))?;
+    renew.member.iter().try_for_each(access)?;
+    for seen in &renew.handshakes {
+        if !seen.url.starts_with("https://") {
+            return Err(format!("{} is no address that certificates are shown at", crate::text::quoted(&seen.url)));
+        }
+        address(&seen.url)?;
+        let paths = [&seen.cert, &seen.key, &seen.ca].into_iter().chain(&seen.shown);
+        paths.into_iter().try_for_each(|path| check("a path on the node", check_node_path, path))?;
+    }
+    Ok(())
+}
+
+/// An organization in a certificate's name: it reaches nobody but who makes the certificate.
+fn organization(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > LONGEST_VERSION || name.chars().any(char::is_control) {
+        return Err(format!("{} as an organization", crate::text::quoted(name)));
+    }
+    Ok(())
 }
 
 /// As an address with a port has it.

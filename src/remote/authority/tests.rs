@@ -13,6 +13,7 @@ fn shell(folder: &Utf8Path, script: &str) -> String {
 fn order(authority: Authority) -> Order {
     let pair = |name: &str, hosts: &[&str], usage| Certificate {
         name: name.to_owned(),
+        organization: None,
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
         usage,
         certificate: format!("/pki/{name}.crt"),

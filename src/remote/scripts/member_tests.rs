@@ -245,3 +245,114 @@ fn certificates_are_put_in_their_places_once_and_keys_are_for_their_user_alone()
     assert_eq!(["ca.crt", "server.crt", "server.key"].map(mode), [0o644, 0o644, 0o600]);
     assert!(!sent.exists(), "the key is where it is used, and nowhere else");
 }
+
+/// An openssl that answers like a member which takes what is in the file `taken`, and shows it.
+const OPENSSL: &str = r#"case "$1" in
+    x509) sed -n 's/^shown //p' ;;
+    s_client) case "$(cat "$FAKES/pki/server.crt")" in
+        "shown $(cat "$FAKES/taken")") echo "shown $(cat "$FAKES/taken")"; echo '{"etcdserver":"3.5.16"}' ;;
+        *) echo 'Master-Key: secret'; echo 'tlsv1 alert internal error' ;;
+        esac ;;
+esac"#;
+
+struct Renewal {
+    fakes: Fakes,
+    files: [String; 2],
+}
+
+const SENT: &str = "certificates/4f2a/sent.pem";
+const NEW_KEY: &str = "-----BEGIN PRIVATE KEY-----\nnew\n-----END PRIVATE KEY-----\n";
+
+impl Renewal {
+    /// A member with a pair that its group may read, and another pair that was sent.
+    fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let fakes = Fakes::new(&[
+            ("systemctl", "echo root"),
+            ("chown", ""),
+            ("sync", ""),
+            ("sleep", ""),
+            ("openssl", OPENSSL),
+            ("etcdctl", &super::job_tests::etcdctl(&super::job_tests::says(41, 42), &super::job_tests::says(42, 42))),
+        ]);
+        std::fs::create_dir_all(fakes.path().join("pki")).expect("a folder");
+        let files = ["server.crt", "server.key"].map(|file| fakes.path().join("pki").join(file).display().to_string());
+        write(&fakes, "pki/server.crt", "shown former\n");
+        write(&fakes, "pki/server.key", "former key\n");
+        std::fs::set_permissions(&files[1], std::fs::Permissions::from_mode(0o644)).expect("open");
+        std::fs::create_dir_all(fakes.path().join("windlass/certificates/4f2a")).expect("a folder");
+        write(&fakes, &format!("windlass/{SENT}"), &format!("--- 1\nshown new\n--- 2\n{NEW_KEY}"));
+        Self { fakes, files }
+    }
+
+    fn run(&self) -> (i32, String) {
+        let seen = format!("https://own:2379;/client;/client-key;/ca;{}", self.files[0]);
+        let [certificate, key] = &self.files;
+        self.fakes.run(Script::RenewCertificates, &[SENT, "etcd", super::job_tests::GUARD, &seen, certificate, key])
+    }
+
+    fn there(&self) -> [String; 2] {
+        ["pki/server.crt", "pki/server.key"].map(|file| read(&self.fakes, file))
+    }
+
+    fn waits(&self) -> bool {
+        self.fakes.path().join("windlass").join(SENT).exists()
+    }
+}
+
+#[test]
+fn renewed_certificates_are_seen_used_and_whoever_could_read_the_former_key_reads_the_new_one() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let renewal = Renewal::new();
+    write(&renewal.fakes, "taken", "new");
+    for _ in 0..2 {
+        assert_eq!(renewal.run(), (0, String::new()));
+        assert_eq!(renewal.there(), ["shown new\n", NEW_KEY]);
+        assert!(!renewal.waits(), "the key is where it is used, and nowhere else");
+    }
+    let mode = std::fs::metadata(&renewal.files[1]).expect("a key").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o640, "as before, but for nobody else");
+    let former = ["1", "2"].map(|part| read(&renewal.fakes, &format!("windlass/certificates/4f2a/former/{part}")));
+    assert_eq!(former, ["shown former\n", "former key\n"]);
+}
+
+#[test]
+fn what_nobody_takes_is_said_without_secrets_and_goes_back_to_be_tried_again() {
+    let renewal = Renewal::new();
+    write(&renewal.fakes, "taken", "former");
+    let (status, said) = renewal.run();
+    assert_eq!(
+        (status, said.as_str()),
+        (1, "https://own:2379 does not answer a client with /client: tlsv1 alert internal error\n")
+    );
+    assert_eq!(renewal.fakes.calls("openssl s_client").len(), 10, "a member may be busy for a while");
+    let [certificate, key] = &renewal.files;
+    for _ in 0..2 {
+        assert_eq!(renewal.fakes.run(Script::RestoreCertificates, &[SENT, certificate, key]), (0, String::new()));
+        assert_eq!(renewal.there(), ["shown former\n", "former key\n"]);
+        assert!(renewal.waits());
+    }
+    write(&renewal.fakes, "taken", "new");
+    assert_eq!(renewal.run().0, 0);
+    // Also once what was sent is nowhere but in its places.
+    assert_eq!(renewal.fakes.run(Script::RestoreCertificates, &[SENT, certificate, key]).0, 0);
+    assert_eq!((renewal.there()[0].as_str(), renewal.waits()), ("shown former\n", true));
+    assert_eq!(renewal.run().0, 0);
+    assert_eq!(renewal.there(), ["shown new\n", NEW_KEY]);
+}
+
+#[test]
+fn nothing_is_renewed_of_a_member_that_leads_or_where_not_all_was_sent() {
+    let renewal = Renewal::new();
+    let leads = super::job_tests::etcdctl(&super::job_tests::says(41, 41), &super::job_tests::says(42, 41));
+    write(&renewal.fakes, "etcdctl", &format!("#!/bin/sh\n{leads}\n"));
+    let (status, said) = renewal.run();
+    assert_eq!((status, said.as_str()), (75, "refused: this member leads etcd\n"));
+    write(&renewal.fakes, &format!("windlass/{SENT}"), "--- 1\nshown new\n");
+    assert_eq!(renewal.run(), (75, "refused: not 2 parts were sent\n".to_owned()));
+    assert_eq!(renewal.there(), ["shown former\n", "former key\n"]);
+    // An undo of what never happened.
+    let [certificate, key] = &renewal.files;
+    assert_eq!(renewal.fakes.run(Script::RestoreCertificates, &[SENT, certificate, key]).0, 0);
+    assert_eq!(renewal.there(), ["shown former\n", "former key\n"]);
+}

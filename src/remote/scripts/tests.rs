@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::*;
 
-const ALL: [Script; 66] = [
+const ALL: [Script; 68] = [
     Script::Probe,
     Script::Api,
     Script::UnitStatus,
@@ -35,6 +35,8 @@ const ALL: [Script; 66] = [
     Script::MoveLeader,
     Script::MemberReady,
     Script::PlaceCertificates,
+    Script::RenewCertificates,
+    Script::RestoreCertificates,
     Script::MemberAdd,
     Script::MemberJoin,
     Script::MemberKubeadm,

@@ -43,6 +43,7 @@ fn they_are_made_for_its_address_before_it_is_added() {
     let made = made.expect("they are made");
     let pair = |name: &str, file: &str, usage, hosts: &[&str]| Certificate {
         name: name.to_owned(),
+        organization: None,
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
         usage,
         certificate: format!("/etc/etcd/pki/{file}.crt"),

@@ -21,7 +21,7 @@ use windlass::facts::{EtcdFacts, MachineFacts, Seen};
 use super::cluster::{Cluster, name, sources, version};
 
 /// The base, whose members tell how they are set up.
-fn cluster() -> Cluster {
+pub(crate) fn cluster() -> Cluster {
     let mut cluster = Cluster::base();
     for (number, node) in (1..).zip(["etcd1", "etcd2", "etcd3"]) {
         let url = |port: u16| format!("https://172.30.0.1{number}:{port}");
@@ -73,13 +73,14 @@ fn lose(cluster: &mut Cluster, node: &str) {
     known.machine = Seen::Unknown("no route to host".to_owned());
 }
 
-fn certified(cluster: &Cluster, names: &[&str], days: i64) -> Certified {
+pub(crate) fn certified(cluster: &Cluster, names: &[&str], days: i64) -> Certified {
     let after = |days: i64| -> Timestamp { cluster.facts.taken_at + SignedDuration::from_hours(24 * days) };
     Certified {
         digest: "ca".to_owned(),
         not_before: after(-1),
         not_after: after(days),
         names: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..Certified::default()
     }
 }
 

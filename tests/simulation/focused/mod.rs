@@ -11,6 +11,7 @@ mod journaling;
 mod members;
 mod operators;
 mod programs;
+mod renewing;
 mod resuming;
 mod snapshots;
 mod stacked;

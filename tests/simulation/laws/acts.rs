@@ -29,6 +29,9 @@ fn field(world: &World, job: &Begun) -> Field {
         "drain-server" | "return-server" | "archive" | "fetch-packages" | "fetch-archive" | "fetch-tool"
         | "pull-images" => Field::Nothing,
         "prove-snapshot" => Field::Proof,
+        // Certificates of etcd, wherever they are; nothing of Kubernetes changes but who it is towards etcd.
+        "renew-certificates" | "restore-certificates" => Field::Etcd,
+        _ if starts_server(job) => Field::Etcd,
         "stop-static-pods" | "start-static-pods" | "stop-etcd" | "restore-member" | "start-etcd"
         | "restart-containers" => Field::Restore,
         "move-leader" | "defrag" | "place-certificates" | "install-programs" | "restore-programs" => Field::Etcd,
@@ -37,6 +40,11 @@ fn field(world: &World, job: &Begun) -> Field {
         "install-packages" if job.args[2..].iter().any(|spec| spec.starts_with("etcd")) => Field::Etcd,
         _ => Field::Kubernetes,
     }
+}
+
+/// Starts an API server on a renewed certificate.
+fn starts_server(job: &Begun) -> bool {
+    job.job == "restart-containers" && job.args == ["kube-apiserver"]
 }
 
 /// Stops a member for a restore: its service, or its static pod.
@@ -73,7 +81,11 @@ fn changes_plane(world: &World, job: &Begun) -> bool {
     let installs = matches!(job.job.as_str(), "install-packages" | "restore-packages");
     let kubelet = installs && job.args.iter().any(|spec| spec.starts_with("kubelet="));
     let back = job.job == "restore-packages" && job.args[4..].iter().any(|spec| spec.starts_with("kubelet="));
-    plane && (kubelet || back || matches!(job.job.as_str(), "kubeadm-apply" | "kubeadm-node" | "kubelet-restart"))
+    plane
+        && (kubelet
+            || back
+            || starts_server(job)
+            || matches!(job.job.as_str(), "kubeadm-apply" | "kubeadm-node" | "kubelet-restart"))
 }
 
 impl Watch {
@@ -136,7 +148,9 @@ impl Watch {
             // What was taken back has to be done again.
             let taken_back = |since: Duration| {
                 let mut later = world.begun[..at].iter().filter(|other| other.at >= since && other.on == job.on);
-                later.any(|other| other.job == "restore-packages" || other.job == "restore-programs")
+                later.any(|other| {
+                    ["restore-packages", "restore-programs", "restore-certificates"].contains(&other.job.as_str())
+                })
             };
             if let Some(other) = world.begun[..at].iter().find(earlier)
                 && !self.fault_since(other.at)

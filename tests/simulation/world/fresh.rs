@@ -8,6 +8,7 @@ use windlass::facts::{ApiFacts, EtcdMember, Facts, MachineFacts, Seen};
 
 use super::balancing::Balancing;
 use super::etcd::Member;
+use super::machine::Certificates;
 use super::own::Own;
 use super::pods::{Kind, Pod, Workload};
 use super::{At, Dpkg, Etcd, Kube, Machine, NodeObject, Package, Plane, World};
@@ -65,6 +66,7 @@ fn machine(name: String, told: MachineFacts) -> Machine {
         plane: told.api_server.known().cloned().flatten().map(|version| Plane::new(&version)),
         balancer: told.balancer.known().and_then(Option::as_ref).map(|_| Balancing::default()),
         own: Own { token: told.token, ..Own::default() },
+        certificates: Certificates::default(),
         told,
     }
 }

@@ -86,6 +86,12 @@ pub(crate) enum Op {
     Archive(String),
     /// Puts certificates in their places, once, of what was sent.
     Place(String),
+    /// Puts renewed certificates in the places of the former ones, of what was sent.
+    Renew(String, Vec<String>),
+    /// Looks whether they are used; what was sent is not needed any more.
+    Used(String),
+    /// Puts the former certificates back; what was sent waits again.
+    Former(String, Vec<String>),
     /// Keeps a package for a run, downloaded now where it was not.
     Keep(String, String),
     /// Refuses unless these packages are kept for the run.
@@ -134,6 +140,16 @@ impl World {
             ("place-certificates", [sent, service, files @ ..]) if !files.is_empty() => {
                 assert!(sent.starts_with("certificates/") && service == "etcd", "{sent} {service}");
                 vec![seconds(1, Op::Place(sent.clone()))]
+            }
+            ("renew-certificates", [sent, service, guard, seen, files @ ..]) if !files.is_empty() => {
+                assert!(sent.starts_with("certificates/") && seen.starts_with("https://"), "{args:?}");
+                assert!(["etcd", "kubelet"].contains(&service.as_str()) && (guard == "-") == (service == "kubelet"));
+                let guards = guarded(guard).map(|others| (Duration::from_millis(200), Op::Guard(others)));
+                let renew = seconds(1, Op::Renew(sent.clone(), files.to_vec()));
+                guards.into_iter().chain([renew, seconds(1, Op::Used(sent.clone()))]).collect()
+            }
+            ("restore-certificates", [sent, files @ ..]) if !files.is_empty() => {
+                vec![seconds(1, Op::Former(sent.clone(), files.to_vec()))]
             }
             (
                 "member-add" | "member-join" | "member-kubeadm" | "member-promote" | "member-remove" | "member-retire"
@@ -220,6 +236,9 @@ impl World {
             Op::RestartKubelet => self.kubelet_starts(at),
             Op::Archive(_)
             | Op::Place(_)
+            | Op::Renew(..)
+            | Op::Used(_)
+            | Op::Former(..)
             | Op::Keep(..)
             | Op::AreKept(..)
             | Op::OthersAt(..)

@@ -52,9 +52,10 @@ pub(super) fn restore(run: &str, guard: &str, holds: &str, cluster: &str, specs:
 /// Archives the machine.
 pub(super) fn archive(run: &str, service: &str, paths: &str) -> Vec<(Duration, Op)> {
     // Where certificates are made anew, with those of before.
-    let certificates = |more: &str| more.split(',').all(|path| path.starts_with("/etc/etcd/pki/"));
+    let pki = |path: &str| path.starts_with("/etc/etcd/pki/") || path.starts_with("/etc/kubernetes/pki/");
+    let certificates = |more: &str| more.split(',').all(pki);
     let known = match (service, paths.strip_prefix("/etc/default/etcd")) {
-        ("-", None) => paths == "-",
+        ("-", None) => paths == "-" || certificates(paths),
         ("etcd", Some(more)) => more.is_empty() || more.strip_prefix(',').is_some_and(certificates),
         _ => false,
     };
@@ -80,6 +81,29 @@ impl World {
                     }
                     files.insert(placed);
                 }
+            }
+            Op::Renew(sent, paths) => {
+                let machine = &mut self.machines[at];
+                let placed = format!("{sent}.placed");
+                if !machine.own.files.contains(&placed) {
+                    if !machine.own.files.contains(&sent) {
+                        return Err(75);
+                    }
+                    machine.own.files.insert(placed);
+                    machine.certificates.renewed.extend(paths);
+                }
+            }
+            Op::Used(sent) => {
+                if self.machines[at].certificates.refused {
+                    return Err(1);
+                }
+                self.machines[at].own.files.remove(&sent);
+            }
+            Op::Former(sent, paths) => {
+                let machine = &mut self.machines[at];
+                machine.own.files.remove(&format!("{sent}.placed"));
+                machine.own.files.insert(sent);
+                machine.certificates.renewed.retain(|path| !paths.contains(path));
             }
             Op::Keep(run, spec) => {
                 if !self.machines[at].cache.contains(&spec) {

@@ -82,6 +82,17 @@ pub(crate) struct Machine {
     pub(crate) balancer: Option<Balancing>,
     /// Windlass's own files.
     pub(crate) own: Own,
+    /// Its certificates of etcd.
+    pub(crate) certificates: Certificates,
+}
+
+/// What became of a machine's certificates.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Certificates {
+    /// Files in whose places renewed ones are.
+    pub(crate) renewed: BTreeSet<String>,
+    /// Nobody takes them.
+    pub(crate) refused: bool,
 }
 
 impl Machine {

@@ -68,6 +68,10 @@ pub(super) fn program(job: &str, args: &[String]) -> Option<Vec<(Duration, Op)>>
             fetched.into_iter().chain(restored).collect()
         }
         ("start-etcd", [_, service]) if service == "etcd" => vec![seconds(1, Op::Restoring(Restoring::StartMember))],
+        ("restart-containers", [names]) if names == COMPONENTS[0] => {
+            let gone = seconds(1, Op::Restoring(Restoring::Gone(vec![0], 150)));
+            vec![soon(Restoring::Away(0)), gone, soon(Restoring::Back(0)), seconds(3, Op::Begin)]
+        }
         ("restart-containers", [names]) if names.starts_with("kube-proxy,") => vec![seconds(3, Op::Begin)],
         _ => return None,
     })

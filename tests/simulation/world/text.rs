@@ -30,7 +30,7 @@ impl World {
                 "static-pods" => Ok(self.static_pods(at)),
                 "containers" => self.containers(at),
                 "api-server" => self.api_server(at),
-                "certificates" => Ok(certificates(&machine.told)),
+                "certificates" => Ok(certificates(machine)),
                 "etcd" => Ok(self.etcd_process(at)),
                 "windlass" => Ok(own(machine)),
                 "kept" => Ok(machine.own.kept()),
@@ -238,8 +238,12 @@ fn running_kubelet(machine: &Machine) -> Vec<String> {
     vec![machine.kubelet.as_ref().map_or("none".to_owned(), |version| format!("version Kubernetes v{version}"))]
 }
 
-fn certificates(told: &MachineFacts) -> Vec<String> {
-    let line = |one: &windlass::facts::Certificate| format!("certificate {} {}", real_certificate(), one.path);
+fn certificates(machine: &Machine) -> Vec<String> {
+    let told = &machine.told;
+    let body = |path: &String| {
+        if machine.certificates.renewed.contains(path) { another_certificate() } else { real_certificate() }
+    };
+    let line = |one: &windlass::facts::Certificate| format!("certificate {} {}", body(&one.path), one.path);
     told.certificates.known().expect("seen").iter().map(line).collect()
 }
 
@@ -248,6 +252,13 @@ pub(crate) fn real_certificate() -> &'static str {
     let probe = include_str!("../../fixtures/probe/control-plane.txt");
     let line = probe.lines().find_map(|line| line.strip_prefix(" certificate ")).expect("a certificate");
     line.split(' ').next().expect("a word")
+}
+
+/// One that ends at another time.
+fn another_certificate() -> &'static str {
+    let probe = include_str!("../../fixtures/probe/control-plane.txt");
+    let line = probe.lines().find(|line| line.ends_with(" /etc/kubernetes/pki/apiserver.crt")).expect("a certificate");
+    line.split(' ').nth(2).expect("a word")
 }
 
 fn own(machine: &Machine) -> Vec<String> {

@@ -59,7 +59,9 @@ impl Act for MoveLeader {
     }
 
     fn serves(&self, later: &Action) -> bool {
-        matches!(later, Action::SwapEtcd(_) | Action::RemoveMember(_) | Action::DefragMember(_))
-            || later.stacked_member().is_some()
+        matches!(
+            later,
+            Action::SwapEtcd(_) | Action::RemoveMember(_) | Action::DefragMember(_) | Action::RenewCertificates(_)
+        ) || later.stacked_member().is_some()
     }
 }

@@ -11,7 +11,8 @@ pub use snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::look::Sight;
-use crate::facts::{EtcdFacts, MachineFacts, MemberStatus, Seen};
+use crate::facts::{EtcdFacts, EtcdMember, MachineFacts, MemberStatus, Seen};
+use crate::inventory::Etcd;
 
 /// How a job on an etcd node speaks to etcd.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,18 @@ pub struct EtcdAccess {
 }
 
 impl EtcdAccess {
+    /// How the machine of `member` speaks to it and to all the others.
+    pub(in crate::decide) fn among(etcd: &Etcd, members: &[EtcdMember], member: &EtcdMember) -> Self {
+        let url = |member: &EtcdMember| member.client_urls.first().cloned();
+        Self {
+            ca: etcd.ca.to_string(),
+            cert: etcd.cert.to_string(),
+            key: etcd.key.to_string(),
+            own: url(member).unwrap_or_default(),
+            others: members.iter().filter(|other| other.id != member.id).filter_map(url).collect(),
+        }
+    }
+
     /// What a job refuses by unless all others are healthy and this one does not lead; `-` for a member that is no service.
     pub(in crate::decide::actions) fn guard(&self, service: &str) -> String {
         format!("etcd;{service};{}", self.args().join(";"))

@@ -187,11 +187,11 @@ impl Act for AwaitEtcd {
     }
 
     fn undo(&self) -> String {
-        "when the member is not healthy in its time: its package's step is taken back".to_owned()
+        "when the member is not healthy in its time: the step that changed it is taken back".to_owned()
     }
 
     fn takes_back(&self, earlier: &Action) -> bool {
-        matches!(earlier, Action::SwapEtcd(_))
+        matches!(earlier, Action::SwapEtcd(_) | Action::RenewCertificates(_))
     }
 
     fn estimate(&self) -> u64 {
