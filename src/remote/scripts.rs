@@ -155,7 +155,7 @@ const JOBS: [Script; 49] = [
 
 /// The text of the job called `wanted`; nothing for what is not a job.
 fn job_text(wanted: &str) -> Option<&'static str> {
-    JOBS.into_iter().find(|job| name(*job) == wanted).map(own_text)
+    JOBS.into_iter().find(|job| name(*job) == wanted).map(job_own_text)
 }
 
 /// A job that speaks to the API, with the part that finds the node's own API server before it.
@@ -309,6 +309,13 @@ fn own_text(script: Script) -> &'static str {
         Script::ForgetRun => with_prelude!("scripts/forget-run.sh"),
         Script::ForgetData => with_prelude!("scripts/forget-data.sh"),
         Script::Introduce => with_prelude!("scripts/introduce.sh"),
+        job => job_own_text(job),
+    }
+}
+
+/// The text of a job; of none for what is not one.
+fn job_own_text(script: Script) -> &'static str {
+    match script {
         Script::Archive => include_str!("scripts/jobs/archive.sh"),
         Script::FetchPackages => include_str!("scripts/jobs/fetch-packages.sh"),
         Script::FetchTool => {
@@ -387,6 +394,7 @@ fn own_text(script: Script) -> &'static str {
         }
         Script::DeleteNode => with_own_api!("scripts/jobs/delete-node.sh"),
         Script::Run => include_str!("scripts/jobs/run.sh"),
+        _ => NO_JOB,
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn led_by(mut cluster: Cluster, names: &[&str]) -> Cluster {
         }
         let node = cluster.inventory.nodes.last_mut().expect("it was added");
         node.roles = [Role::LoadBalancer].into();
-        node.address = windlass::inventory::Address::new(&format!("172.30.0.{number}")).expect("an address");
+        node.address = windlass::inventory::Address::new(format!("172.30.0.{number}")).expect("an address");
         let servers =
             cluster.names(Role::ControlPlane).into_iter().map(|name| (name.to_string(), Server::Ready)).collect();
         let machine = cluster.machine(&name(balancer));

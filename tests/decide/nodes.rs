@@ -38,7 +38,7 @@ fn certificates(digest: &str) -> Seen<Ready> {
         digest: digest.repeat(64),
         not_before: Timestamp::UNIX_EPOCH,
         not_after: Timestamp::MAX,
-        names: Vec::new(),
+        ..Certified::default()
     };
     let paths = [AUTHORITY, "/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/apiserver-etcd-client.crt"];
     let certificates = paths.map(|path| (path.to_owned(), Ok(certified(digest)))).to_vec();

@@ -100,12 +100,12 @@ async fn gone_everywhere(target: Raise, first: i64, step: i64) -> i64 {
 
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_place_another_operator_completes_it_from_the_copy_even() {
-    assert!(gone_everywhere(MINOR, 2, 2).await > 300);
+    assert!(Box::pin(gone_everywhere(MINOR, 2, 2)).await > 300);
 }
 
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_place_another_operator_completes_it_from_the_copy_odd() {
-    assert!(gone_everywhere(MINOR, 1, 2).await > 300);
+    assert!(Box::pin(gone_everywhere(MINOR, 1, 2)).await > 300);
 }
 
 /// The newest copy is on a machine that is away: an older one may end in a refusal, and never does anything twice. With the

@@ -43,7 +43,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn into_service(&mut self, at: At, name: &str, run: &str) {
+    pub(super) fn given_back(&mut self, at: At, name: &str, run: &str) {
         let balancing = self.balancing(at);
         if balancing.marks.get(name).map(String::as_str) == Some(run) {
             balancing.marks.remove(name);

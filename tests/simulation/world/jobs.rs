@@ -230,7 +230,7 @@ impl World {
             Op::Cordon(name, run) => self.cordon(at, &name, &run)?,
             Op::Uncordon(name, run) => self.uncordon_if_ours(at, &name, &run)?,
             Op::DrainServer(name, run) => self.out_of_service(at, &name, &run)?,
-            Op::ReturnServer(name, run) => self.into_service(at, &name, &run),
+            Op::ReturnServer(name, run) => self.given_back(at, &name, &run),
             Op::Drain(name, limit) => self.drain(at, key, name, limit)?,
             Op::Evict(name, until) => self.evict_all(at, key, name, until)?,
             Op::RestartKubelet => self.kubelet_starts(at),
