@@ -5,7 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use windlass::inventory::{Address, Api, Bootstrap, Etcd, Inventory, Kubeadm, Node, NodeName, Role, Ssh, Topology};
+use windlass::inventory::{
+    Address, Api, Bootstrap, Etcd, Inventory, Kubeadm, LoadBalancer, Node, NodeName, Role, Ssh, Topology,
+};
 use windlass::remote::ssh::Fleet;
 use windlass::remote::{Call, Script};
 
@@ -98,6 +100,7 @@ impl Server {
                 strict_host_keys: true,
             },
             api: Api::default(),
+            load_balancer: LoadBalancer::default(),
             etcd: Etcd {
                 topology: Topology::External,
                 service: "etcd".to_owned(),
