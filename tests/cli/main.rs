@@ -15,7 +15,7 @@ use place::{FACTS, INVENTORY, Place, read};
 fn files_that_are_good_are_summed_up() {
     let place = Place::new();
     let inventory = place.windlass(&["inventory", "check", "inventories/lab.toml"]);
-    let expected = "inventories/lab.toml: cluster lab, 8 machines: 3 control planes, 2 workers, 3 members in etcd\n";
+    let expected = "inventories/lab.toml: cluster lab, 10 machines: 3 control planes, 2 workers, 3 members in etcd\n";
     assert_eq!((inventory.code, inventory.out.as_str(), inventory.err.as_str()), (0, expected, ""));
     let playbook = place.windlass(&["playbook", "check", "playbooks/kubeadm-minor.toml"]);
     assert_eq!(playbook.code, 0);

@@ -262,7 +262,7 @@ impl<'a> Change<'a> {
         };
         let touched = |node: &&Node| {
             let planned = self.wanted.wish.joins.contains(&node.name) || self.wanted.wish.leaves.contains(&node.name);
-            planned || node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd)
+            planned || node.roles.iter().any(|role| *role != Role::Worker)
         };
         let machines = inventory.nodes.iter().filter(touched).filter_map(|node| {
             let mut baseline = machine_baseline(node, facts.machine(&node.name)?);

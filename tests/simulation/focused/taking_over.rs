@@ -97,8 +97,14 @@ async fn a_holder_who_was_stopped_and_wakes_is_refused_wherever_it_was() {
         let mut counts = bench.counts();
         for (key, count) in whole.counts() {
             let found = counts.remove(&key).unwrap_or(0);
-            // Bob drains a node again that may have got pods while nobody looked.
-            let most = if key.0 == "drain" { count + 1 } else { count };
+            // Bob drains a node again that may have got pods while nobody looked, and takes an API server out of service again
+            // that may be in service at either load balancer.
+            let most = count
+                + match key.0.as_str() {
+                    "drain" => 1,
+                    "drain-server" => 2,
+                    _ => 0,
+                };
             assert!((count..=most).contains(&found), "stopped at {stopped_at}: {key:?} ran {found} times");
         }
     }

@@ -138,7 +138,7 @@ async fn a_minor_with_etcd_is_driven_to_its_end() {
 #[tokio::test(start_paused = true)]
 async fn a_patch_is_driven_to_its_end() {
     let bench = whole(PATCH, &[]).await;
-    assert!(!bench.jobs().iter().any(|job| job.starts_with("drain")), "kubelets are raised in place");
+    assert!(!bench.jobs().iter().any(|job| job.starts_with("drain ")), "kubelets are raised in place");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 enum Field {
     /// Nothing yet: it prepares.
     Nothing,
+    /// Nothing but who clients are led to.
+    Clients,
     Etcd,
     Kubernetes,
     /// Both: it restores.
@@ -25,9 +27,8 @@ fn field(world: &World, job: &Begun) -> Field {
     match job.job.as_str() {
         // A stacked member goes with its control plane.
         "move-leader" if world.machines[job.on].plane.is_some() => Field::Kubernetes,
-        // It touches nobody but clients.
-        "drain-server" | "return-server" | "archive" | "fetch-packages" | "fetch-archive" | "fetch-tool"
-        | "pull-images" => Field::Nothing,
+        "drain-server" | "return-server" => Field::Clients,
+        "archive" | "fetch-packages" | "fetch-archive" | "fetch-tool" | "pull-images" => Field::Nothing,
         "prove-snapshot" => Field::Proof,
         // Certificates of etcd, wherever they are; nothing of Kubernetes changes but who it is towards etcd.
         "renew-certificates" | "restore-certificates" => Field::Etcd,
@@ -168,7 +169,7 @@ impl Watch {
         if own == Field::Proof {
             return self.proves(world, job, name);
         }
-        if own == Field::Nothing {
+        if matches!(own, Field::Nothing | Field::Clients) {
             return;
         }
         // What it renews leans on nothing that was saved.

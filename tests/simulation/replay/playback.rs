@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use camino::Utf8Path;
 use windlass::decide::call::Call;
 use windlass::facts::{Facts, MemberStatus};
-use windlass::inventory::NodeName;
+use windlass::inventory::{NodeName, Role};
 use windlass::observe::{Ask, observe};
 use windlass::remote::recorded::{Answer, Asked, Entry};
 use windlass::remote::{HashKv, MemberList, Output, Remote, RemoteError, SnapshotContents, SnapshotWanted};
@@ -85,6 +85,8 @@ pub(super) async fn facts(lines: &[Line]) -> Facts {
         })
         .collect();
     let clock = VirtualClock::start(entries.first().expect("a recording").at);
-    let inventory = lab_inventory();
+    let mut inventory = lab_inventory();
+    // They were not the cluster's own yet.
+    inventory.nodes.retain(|node| !node.roles.contains(&Role::LoadBalancer));
     observe(&Playback(entries), &clock, &inventory, &Ask::about(&inventory, true)).await
 }

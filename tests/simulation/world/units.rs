@@ -84,7 +84,8 @@ fn key(call: &Call, first: usize) -> String {
 
 /// What the job changes: the node it runs on, or the Node object it names.
 pub(crate) fn subject(node: &str, job: &str, args: &[String]) -> String {
-    if matches!(job, "cordon" | "drain" | "uncordon") { args[0].clone() } else { node.to_owned() }
+    let about = ["cordon", "drain", "uncordon", "drain-server", "return-server"];
+    if about.contains(&job) { args[0].clone() } else { node.to_owned() }
 }
 
 impl World {
