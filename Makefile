@@ -1,7 +1,7 @@
 # Windlass: everything that a fresh Debian 12 with Rust needs to run and to test it.
 #
 #   make demo    the main job on the lab, from nothing to an upgraded cluster
-#   make test    every test, the lab's chapters included (but ten, for their time: make chapters)
+#   make test    every test, the lab's chapters included (but eleven, for their time: make chapters)
 #
 # Both install what is missing (they say what; they ask unless CI=true), start the container engine where it is not
 # running, and are quick when everything is there.
