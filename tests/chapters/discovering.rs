@@ -1,5 +1,7 @@
 //! The lab's cluster, discovered: what is written is an inventory that plans no change. And checked: what needs attention is said.
 
+use windlass::inventory::Role;
+
 use super::lab::{root, state};
 use super::run::{folder, windlass};
 
@@ -16,13 +18,14 @@ pub(crate) fn discovered(like: &str) -> String {
     let again = windlass(&words);
     assert_eq!(again.code, 2, "what is there is not written over: {}", again.text);
 
-    // The same machines with the same roles as the lab's own inventory, and the same etcd.
+    // The same machines with the same roles as the lab's own inventory, and the same etcd; but nobody tells of load balancers.
     let text = std::fs::read_to_string(&out).expect("an inventory");
     let read = |text: &str| windlass::inventory::parse(text).expect("it is good").value;
     let (found, lab) = (read(&text), read(&std::fs::read_to_string(root().join(like)).expect("an inventory")));
     let machines = |inventory: &windlass::inventory::Inventory| {
+        let told = inventory.nodes.iter().filter(|node| !node.roles.contains(&Role::LoadBalancer));
         let mut machines: Vec<String> =
-            inventory.nodes.iter().map(|node| format!("{} {} {:?}", node.name, node.address, node.roles)).collect();
+            told.map(|node| format!("{} {} {:?}", node.name, node.address, node.roles)).collect();
         machines.sort();
         machines
     };
