@@ -1,5 +1,7 @@
 //! The jobs of load balancers, against a haproxy of the test's own.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::Script;
 use super::job_tests::Fakes;
 
@@ -36,6 +38,10 @@ fn what_a_run_takes_out_of_service_it_alone_gives_back() {
     let fakes = fakes("cp1 2 0\ncp2 2 0\n");
     assert_eq!(fakes.run(Script::DrainServer, &["cp1", "r1"]), (0, String::new()));
     assert_eq!(servers(&fakes), "cp1 2 8\ncp2 2 0\n");
+    for (path, wanted) in [("windlass/out-of-service", 0o700), ("windlass/out-of-service/cp1", 0o600)] {
+        let mode = std::fs::metadata(fakes.path().join(path)).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode, wanted, "{path}");
+    }
     assert_eq!(fakes.run(Script::DrainServer, &["cp1", "r1"]), (0, String::new()), "once more changes nothing");
     assert_eq!(fakes.run(Script::ReturnServer, &["cp1", "r2"]).0, 0, "it is not that run's");
     assert_eq!(servers(&fakes), "cp1 2 8\ncp2 2 0\n");

@@ -4,6 +4,7 @@
 # What is ours is marked by a file of this run's name, before haproxy is told.
 main() {
     set -u
+    umask 077
     server=$1 run=$2 marks=$WINDLASS_DIR/out-of-service
     mark=$marks/$server
     states=$(servers) || return 1

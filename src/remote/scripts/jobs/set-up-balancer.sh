@@ -37,7 +37,7 @@ listens() {
 main() {
     set -u
     haproxy=$1 keepalived=$2 address=$3 port=$4
-    mkdir -p "$WINDLASS_DIR" && printf '%s\n' "$haproxy" >"$WINDLASS_DIR/haproxy.cfg" || return 1
+    (umask 077 && mkdir -p "$WINDLASS_DIR" && printf '%s\n' "$haproxy" >"$WINDLASS_DIR/haproxy.cfg") || return 1
     said=$(haproxy -c -f "$WINDLASS_DIR/haproxy.cfg" 2>&1) || {
         printf '%s\n' "$said" >&2
         return 75
