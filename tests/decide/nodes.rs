@@ -857,3 +857,40 @@ fn load_balancers_of_the_clusters_own_are_told_who_comes_and_goes() {
     let worker = led().remove(&["w1"]).planned();
     assert!(!worker.stages.iter().any(|stage| stage.name.starts_with("load-balancers")), "{:?}", stages(&worker));
 }
+
+#[test]
+fn a_node_with_a_member_of_an_external_etcd_beside_it_does_not_leave() {
+    let mut case = standing(Cluster::base());
+    let node = case.cluster.inventory.nodes.iter_mut().find(|node| node.name == name("w2")).expect("a worker");
+    node.roles.insert(windlass::inventory::Role::Etcd);
+    let refused = case.remove(&["w2"]).refused();
+    let own = refused.iter().filter(|said| said.starts_with("w2: has a member of the external etcd beside it")).count();
+    assert_eq!(own, 1, "{refused:?}");
+}
+
+#[test]
+fn who_leaves_is_what_its_roles_say() {
+    let plan = standing(Cluster::stacked()).remove(&["w1"]).planned();
+    let breaches = |change: &dyn Fn(&mut Plan)| {
+        let mut plan = plan.clone();
+        change(&mut plan);
+        checker::check(&plan).into_iter().map(|breach| breach.detail).collect::<Vec<String>>()
+    };
+    let departure = |plan: &mut Plan, change: &dyn Fn(&mut windlass::decide::plan::Departure)| {
+        let Task::Nodes(it) = &mut plan.task else { panic!("nodes go") };
+        change(&mut it.leaves[0]);
+    };
+    let strange = "w1 leaves as something else than its roles say".to_owned();
+    let member = *plan.baseline.etcd_members.keys().next().expect("a member");
+    assert!(breaches(&|plan| departure(plan, &|it| it.control_plane = true)).contains(&strange));
+    assert!(breaches(&|plan| departure(plan, &|it| it.member = Some(member))).contains(&strange));
+    let both = breaches(&|plan| {
+        let Task::Nodes(it) = &mut plan.task else { panic!("nodes go") };
+        it.stands.push(name("w1"));
+    });
+    assert!(both.contains(&"a control plane would stand and leave".to_owned()), "{both:?}");
+    let machine = breaches(&|plan| {
+        plan.baseline.machines.get_mut(&name("w1")).expect("its machine").roles.push(windlass::inventory::Role::Etcd);
+    });
+    assert!(machine.contains(&"w1 would leave with a member of an external etcd on it".to_owned()), "{machine:?}");
+}

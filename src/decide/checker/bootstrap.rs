@@ -116,6 +116,13 @@ fn led(begin: &Begin, steps: &[At<'_>]) -> Option<Breach> {
         .filter(|(at, placed)| Some(*at) < init && matches!(placed.step.action, Action::SetUpBalancer(_)))
         .filter_map(|(_, placed)| placed.node)
         .collect();
+    let strange = steps.iter().find(|(_, placed)| {
+        matches!(placed.step.action, Action::SetUpBalancer(_) | Action::AwaitServers(_) | Action::HandOver(_))
+            && !placed.node.is_some_and(|node| begin.load_balancers.contains(node))
+    });
+    if let Some((_, placed)) = strange {
+        return Some(Breach::new(Law::ServersFirst, placed.id(), "it is no load balancer"));
+    }
     let detail = "not each load balancer is set up before the API is reached through it";
     (set_up != begin.load_balancers.iter().collect()).then(|| Breach::new(Law::ServersFirst, "plan", detail))
 }

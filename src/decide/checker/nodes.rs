@@ -9,6 +9,7 @@ use super::{At, Breach, roles, steps};
 use crate::decide::action::Action;
 use crate::decide::actions::bootstrap::{KubeadmJoin, Newcomer};
 use crate::decide::actions::members::RemoveMember;
+use crate::decide::actions::renew::ETCD;
 use crate::decide::plan::{Departure, Law, NodeChange, Placed, Plan};
 use crate::decide::quorum::Count;
 use crate::inventory::{NodeName, Role};
@@ -121,6 +122,22 @@ impl Walk<'_> {
         if self.change.leaves.iter().filter(|it| it.control_plane).count() > 1 {
             self.breach(Law::OneMemberAtATime, "plan", "two control planes would leave");
         }
+        for departure in &self.change.leaves {
+            // Of one whose machine is gone nothing was seen.
+            let seen = self.plan.baseline.machines.contains_key(&departure.node);
+            let other = seen && departure.control_plane != self.is_plane(Some(&departure.node));
+            if other || (departure.member.is_some() && !departure.control_plane) {
+                let detail = format!("{} leaves as something else than its roles say", departure.node);
+                self.breach(Law::OneMemberAtATime, "plan", detail);
+            }
+            if roles(self.plan, &departure.node).contains(&Role::Etcd) {
+                let detail = format!("{} would leave with a member of an external etcd on it", departure.node);
+                self.breach(Law::OneMemberAtATime, "plan", detail);
+            }
+        }
+        if self.change.stands.iter().any(leaves) {
+            self.breach(Law::ServersFirst, "plan", "a control plane would stand and leave");
+        }
         if self.plan.kubernetes.is_some() || self.plan.etcd.is_some() {
             self.breach(Law::ServersFirst, "plan", "nodes come or go while something is raised");
         }
@@ -145,8 +162,18 @@ impl Walk<'_> {
                 self.saved = Some(at);
                 return;
             }
+            Action::SetUpBalancer(_) | Action::AwaitServers(_) => {
+                if !placed.node.is_some_and(|node| roles(self.plan, node).contains(&Role::LoadBalancer)) {
+                    self.breach(Law::ServersFirst, placed.id(), "it is no load balancer");
+                }
+                return;
+            }
             Action::Cordon(_) | Action::Drain(_) | Action::StopStaticPods(_) => {
                 self.leaves(placed);
+                if matches!(&placed.step.action, Action::StopStaticPods(stop) if stop.pods.iter().any(|pod| pod == ETCD))
+                {
+                    self.breach(Law::OneMemberAtATime, placed.id(), "it stops a member of etcd that was not removed");
+                }
                 matches!(placed.step.action, Action::StopStaticPods(_))
             }
             Action::MoveLeader(_) => false,

@@ -43,6 +43,11 @@ impl Change<'_> {
         let replaced = !self.joins.is_empty();
         let dead = self.wanted.wish.dead.contains(name);
         let ready = leaver.object.ready();
+        if leaver.node.roles.contains(&Role::Etcd) {
+            let detail = "has a member of the external etcd beside it: let that go first (`windlass etcd member remove` or `replace`), \
+                          and take its role out of the inventory";
+            return refuse(Rule::EtcdMembers, detail.to_owned());
+        }
         match leaver.state {
             State::Stands if dead => refuse(Rule::Fenced, "answers, and is said to be dead".to_owned()),
             State::Stands if replaced && ready => refuse(

@@ -1,6 +1,6 @@
 //! What forbids nodes to come and go, and what is to be known about it.
 
-use super::Change;
+use super::{Change, Leaves};
 use crate::decide::bootstrap::kubeadm::EXTERNAL_PEMS;
 use crate::decide::bootstrap::rules::{alike, of_machine, secret};
 use crate::decide::finding::{Finding, Rule};
@@ -18,7 +18,23 @@ impl Change<'_> {
         found.extend(self.members());
         found.extend(self.of_leavers());
         found.extend(self.of_joiners());
+        found.extend(self.unseen_balancers());
         found
+    }
+
+    /// Load balancers that are not told who comes and goes.
+    fn unseen_balancers(&self) -> Vec<Finding> {
+        let changes = self.joins.iter().any(|node| node.roles.contains(&Role::ControlPlane))
+            || self.leaves.iter().any(Leaves::is_plane);
+        let told = self.balancers();
+        let own = self.wanted.inventory.with_role(Role::LoadBalancer).filter(|_| changes);
+        own.filter(|node| !told.iter().any(|known| known.name == node.name))
+            .map(|node| {
+                let detail = "was not seen with Windlass's configuration, and is not told which control planes come and go: it would lead \
+                              to those of before";
+                Finding::warning(Rule::LoadBalancer, &node.name, detail)
+            })
+            .collect()
     }
 
     /// The cluster as it is.

@@ -96,7 +96,7 @@ impl Change<'_> {
     }
 
     /// The load balancers of the cluster's own, where other control planes are behind them afterwards.
-    fn balancers(&self) -> Vec<&Node> {
+    pub(super) fn balancers(&self) -> Vec<&Node> {
         let changes = self.joins.iter().any(|node| is_plane(node)) || self.leaves.iter().any(Leaves::is_plane);
         let set_up = |node: &&Node| {
             let seen = self.wanted.facts.machine(&node.name).and_then(|machine| machine.balancer.known()?.as_ref());

@@ -67,6 +67,33 @@ fn who_leaves_keeps_nothing_of_the_cluster_and_leaves_once() {
     assert_eq!(status, 0, "{said}");
 }
 
+/// Between two tries it was reset by hand and became another cluster's.
+#[test]
+fn a_machine_that_went_to_another_cluster_between_two_tries_is_left_alone() {
+    let fakes = machine();
+    assert_eq!(leave(&fakes, &digest(), MACHINE).0, 0);
+    let other = "-----BEGIN CERTIFICATE-----\nb3RoZXI=\n-----END CERTIFICATE-----\n";
+    for (file, text) in [("etc/kubernetes/pki/ca.crt", other), ("etc/kubernetes/pki/ca.key", "another's")] {
+        write(&fakes, file, text);
+    }
+    let (status, said) = leave(&fakes, &digest(), MACHINE);
+    assert!(status == 75 && said.contains("belongs to another cluster by now"), "{status} {said}");
+    assert!(is_there(&fakes, "etc/kubernetes/pki/ca.key"));
+    let (status, said) = leave(&fakes, &digest(), &"0".repeat(32));
+    assert!(status == 75 && said.contains("another machine"), "{status} {said}");
+}
+
+/// What an earlier run has kept beside a member that lives is no reason to take that member's data away.
+#[test]
+fn data_that_another_run_kept_stay_where_they_are() {
+    let fakes = machine();
+    write(&fakes, "var/lib/etcd/member/snap", "alive");
+    let kept = fakes.path().join("from/var/lib/etcd/member.before-r1");
+    std::fs::rename(&kept, kept.with_file_name("member.before-r0")).expect("renamed");
+    assert_eq!(leave(&fakes, &digest(), MACHINE).0, 0);
+    assert!(is_there(&fakes, "var/lib/etcd/member/snap"));
+}
+
 #[test]
 fn another_machine_or_another_clusters_is_left_alone() {
     let fakes = machine();

@@ -18,6 +18,18 @@ word() { sed -n "s/^$1 //p" "$introduction" | head -n 1; }
 
 part() { awk -v wanted="$1" '/^--- / { name = $2; next } name == wanted' "$introduction"; }
 
+# fill TEXT MARK VALUE: the text with each mark filled in; by the shell itself, so that no process list has the value.
+fill() {
+    filled='' rest=$1
+    while :; do
+        case $rest in
+            *"$2"*) filled=$filled${rest%%"$2"*}$3 rest=${rest#*"$2"} ;;
+            *) break ;;
+        esac
+    done
+    printf '%s' "$filled$rest"
+}
+
 is_plane() { grep -q -x -F -e '--- ca.key' "$introduction"; }
 
 # The keys of the cluster: root's alone. Only files that are known, whatever was sent.
@@ -148,7 +160,7 @@ main() {
     fi
     place_keys || return 1
     trap 'rm -f "$folder/kubeadm.yaml"' EXIT
-    printf '%s\n' "$text" | sed "s/@TOKEN@/$token/; s/@HASH@/$hash/" >"$folder/kubeadm.yaml" || return 1
+    fill "$(fill "$text" @TOKEN@ "$token")" @HASH@ "$hash" >"$folder/kubeadm.yaml" || return 1
     set --
     [ "$ignore" = - ] || set -- "--ignore-preflight-errors=$ignore"
     mind_kubelet &

@@ -22,6 +22,13 @@ belongs() {
     [ ! -e "$from/manifests/etcd.yaml" ] || refuse "a member of etcd is still here" || return
 }
 
+# The same of a machine that an earlier try of this run has begun with: what is not there any more was deleted by it.
+still_belongs() {
+    [ "$(cat "${WINDLASS_FROM:-}/etc/machine-id")" = "$machine" ] || refuse "this is another machine than the one that was planned for" || return
+    [ ! -e "$from/pki/ca.crt" ] || [ "$(digest_of "$from/pki/ca.crt")" = "$authority" ] || refuse "this machine belongs to another cluster by now" || return
+    [ ! -e "$from/manifests/etcd.yaml" ] || refuse "a member of etcd is here" || return
+}
+
 # Sandboxes too: nobody would end them with the kubelet gone.
 pids() {
     tasks=${WINDLASS_FROM:-}/run/containerd/io.containerd.runtime.v2.task/k8s.io
@@ -63,7 +70,9 @@ main() {
     places "$run"
     kubelet=${WINDLASS_FROM:-}/var/lib/kubelet etcd=${WINDLASS_FROM:-}/var/lib/etcd
     began=$WINDLASS_DIR/leaving/$run
-    if [ ! -e "$began" ]; then
+    if [ -e "$began" ]; then
+        still_belongs || return
+    else
         belongs || return
         (umask 077 && mkdir -p "${began%/*}" && : >"$began" && sync "$began" "${began%/*}") || return 1
     fi
@@ -79,7 +88,7 @@ main() {
     rm -rf "$from/pki" "$aside" "$kubelet/pki" || return 1
     rm -f "$kubelet/config.yaml" "$kubelet/kubeadm-flags.env" || return 1
     # kubeadm wants the place of a new member's data to be empty.
-    [ ! -d "$etcd" ] || [ -z "$(find "$etcd" -mindepth 1 -maxdepth 1 -name 'member.before-*')" ] || set_aside "$etcd" "$run" ||
+    [ ! -d "$etcd" ] || [ -z "$(find "$etcd" -mindepth 1 -maxdepth 1 -name "member.before-$run*")" ] || set_aside "$etcd" "$run" ||
         echo "$etcd could not be set aside: empty it before this machine becomes a control plane again"
     echo "it has left; packages, images, CNI's configuration and rules of iptables stay, and data in $kubelet/pods"
 }
