@@ -41,7 +41,8 @@ pub(crate) fn killed_thirty_times_by_chance() {
 }
 
 /// A unit goes on when its windlass is killed, so nothing is begun a second time; but a drain that was through is done
-/// again when its node's kubelet was not raised yet, because pods may have come while nobody looked; and when windlass was killed
+/// again when its node's kubelet was not raised yet, because pods may have come while nobody looked, and so is that of an API server
+/// at a load balancer, which may have been restarted; and when windlass was killed
 /// before a snapshot stood, another one is taken, and proven like the first.
 fn nothing_but_drains_and_proofs_ran_twice(plan: &str) {
     let mut times: BTreeMap<String, u32> = BTreeMap::new();
@@ -50,7 +51,7 @@ fn nothing_but_drains_and_proofs_ran_twice(plan: &str) {
     }
     let twice: Vec<_> = times
         .iter()
-        .filter(|(step, times)| **times > 1 && !step.ends_with("/drain") && !step.ends_with("/snapshot"))
+        .filter(|(step, times)| **times > 1 && !step.contains("/drain") && !step.ends_with("/snapshot"))
         .collect();
     assert!(twice.is_empty(), "started more than once: {twice:?}");
 }
