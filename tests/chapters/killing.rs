@@ -100,9 +100,10 @@ fn running_units() -> Vec<String> {
         .collect()
 }
 
-/// Every act of the run ran once: one attempt a step in the journal and on the nodes, and every one ended well.
+/// Every act of the run ran once: one attempt a step in the journal and on the nodes, and every one ended well. What is out of
+/// service at a load balancer may be back in service when nobody looks, and is taken out again.
 fn nothing_ran_twice(plan: &str) {
-    let steps = started(plan);
+    let steps: Vec<String> = started(plan).into_iter().filter(|step| !step.contains("-at-lb")).collect();
     let once: BTreeSet<&String> = steps.iter().collect();
     assert_eq!(once.len(), steps.len(), "started more than once: {steps:?}");
     let mut ended = 0;
