@@ -29,9 +29,9 @@ pub(super) enum Bootstrap {
     Finish(Arguments),
 }
 
-/// Arguments of `windlass bootstrap needs`.
+/// Which cluster is to begin.
 #[derive(Debug, Args)]
-pub(super) struct Needed {
+struct Wish {
     /// The machines that become a cluster
     #[arg(short, long, value_name = "FILE")]
     inventory: Utf8PathBuf,
@@ -41,6 +41,13 @@ pub(super) struct Needed {
     /// The version of an external etcd
     #[arg(long, value_name = "VERSION", value_parser = super::plan::version)]
     etcd: Option<Version>,
+}
+
+/// Arguments of `windlass bootstrap needs`.
+#[derive(Debug, Args)]
+pub(super) struct Needed {
+    #[command(flatten)]
+    wish: Wish,
     /// How to show it
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
@@ -49,15 +56,8 @@ pub(super) struct Needed {
 /// Arguments of `windlass bootstrap plan`.
 #[derive(Debug, Args)]
 pub(super) struct Planned {
-    /// The machines that become a cluster
-    #[arg(short, long, value_name = "FILE")]
-    inventory: Utf8PathBuf,
-    /// The version of Kubernetes
-    #[arg(long, value_name = "VERSION", value_parser = super::plan::version)]
-    kubernetes: Version,
-    /// The version of an external etcd
-    #[arg(long, value_name = "VERSION", value_parser = super::plan::version)]
-    etcd: Option<Version>,
+    #[command(flatten)]
+    wish: Wish,
     #[command(flatten)]
     signs: Signs,
     /// Write the plan here, for `apply`
@@ -79,9 +79,9 @@ pub(super) async fn run(bootstrap: Bootstrap) -> Result<(), Failure> {
 }
 
 fn tell(needed: &Needed) -> Result<(), Failure> {
-    let read = files::inventory(&needed.inventory)?;
+    let read = files::inventory(&needed.wish.inventory)?;
     let own = own_files(&read)?;
-    let told = needs(&read.inventory, &needed.kubernetes, needed.etcd.as_ref(), &own).map_err(|wrong| {
+    let told = needs(&read.inventory, &needed.wish.kubernetes, needed.wish.etcd.as_ref(), &own).map_err(|wrong| {
         let mut failure = Failure::new(Exit::Refused, "what this cluster needs cannot be told");
         failure.causes = wrong;
         failure
@@ -94,7 +94,7 @@ fn tell(needed: &Needed) -> Result<(), Failure> {
 }
 
 async fn make(planned: Planned) -> Result<(), Failure> {
-    let read = files::inventory(&planned.inventory)?;
+    let read = files::inventory(&planned.wish.inventory)?;
     let own = own_files(&read)?;
     let authority = planned.signs.authority()?;
     let ask = Ask::before(&read.inventory);
@@ -102,8 +102,8 @@ async fn make(planned: Planned) -> Result<(), Failure> {
     let wanted = Wanted {
         inventory: &read.inventory,
         facts: &facts,
-        kubernetes: &planned.kubernetes,
-        etcd: planned.etcd.as_ref(),
+        kubernetes: &planned.wish.kubernetes,
+        etcd: planned.wish.etcd.as_ref(),
         files: &own,
         authority: authority.as_ref(),
         sources: &sources,
